@@ -1,1 +1,11 @@
+//! The engine around the pure core and the sandbox: sources, state, passes, command line.
+//!
+//! [`pass`] reads top to bottom like the data's way: source, documents, objects, observation, plan, apply, record.
 
+pub mod apply;
+pub mod bundled;
+pub mod desired;
+pub mod engine;
+pub mod killpoint;
+pub mod observe;
+pub mod pass;

@@ -1,0 +1,75 @@
+//! Builds the bundled plugins to Wasm components and embeds them.
+//!
+//! A nested cargo run with a target folder of its own keeps clear of the lock of the cargo run that we are part of.
+//! `TRUEUP_BUNDLED_DIR` names a folder of ready components (`<name>.wasm`) for builds without the Wasm target.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+use std::{env, fs};
+
+use sha2::{Digest as _, Sha256};
+
+/// Name in `plugin:`, and the package that builds it.
+const PLUGINS: &[(&str, &str)] = &[("file", "trueup-plugin-file")];
+const TARGET: &str = "wasm32-wasip2";
+
+fn main() {
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..");
+    for watched in ["plugin-sdk", "plugins", "wit"] {
+        println!("cargo::rerun-if-changed={}", root.join(watched).display());
+    }
+    println!("cargo::rerun-if-env-changed=TRUEUP_BUNDLED_DIR");
+    let ready = env::var_os("TRUEUP_BUNDLED_DIR").map(PathBuf::from);
+    let folder = ready.unwrap_or_else(|| build(&root, &out));
+
+    let mut code = String::from("/// Every bundled plugin.\npub const ALL: &[Bundled] = &[\n");
+    for (name, package) in PLUGINS {
+        let built = folder.join(format!("{}.wasm", package.replace('-', "_")));
+        let file = if built.exists() { built } else { folder.join(format!("{name}.wasm")) };
+        let wasm = fs::read(&file).unwrap_or_else(|error| fail(&format!("cannot read {}: {error}", file.display())));
+        let copy = out.join(format!("{name}.wasm"));
+        fs::write(&copy, &wasm).unwrap_or_else(|error| fail(&format!("cannot write {}: {error}", copy.display())));
+        let digest = Sha256::digest(&wasm).iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        let _ = writeln!(code, "    Bundled {{ name: {name:?}, sha256: {digest:?}, wasm: include_bytes!({copy:?}) }},");
+    }
+    code.push_str("];\n");
+    fs::write(out.join("bundled.rs"), code).unwrap_or_else(|error| fail(&format!("cannot write the list of plugins: {error}")));
+}
+
+/// Builds every plugin and returns the folder that holds the components.
+fn build(root: &Path, out: &Path) -> PathBuf {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let target = out.join("plugins");
+    let mut command = Command::new(cargo);
+    command.current_dir(root).args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]).arg(&target);
+    for (_, package) in PLUGINS {
+        command.args(["--package", package]);
+    }
+    // Flags and wrappers of the outer build are for the host, not for Wasm.
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("CARGO_ENCODED_RUSTFLAGS") || name == "RUSTFLAGS" || name == "CARGO_TARGET_DIR" || name == "RUSTC_WORKSPACE_WRAPPER" {
+            command.env_remove(name);
+        }
+    }
+    let output = command.output().unwrap_or_else(|error| fail(&format!("cannot start cargo for the bundled plugins: {error}")));
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        if text.contains(&format!("`{TARGET}` target may not be installed")) || text.contains("can't find crate for `core`") || text.contains("can't find crate for `std`") {
+            fail(&format!("the Wasm target is missing; run: rustup target add {TARGET}"));
+        }
+        fail(&format!("the bundled plugins do not build:\n{text}"));
+    }
+    target.join(TARGET).join("release")
+}
+
+fn fail(message: &str) -> ! {
+    eprintln!("{message}");
+    println!("cargo::error={}", message.lines().next().unwrap_or_default());
+    exit(1)
+}
