@@ -9,3 +9,4 @@ pub mod engine;
 pub mod killpoint;
 pub mod observe;
 pub mod pass;
+pub mod seal;

@@ -1,0 +1,203 @@
+//! Secrets on their way through a run: values stay here, everything else sees names, handles and HMACs.
+//!
+//! A secret's value enters a run once, when a document that uses it is planned. From then on documents hold
+//! `{"$secret": name, "hmac": …}`; a plugin holds `{"$secret": handle}`, and the handle opens only within apply. The HMAC
+//! is taken under a key that lies beside the state, so that nothing stored tells a value, its length or that two values
+//! are equal in two stores.
+//!
+//! Invariant: no method here returns a value but [`Sealer::reveal`], and nothing here is `Debug`, `Display` or `Serialize`.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use trueup_core::value::{Digest, Json, Marker, Path, json, marker, secret};
+
+/// What one handle stands for.
+struct Sealed {
+    name: String,
+    hmac: String,
+    value: String,
+}
+
+/// The secrets of one run.
+pub struct Sealer {
+    key: [u8; 32],
+    by_handle: Mutex<HashMap<String, Sealed>>,
+}
+
+impl Sealer {
+    /// `key` is the store's ([`crate::store`]).
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { key, by_handle: Mutex::default() }
+    }
+
+    /// HMAC of a text under the store's key, as 64 hex digits.
+    pub fn hmac(&self, value: &[u8]) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
+        mac.update(value);
+        Digest(mac.finalize().into_bytes().into()).to_string()
+    }
+
+    /// Digest of an observed document: keyed, as the document may hold what nobody declared to be secret.
+    pub fn digest(&self, text: &str) -> Digest {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return Digest::default() };
+        mac.update(b"observed\0");
+        mac.update(text.as_bytes());
+        Digest(mac.finalize().into_bytes().into())
+    }
+
+    /// Takes a composed value in and returns its marker with the HMAC. Equal names and values share one handle.
+    pub fn take(&self, name: &str, value: String) -> Json {
+        let hmac = self.hmac(value.as_bytes());
+        let handle = self.handle(name, &hmac);
+        let marker = secret(name, &hmac);
+        self.lock().insert(handle, Sealed { name: name.to_owned(), hmac, value });
+        marker
+    }
+
+    /// `document` as a plugin may see it: each secret's marker becomes `{"$secret": handle}`.
+    pub fn to_handles(&self, document: &Json) -> Json {
+        map_markers(document, &|found| match found {
+            Marker::Secret { name, hmac } => Some(json!({ "$secret": self.handle(name, hmac) })),
+            _ => None,
+        })
+    }
+
+    /// The reverse, for what a plugin gives back: handles that this run drew become names and HMACs.
+    pub fn from_handles(&self, document: &Json) -> Json {
+        let known = self.lock();
+        if known.is_empty() {
+            return document.clone();
+        }
+        map_markers(document, &|found| match found {
+            Marker::Secret { name, .. } => known.get(name).map(|it| secret(&it.name, &it.hmac)),
+            _ => None,
+        })
+    }
+
+    /// Replaces plain values of an observed document by HMACs: at `pointers`, and wherever `declared` holds a secret.
+    pub fn seal(&self, document: &mut Json, pointers: &[String], declared: Option<&Json>) {
+        let beside = declared.map(secret_pointers).unwrap_or_default();
+        for pointer in pointers.iter().chain(&beside) {
+            if let Some(value) = document.pointer_mut(pointer)
+                && !matches!(marker(value), Some(Marker::Secret { .. }))
+            {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                *value = secret("", &self.hmac(text.as_bytes()));
+            }
+        }
+    }
+
+    /// The value behind a handle that this run drew. Only the host calls this, within apply.
+    pub fn reveal(&self, handle: &str) -> Option<String> {
+        self.lock().get(handle).map(|it| it.value.clone())
+    }
+
+    /// `text` with every value of this run replaced by `(secret)`. A second line of defence for logs and messages of
+    /// plugins and servers; values under four characters are left, as masking them would tell more than it hides.
+    pub fn mask(&self, text: &str) -> String {
+        let known = self.lock();
+        let mut out = text.to_owned();
+        for it in known.values().filter(|it| it.value.len() >= 4) {
+            if out.contains(&it.value) {
+                out = out.replace(&it.value, "(secret)");
+            }
+        }
+        out
+    }
+
+    /// Handles are drawn from the key, so that a run needs no second table; they tell nothing without it.
+    fn handle(&self, name: &str, hmac: &str) -> String {
+        self.hmac(format!("handle\0{name}\0{hmac}").as_bytes())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Sealed>> {
+        self.by_handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// RFC 6901 pointers of every secret's marker in `document`.
+pub fn secret_pointers(document: &Json) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo = vec![(String::new(), document)];
+    while let Some((pointer, value)) = todo.pop() {
+        if matches!(marker(value), Some(Marker::Secret { .. })) {
+            found.push(pointer);
+            continue;
+        }
+        match value {
+            Json::Object(map) => todo.extend(map.iter().map(|(key, it)| (format!("{pointer}/{}", escape(key)), it))),
+            Json::Array(items) => todo.extend(items.iter().enumerate().map(|(index, it)| (format!("{pointer}/{index}"), it))),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// A copy of `document` with markers replaced where `replace` gives something. Depth is that of a parsed document (≤ 64).
+fn map_markers(document: &Json, replace: &dyn Fn(Marker<'_>) -> Option<Json>) -> Json {
+    if let Some(new) = marker(document).and_then(replace) {
+        return new;
+    }
+    match document {
+        Json::Object(map) => Json::Object(map.iter().map(|(key, it)| (key.clone(), map_markers(it, replace))).collect()),
+        Json::Array(items) => Json::Array(items.iter().map(|it| map_markers(it, replace)).collect()),
+        plain => plain.clone(),
+    }
+}
+
+/// Sets the value at `path` in `document`; nothing where the path is not there.
+pub fn set(document: &mut Json, path: &Path, value: Json) {
+    if let Some(pointer) = path.to_pointer(document)
+        && let Some(place) = document.pointer_mut(&pointer)
+    {
+        *place = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sealer() -> Sealer {
+        Sealer::new([7; 32])
+    }
+
+    #[test]
+    fn a_plugin_sees_a_handle_and_its_answer_reads_back_as_the_name() {
+        let sealer = sealer();
+        let mark = sealer.take("db", "hunter2".to_owned());
+        let document = json!({"spec": {"a": mark, "b": [1, {"c": "x"}]}});
+        let seen = sealer.to_handles(&document);
+        assert!(!seen.to_string().contains("hunter2") && !seen.to_string().contains("db"));
+        assert_eq!(sealer.from_handles(&seen), document);
+        let handle = seen.pointer("/spec/a/$secret").and_then(Json::as_str).unwrap();
+        assert_eq!(sealer.reveal(handle).as_deref(), Some("hunter2"));
+        assert_eq!(sealer.reveal("guessed"), None);
+    }
+
+    #[test]
+    fn an_observed_value_is_sealed_wherever_a_secret_was_declared() {
+        let sealer = sealer();
+        let declared = json!({"spec": {"content": sealer.take("db", "hunter2".to_owned()), "x/y": 1}});
+        let mut observed = json!({"spec": {"content": "hunter2", "token": 12, "path": "p"}});
+        sealer.seal(&mut observed, &["/spec/token".to_owned()], Some(&declared));
+        assert_eq!(observed.pointer("/spec/content/hmac"), declared.pointer("/spec/content/hmac"));
+        assert_eq!(observed.pointer("/spec/path"), Some(&json!("p")));
+        assert!(observed.pointer("/spec/token/hmac").is_some());
+    }
+
+    #[test]
+    fn text_is_masked_but_short_values_are_not_given_away_by_holes() {
+        let sealer = sealer();
+        sealer.take("db", "hunter2".to_owned());
+        sealer.take("pin", "1".to_owned());
+        assert_eq!(sealer.mask("failed: hunter2 at 1"), "failed: (secret) at 1");
+    }
+}
