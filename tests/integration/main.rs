@@ -1,0 +1,3 @@
+//! The one integration binary: the real `trueup` on real repositories and directories.
+
+mod walk;
