@@ -1,0 +1,108 @@
+//! What the plugin says about itself.
+
+use trueup_sdk::{Json, json};
+
+/// Most changes in one call, and most bytes of their documents: enough that a call's own cost does not show, few enough
+/// that a kill loses little work.
+const BATCH_ITEMS: u32 = 256;
+const BATCH_BYTES: u32 = 1 << 20;
+
+/// The manifest, as `wit/manifest.schema.json` describes it.
+pub fn manifest() -> Json {
+    json!({
+        "format": 1,
+        "name": "file",
+        "version": env!("CARGO_PKG_VERSION"),
+        "config": {
+            "type": "object",
+            "properties": {
+                "root": { "type": "string", "minLength": 1, "description": "Directory that all paths are relative to; `dirs` must grant it." }
+            },
+            "required": ["root"],
+            "additionalProperties": false
+        },
+        "hosts": [],
+        "dirs": true,
+        "dns": false,
+        "credentials": {},
+        "secrets": true,
+        "reads": [],
+        "parallel": 4,
+        "apiVersions": "own",
+        "yaml": "core",
+        "features": ["rendering"],
+        "kinds": { "File": file(), "Directory": directory() }
+    })
+}
+
+fn kind(schema: Json) -> Json {
+    json!({
+        "schema": schema,
+        "schemaVersion": 1,
+        "observe": "scan",
+        "batch": { "items": BATCH_ITEMS, "bytes": BATCH_BYTES, "atomic": false },
+        "recover": "key",
+        "settleTime": 0,
+        "replace": "create-first"
+    })
+}
+
+fn path(of: &str) -> Json {
+    json!({ "type": "string", "minLength": 1, "maxLength": 4096, "description": format!("Where the {of} stands, relative to the provider's `root`.") })
+}
+
+fn mode(default: &str) -> Json {
+    let description = format!(
+        "Permission bits in octal, such as \"{default}\". Undeclared, they are {default} at creation and never compared."
+    );
+    json!({ "type": "string", "pattern": "^0[0-7]{3}$", "description": description })
+}
+
+fn file() -> Json {
+    let depends = ["spec.content", "spec.source", "spec.sensitiveContent"];
+    kind(json!({
+        "type": "object",
+        "description": "A regular file with this content.",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "properties": {
+                    "path": path("file"),
+                    "content": { "type": "string", "description": "The file's text, written as it stands." },
+                    "source": { "type": "string", "x-trueup-blob": true, "description": "A file of the repository to copy, binary too." },
+                    "sensitiveContent": { "type": "string", "x-trueup-sensitive": true, "description": "As `content`, from secrets." },
+                    "mode": mode("0644")
+                },
+                "required": ["path"],
+                "oneOf": [{ "required": ["content"] }, { "required": ["source"] }, { "required": ["sensitiveContent"] }],
+                "additionalProperties": false
+            },
+            "status": {
+                "type": "object",
+                "properties": {
+                    "sha256": { "type": "string", "x-trueup-computed": true, "x-trueup-status-from": depends, "description": "Digest of the content, in hex." },
+                    "size": { "type": "integer", "x-trueup-computed": true, "x-trueup-status-from": depends, "description": "Bytes." }
+                }
+            }
+        },
+        "required": ["spec"],
+        "additionalProperties": false
+    }))
+}
+
+fn directory() -> Json {
+    kind(json!({
+        "type": "object",
+        "description": "A directory. What stands in it is not its business.",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "properties": { "path": path("directory"), "mode": mode("0755") },
+                "required": ["path"],
+                "additionalProperties": false
+            }
+        },
+        "required": ["spec"],
+        "additionalProperties": false
+    }))
+}
