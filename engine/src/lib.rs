@@ -8,5 +8,6 @@ pub mod desired;
 pub mod engine;
 pub mod killpoint;
 pub mod observe;
+pub mod output;
 pub mod pass;
 pub mod seal;
