@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod bundled;
+pub mod cli;
 pub mod desired;
 pub mod engine;
 pub mod killpoint;

@@ -1,0 +1,3 @@
+pub mod arguments;
+pub mod error;
+pub mod exit;
