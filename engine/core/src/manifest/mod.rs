@@ -1,8 +1,18 @@
 //! What a plugin says about itself: the JSON that `describe` answers (`wit/manifest.schema.json`).
+//!
+//! [`Manifest::parse`] is the only door: what comes out is within every limit, its names follow the grammar, and the
+//! hints of each kind fit its schema. Unknown keys are tolerated (the manifest is where the contract grows), wrong
+//! types are errors that name the path.
+
+mod hints;
+mod read;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use hints::{ANY_KEY, Hints};
+
+use crate::schema::Validator;
 use crate::value::{Json, Path};
 
 /// Which plain scalars a provider's documents may hold.
@@ -46,33 +56,6 @@ pub struct Batch {
     pub atomic: bool,
 }
 
-/// What the engine reads out of the `x-trueup-` keywords of a kind's schema, once per plugin digest.
-/// In these paths `[]` of a list item is left out: `spec.ports.port` means each item's `port`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Hints {
-    /// Not compared; the server's own.
-    pub computed: Vec<Path>,
-    /// A change means a replacement.
-    pub immutable: Vec<Path>,
-    /// Merge key of a list of mappings, by the list's path.
-    pub list_keys: Vec<(Path, String)>,
-    /// Lists whose order means nothing.
-    pub unordered: Vec<Path>,
-    /// Texts compared without regard to case.
-    pub caseless: Vec<Path>,
-    /// Never shown; kept as HMACs.
-    pub sensitive: Vec<Path>,
-    /// Never read back; compared with the last applied document only.
-    pub write_only: Vec<Path>,
-    /// Names a file of the revision.
-    pub blobs: Vec<Path>,
-    /// The field that is the address's scope, and the one that is its key.
-    pub scope: Option<Path>,
-    pub key: Option<Path>,
-    /// Outputs that change when a field of `spec` does: (output, fields).
-    pub status_from: Vec<(Path, Vec<Path>)>,
-}
-
 /// One kind of a provider.
 #[derive(Clone, Debug)]
 pub struct Kind {
@@ -89,6 +72,8 @@ pub struct Kind {
     /// Field that, while true, claims every object of the scope.
     pub claims: Option<Path>,
     pub hints: Hints,
+    /// The schema made ready to judge documents, on first use.
+    pub validator: Validator,
 }
 
 /// The whole manifest.
@@ -102,7 +87,7 @@ pub struct Manifest {
     pub hosts: Vec<String>,
     pub dirs: bool,
     pub dns: bool,
-    /// Slots and the schemes each takes.
+    /// Slots and the schemes each takes; no scheme given means any.
     pub credentials: BTreeMap<String, Vec<String>>,
     pub secrets: bool,
     /// Requests beyond GET, HEAD and OPTIONS that only read (`"POST /search"`).
@@ -113,4 +98,9 @@ pub struct Manifest {
     pub any_api_version: bool,
     pub yaml: YamlDialect,
     pub kinds: BTreeMap<String, Arc<Kind>>,
+}
+
+/// Whether `name` may name an alias, environment, project, plugin or slot: 1 to 40 of `a-z`, `0-9`, `-`.
+pub fn is_alias(name: &str) -> bool {
+    (1..=40).contains(&name.len()) && name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
