@@ -14,8 +14,9 @@ pub mod provider;
 
 #[doc(hidden)]
 pub mod adapter;
+#[cfg(not(target_family = "wasm"))]
+pub mod double;
 
-pub use bindings::exports::trueup::provider::discovery as wit_discovery;
 pub use bindings::exports::trueup::provider::lifecycle::{
     Change, Coverage, Gone, Lookup, Observation, Outcome, Pending, ScopeQuery, Settlement, Snapshot,
 };

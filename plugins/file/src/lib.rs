@@ -11,6 +11,8 @@ mod observe;
 mod path;
 mod stat;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use trueup_sdk::{
     CallInfo, Change, Declared, Error, Json, Lookup, Observation, Outcome, Provider, Rendered, Result, ScopeQuery, Snapshot,

@@ -50,7 +50,7 @@ pub fn mode_text(mode: u32) -> String {
     format!("{:04o}", mode & 0o7777)
 }
 
-/// SipHash-1-3 with 128 bits of output over words: fast in Wasm, which has no wide multiplication and no SHA
+/// SipHash-1-3 with 128 bits of output, over words in place of bytes: fast in Wasm, which has no wide multiplication and no SHA
 /// instructions, and long enough that two states of a directory never meet by chance. The key is fixed: whoever can
 /// choose the inodes and times of a directory owns it already.
 #[derive(Clone, Copy)]
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_siphash_1_3_and_tells_fields_apart() {
+    fn the_hash_tells_fields_and_single_bits_apart() {
         let of = |parts: &[&[u8]]| {
             let mut hasher = Hasher::new();
             parts.iter().for_each(|part| hasher.bytes(part));
