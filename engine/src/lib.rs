@@ -12,3 +12,4 @@ pub mod observe;
 pub mod output;
 pub mod pass;
 pub mod seal;
+pub mod source;

@@ -1,0 +1,1 @@
+//! Fetching over HTTP, in the child process.
