@@ -13,6 +13,12 @@ pub const POINTS: &[&str] = &[
     "outcome.after",
     "record.before",
     "record.after",
+    "store.intent.before",
+    "store.intent.after",
+    "store.outcome.before",
+    "store.outcome.after",
+    "store.write.before",
+    "store.write.after",
 ];
 
 /// Dies here if the environment asks for it.

@@ -11,5 +11,7 @@ pub mod killpoint;
 pub mod observe;
 pub mod output;
 pub mod pass;
+pub mod private;
 pub mod seal;
+pub mod store;
 pub mod source;

@@ -1,0 +1,179 @@
+//! Files and folders that only their owner may read: state, keys, credentials, the trust record.
+//!
+//! Owns how they come to be (modes, atomic replacement) and how they are read (bounded, refused when others can read
+//! them). Invariant: a file written here is either the old one or the whole new one, and is 0600 from its first byte.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Name of the folder that a project keeps its state in.
+pub const STATE_FOLDER: &str = ".trueup";
+
+/// Makes `path` and what is missing above it, readable for its owner alone. A `.trueup` made here gets a `.gitignore`
+/// that hides all of it from Git; a folder that exists is left as it is.
+///
+/// # Errors
+///
+/// Those of the system, when the folder cannot be made.
+pub fn folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        folder(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        other => other?,
+    }
+    if path.file_name().is_some_and(|it| it == STATE_FOLDER) {
+        fs::write(path.join(".gitignore"), "*\n")?;
+    }
+    Ok(())
+}
+
+/// Opens a new file, 0600, that must not exist yet.
+///
+/// # Errors
+///
+/// Those of the system; `AlreadyExists` where there is one.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// A name beside `path` that no other process uses.
+pub fn beside(path: &Path) -> PathBuf {
+    let mut random = [0_u8; 6];
+    // Without randomness the process id alone tells processes apart.
+    let _ = getrandom::fill(&mut random);
+    let tail: String = random.iter().map(|it| format!("{it:02x}")).collect();
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}-{tail}.tmp", std::process::id()));
+    path.with_file_name(name)
+}
+
+/// Replaces `path` by a file of these bytes, 0600, durable when this returns.
+///
+/// # Errors
+///
+/// Those of the system; the old file then stands.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        folder(parent)?;
+    }
+    let temporary = beside(path);
+    let written = create_new(&temporary)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    sync_parent(path)
+}
+
+/// Makes the entry of `path` in its folder durable.
+///
+/// # Errors
+///
+/// Those of the system.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+/// Why a private file was not read.
+#[derive(Debug)]
+pub enum Refused {
+    /// Group or others can read or write it; holds the permission bits.
+    Open {
+        mode: u32,
+    },
+    /// It belongs to another user; holds their id.
+    Foreign {
+        owner: u32,
+    },
+    /// Longer than the limit, in bytes.
+    TooLarge {
+        limit: u64,
+    },
+    Io(io::Error),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open { mode } => write!(f, "others can read or change it (mode {mode:04o}); run `chmod 600` on it"),
+            Self::Foreign { owner } => write!(f, "it belongs to another user (id {owner})"),
+            Self::TooLarge { limit } => write!(f, "it is longer than {limit} bytes"),
+            Self::Io(err) => write!(f, "{err}"),
+        }
+    }
+}
+
+/// Reads at most `limit` bytes of a file that only its owner may read. None where there is no such file.
+///
+/// # Errors
+///
+/// [`Refused`] says why; nothing of the content is in it.
+pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Refused> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(Refused::Io(err)),
+    };
+    let meta = file.metadata().map_err(Refused::Io)?;
+    let user = rustix::process::geteuid().as_raw();
+    if meta.uid() != user && meta.uid() != 0 {
+        return Err(Refused::Foreign { owner: meta.uid() });
+    }
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(Refused::Open { mode });
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(Refused::Io)?;
+    if bytes.len() as u64 > limit {
+        return Err(Refused::TooLarge { limit });
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_state_folder_is_private_and_hidden_from_git() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("deep").join(STATE_FOLDER);
+        folder(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::read_to_string(path.join(".gitignore")).unwrap(), "*\n");
+        fs::remove_file(path.join(".gitignore")).unwrap();
+        folder(&path).unwrap();
+        assert!(!path.join(".gitignore").exists(), "a folder that exists is left as it is");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_and_one_of_ours_is_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("a/b.json");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(read(&path, 3).unwrap().as_deref(), Some(&b"two"[..]));
+        assert!(matches!(read(&path, 2), Err(Refused::TooLarge { limit: 2 })));
+        for mode in [0o640, 0o604, 0o620, 0o602] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = read(&path, 3).unwrap_err();
+            assert!(refused.to_string().contains("chmod 600"), "{mode:o}: {refused}");
+        }
+        assert!(read(&root.path().join("none"), 3).unwrap().is_none());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+    }
+}

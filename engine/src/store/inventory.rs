@@ -1,0 +1,292 @@
+//! What environments own: how an entry lies in its row, and how rows are read and changed.
+//!
+//! Invariant: what is read is what was written. Each row carries a checksum over its own columns, so that a flipped bit
+//! is an error and never a plan.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use trueup_core::address::{Address, ResourceId, Scope};
+use trueup_core::inventory::{Entry, Ownership};
+use trueup_core::value::{Digest, Json, json};
+
+use super::audit::{self, Line};
+use super::schema::checksum;
+use super::writer::Session;
+use super::{Edit, Owner, RunId, StoreError};
+
+/// Ownership in the two lowest bits of `flags`, then these.
+const PROTECT: i64 = 4;
+const NO_PRUNE: i64 = 8;
+
+fn flags(entry: &Entry) -> i64 {
+    let ownership = match entry.ownership {
+        Ownership::Owned => 0,
+        Ownership::Recovered => 1,
+        Ownership::Deposed => 2,
+    };
+    ownership | if entry.protect { PROTECT } else { 0 } | if entry.prune { 0 } else { NO_PRUNE }
+}
+
+/// Identities joined by line ends (no name holds one); none where there is nothing.
+fn join(after: &[ResourceId]) -> Option<String> {
+    let texts: Vec<&str> = after.iter().map(ResourceId::as_str).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+fn row_sum(key: &str, resource: &str, identity: Option<&str>, flags: i64, applied: &[u8], after: Option<&str>) -> i64 {
+    checksum(&[
+        key.as_bytes(),
+        resource.as_bytes(),
+        identity.unwrap_or_default().as_bytes(),
+        &flags.to_le_bytes(),
+        applied,
+        after.unwrap_or_default().as_bytes(),
+    ])
+}
+
+/// Reads what an environment owns.
+pub(super) fn read(path: &Path, db: &Connection, environment: &str) -> Result<Vec<Entry>, StoreError> {
+    let fail = |err| StoreError::sqlite(path, "read the state in", err);
+    let mut places = db
+        .prepare(
+            "SELECT p.id, p.provider, p.kind, p.scope FROM places p JOIN environments e ON e.id = p.environment \
+             WHERE e.name = ?1 ORDER BY p.id",
+        )
+        .map_err(fail)?;
+    let mut rows = places.query((environment,)).map_err(fail)?;
+    let mut names = Names::default();
+    let mut scopes = Vec::new();
+    while let Some(row) = rows.next().map_err(fail)? {
+        let mut text = |index| Ok(names.intern(row.get_ref(index).map_err(fail)?.as_str().map_err(|err| fail(err.into()))?));
+        let scope = Scope { provider: text(1)?, kind: text(2)?, scope: text(3)? };
+        scopes.push((row.get::<_, i64>(0).map_err(fail)?, scope));
+    }
+    let mut query = db
+        .prepare("SELECT key, resource, identity, flags, applied, agreed, after, checksum FROM entries WHERE place = ?1")
+        .map_err(fail)?;
+    let nothing: Arc<[ResourceId]> = Arc::from([]);
+    let mut entries = Vec::new();
+    for (place, scope) in scopes {
+        let mut rows = query.query((place,)).map_err(fail)?;
+        while let Some(row) = rows.next().map_err(fail)? {
+            let entry = entry(row, &scope, &nothing).map_err(fail)?;
+            entries.push(entry.ok_or_else(|| StoreError::damaged(path, "a row of the inventory is not what was written"))?);
+        }
+    }
+    Ok(entries)
+}
+
+/// Texts that many rows share.
+#[derive(Default)]
+struct Names(HashMap<Box<str>, Arc<str>>);
+
+impl Names {
+    fn intern(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = text.into();
+        self.0.insert(text.into(), Arc::clone(&new));
+        new
+    }
+}
+
+/// One entry; none where the row is not what was written.
+fn entry(row: &Row<'_>, scope: &Scope, nothing: &Arc<[ResourceId]>) -> rusqlite::Result<Option<Entry>> {
+    let key = row.get_ref(0)?.as_str()?;
+    let resource = row.get_ref(1)?.as_str()?;
+    let identity = row.get_ref(2)?.as_str_or_null()?;
+    let flags = row.get_ref(3)?.as_i64()?;
+    let applied = row.get_ref(4)?.as_blob()?;
+    let agreed = row.get_ref(5)?.as_blob_or_null()?;
+    let after = row.get_ref(6)?.as_str_or_null()?;
+    if row.get_ref(7)?.as_i64()? != row_sum(key, resource, identity, flags, applied, after) {
+        return Ok(None);
+    }
+    let ownership = match flags & 3 {
+        0 => Ownership::Owned,
+        1 => Ownership::Recovered,
+        _ => Ownership::Deposed,
+    };
+    let after = match after {
+        None => Some(Arc::clone(nothing)),
+        Some(text) => text.split('\n').map(ResourceId::parse).collect(),
+    };
+    let (Some(resource), Ok(applied), Some(after)) = (ResourceId::parse(resource), applied.try_into(), after) else {
+        return Ok(None);
+    };
+    let key: Arc<str> = key.into();
+    Ok(Some(Entry {
+        resource,
+        identity: identity.map_or_else(|| Arc::clone(&key), Into::into),
+        address: Address { scope: scope.clone(), key },
+        ownership,
+        applied: Digest(applied),
+        // A damaged digest of agreement costs a comparison, nothing more.
+        agreed: agreed.and_then(|it| it.try_into().ok()).map(Digest),
+        after,
+        protect: flags & PROTECT != 0,
+        prune: flags & NO_PRUNE == 0,
+    }))
+}
+
+/// Reads the documents last applied.
+pub(super) fn applied(
+    path: &Path,
+    db: &Connection,
+    environment: &str,
+    addresses: &[Address],
+) -> Result<Vec<Option<Arc<Json>>>, StoreError> {
+    let fail = |err| StoreError::sqlite(path, "read the state in", err);
+    let mut query = db
+        .prepare(
+            "SELECT d.text, d.checksum FROM environments e JOIN places p ON p.environment = e.id \
+             JOIN documents d ON d.place = p.id WHERE e.name = ?1 AND p.provider = ?2 AND p.kind = ?3 AND p.scope = ?4 AND d.key = ?5",
+        )
+        .map_err(fail)?;
+    let mut documents = Vec::with_capacity(addresses.len());
+    for Address { scope, key } in addresses {
+        let params = (environment, &*scope.provider, &*scope.kind, &*scope.scope, &**key);
+        let found = query
+            .query_row(params, |row| {
+                let text = row.get_ref(0)?.as_str()?;
+                let whole = row.get_ref(1)?.as_i64()? == checksum(&[text.as_bytes()]);
+                Ok(if whole { serde_json::from_str(text).ok().map(Arc::new) } else { None })
+            })
+            .optional()
+            .map_err(fail)?;
+        if let Some(None) = found {
+            return Err(StoreError::damaged(path, format!("the document last applied to `{scope:?}` is not what was written")));
+        }
+        documents.push(found.flatten());
+    }
+    Ok(documents)
+}
+
+const OWNER: &str = "SELECT e.name, n.resource FROM spots s JOIN entries n ON n.spot = s.id AND n.key = ?4 \
+     JOIN places p ON p.id = n.place JOIN environments e ON e.id = p.environment \
+     WHERE s.target = ?1 AND s.kind = ?2 AND s.scope = ?3";
+
+fn owner_row(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+/// Who owns each of these objects.
+pub(super) fn owners(path: &Path, db: &Connection, objects: &[(&str, &Address)]) -> Result<Vec<Option<Owner>>, StoreError> {
+    let fail = |err| StoreError::sqlite(path, "read the state in", err);
+    let mut query = db.prepare(OWNER).map_err(fail)?;
+    let mut owners = Vec::with_capacity(objects.len());
+    for (target, Address { scope, key }) in objects {
+        let found = query.query_row((target, &*scope.kind, &*scope.scope, &**key), owner_row).optional().map_err(fail)?;
+        let owner = found.map(|(environment, resource)| {
+            let resource = ResourceId::parse(&resource);
+            resource
+                .map(|resource| Owner { environment, resource })
+                .ok_or_else(|| StoreError::damaged(path, "a row of the inventory names no resource"))
+        });
+        owners.push(owner.transpose()?);
+    }
+    Ok(owners)
+}
+
+/// Says who has the object that was refused.
+fn owned(session: &mut Session<'_>, target: &str, address: &Address) -> StoreError {
+    let Address { scope, key } = address;
+    match session.first(OWNER, (target, &*scope.kind, &*scope.scope, &**key), owner_row) {
+        Ok(found) => {
+            let (environment, resource) = found.unwrap_or_default();
+            StoreError::Owned { address: address.clone(), environment, resource }
+        }
+        Err(err) => err,
+    }
+}
+
+/// Makes one change of what is owned; says which resource it concerned, if it changed anything worth a line.
+pub(super) fn apply(
+    session: &mut Session<'_>,
+    environment: i64,
+    edit: &Edit,
+) -> Result<Option<(ResourceId, &'static str)>, StoreError> {
+    match edit {
+        Edit::Put { entry, target, applied } => {
+            put(session, environment, entry, target, applied.as_deref())?;
+            Ok(Some((entry.resource.clone(), "put")))
+        }
+        Edit::Remove(address) => {
+            let place = session.place(environment, &address.scope)?;
+            let sql = "DELETE FROM entries WHERE place = ?1 AND key = ?2 RETURNING resource";
+            let gone: Option<String> = session.first(sql, (place, &*address.key), |row| row.get(0))?;
+            Ok(gone.as_deref().and_then(ResourceId::parse).map(|resource| (resource, "removed")))
+        }
+        Edit::Agreed(address, digest) => {
+            let place = session.place(environment, &address.scope)?;
+            session.execute("UPDATE entries SET agreed = ?3 WHERE place = ?1 AND key = ?2", (place, &*address.key, digest.0))?;
+            Ok(None)
+        }
+    }
+}
+
+fn put(
+    session: &mut Session<'_>,
+    environment: i64,
+    entry: &Entry,
+    target: &Arc<str>,
+    applied: Option<&Json>,
+) -> Result<(), StoreError> {
+    let Address { scope, key } = &entry.address;
+    let place = session.place(environment, scope)?;
+    let spot = session.spot(target, scope)?;
+    let identity = (entry.identity != *key).then_some(&*entry.identity);
+    let (flags, after) = (flags(entry), join(&entry.after));
+    let sum = row_sum(key, entry.resource.as_str(), identity, flags, &entry.applied.0, after.as_deref());
+    let written = session.execute_unique(
+        "INSERT INTO entries (place, key, spot, resource, identity, flags, applied, agreed, after, checksum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (place, key) DO UPDATE SET spot = ?3, resource = ?4, \
+         identity = ?5, flags = ?6, applied = ?7, agreed = ?8, after = ?9, checksum = ?10",
+        (place, &**key, spot, entry.resource.as_str(), identity, flags, entry.applied.0, entry.agreed.map(|it| it.0), after, sum),
+    )?;
+    if written.is_none() {
+        return Err(owned(session, target, &entry.address));
+    }
+    if let Some(document) = applied {
+        let text = document.to_string();
+        let sum = checksum(&[text.as_bytes()]);
+        session.execute(
+            "INSERT INTO documents (place, key, text, checksum) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (place, key) DO UPDATE SET text = ?3, checksum = ?4",
+            (place, &**key, text, sum),
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes changes that no plugin call stands behind, with a line for each in the audit log.
+pub(super) fn edit(
+    session: &mut Session<'_>,
+    environment: &str,
+    run: Option<RunId>,
+    reason: &str,
+    edits: &[Edit],
+) -> Result<(), StoreError> {
+    let id = session.environment(environment)?;
+    for edit in edits {
+        if let Some((resource, event)) = apply(session, id, edit)? {
+            let address = match edit {
+                Edit::Put { entry, .. } => &entry.address,
+                Edit::Remove(address) | Edit::Agreed(address, _) => address,
+            };
+            let body = json!({ "object": object(address), "reason": reason });
+            audit::append(session, &Line { environment, run, event, resource: resource.as_str(), body: &body })?;
+        }
+    }
+    Ok(())
+}
+
+/// An address as the audit log writes it.
+pub(super) fn object(address: &Address) -> Json {
+    let Scope { provider, kind, scope } = &address.scope;
+    json!({ "provider": &**provider, "kind": &**kind, "scope": &**scope, "key": &*address.key })
+}
