@@ -46,8 +46,8 @@ pub enum Until {
     End,
 }
 
-/// Reads the tokens of the expression that begins at byte `start` of `text`; the last is [`Kind::End`], standing where
-/// the expression ends.
+/// Reads the tokens of the expression that begins at byte `start` of `text`; the last is [`Kind::End`], spanning the `}}`
+/// or nothing at the end of the text.
 pub fn read(text: &str, start: usize, until: Until) -> Result<Vec<Token>, ExpressionError> {
     let mut lexer = Lexer { text, at: start, begin: start, braces: 0, tokens: Vec::new() };
     loop {
@@ -61,7 +61,9 @@ pub fn read(text: &str, start: usize, until: Until) -> Result<Vec<Token>, Expres
         let rest = lexer.rest();
         let closed = until == Until::Close && lexer.braces == 0 && rest.starts_with("}}");
         if closed || (until == Until::End && rest.is_empty()) {
-            lexer.push(Kind::End, lexer.at);
+            let end = lexer.at;
+            lexer.at += if closed { 2 } else { 0 };
+            lexer.push(Kind::End, end);
             return Ok(lexer.tokens);
         }
         if rest.is_empty() {

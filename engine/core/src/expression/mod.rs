@@ -36,7 +36,8 @@ pub const MAX_RESULT: usize = 4 << 20;
 pub struct ExpressionError {
     pub code: Code,
     pub message: String,
-    /// Bytes of the string handed to [`Template::parse`]; `end` is exclusive.
+    /// Bytes of the string handed to [`Template::parse`]; `end` is exclusive, and equal to `start` where something is
+    /// missing at the very end.
     pub start: usize,
     pub end: usize,
     pub hint: Option<String>,
@@ -204,7 +205,7 @@ impl Template {
             let tokens = lexer::read(text, at + found + 3, Until::Close)?;
             let tree = parser::parse(&tokens)?;
             facts.gather(&tree)?;
-            at = tokens.last().map_or(text.len(), |end| end.end + 2);
+            at = tokens.last().map_or(text.len(), |end| end.end);
             pieces.push(Piece::Expression(tree));
         }
         if at == 0 {

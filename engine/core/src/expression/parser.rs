@@ -129,8 +129,9 @@ pub struct Tree {
 pub fn parse(tokens: &[Token]) -> Result<Tree, ExpressionError> {
     let mut parser = Parser { tokens, at: 0, nodes: Vec::new(), depth: 0 };
     if parser.peek().kind == Kind::End {
-        return Err(syntax(parser.peek().start.saturating_sub(1), parser.peek().end, "an expression is empty")
-            .hint("write a name such as `vars.name`"));
+        return Err(
+            syntax(parser.peek().start, parser.peek().end, "an expression is empty").hint("write a name such as `vars.name`")
+        );
     }
     let root = parser.expression()?;
     if parser.peek().kind != Kind::End {
@@ -181,7 +182,7 @@ impl<'a> Parser<'a> {
             Kind::Sign(sign) => format!("`{sign}`"),
             Kind::End => "the end of the expression".to_owned(),
         };
-        syntax(token.start, token.end.max(token.start + 1), format!("expected {wanted}, found {found}"))
+        syntax(token.start, token.end, format!("expected {wanted}, found {found}"))
     }
 
     fn start(&self, id: NodeId) -> usize {

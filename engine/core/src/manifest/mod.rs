@@ -10,6 +10,7 @@ mod read;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use hints::resolve;
 pub use hints::{ANY_KEY, Hints};
 
 use crate::schema::Validator;
@@ -104,3 +105,6 @@ pub struct Manifest {
 pub fn is_alias(name: &str) -> bool {
     (1..=40).contains(&name.len()) && name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
+
+#[cfg(test)]
+mod tests;
