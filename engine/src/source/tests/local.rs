@@ -225,7 +225,9 @@ fn the_environment_of_git_has_no_effect() {
 #[test]
 #[ignore = "run by the_environment_of_git_has_no_effect"]
 fn reads_a_repository_given_in_the_environment() {
-    let dir = std::env::var_os("SOURCE_UNDER_TEST").unwrap();
+    let Some(dir) = std::env::var_os("SOURCE_UNDER_TEST") else {
+        return;
+    };
     let source = Source::open(dir.as_ref()).unwrap();
     let head = source.snapshot(&source.resolve("HEAD").unwrap()).unwrap();
     assert_eq!(text(&head, "a.yaml"), "a");

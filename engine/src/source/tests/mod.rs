@@ -2,6 +2,8 @@
 
 mod hostile;
 mod local;
+mod remote;
+mod server;
 
 use std::io::Write;
 use std::path::Path;
