@@ -51,6 +51,8 @@ pub struct Intent {
     pub desired: Option<Digest>,
     /// Handle of an operation that was pending when the run ended, for `operations.poll`.
     pub operation: Option<Arc<str>>,
+    /// When the intent was made durable, in milliseconds since 1970: absence proves nothing within the kind's settle time.
+    pub started_ms: u64,
 }
 
 /// What the intent was going to do to its object.

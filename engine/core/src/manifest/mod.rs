@@ -77,6 +77,14 @@ pub struct Kind {
     pub validator: Validator,
 }
 
+impl Kind {
+    /// Whether the address's key is the object's name in the remote system, so that two objects cannot have one at a time
+    /// and a changed key means another object. Elsewhere the system knows the object by an identity of its own.
+    pub fn natural(&self) -> bool {
+        self.hints.key.is_some() || matches!(self.recover, Recover::Key | Recover::Conditional)
+    }
+}
+
 /// The whole manifest.
 #[derive(Clone, Debug)]
 pub struct Manifest {

@@ -1,0 +1,263 @@
+//! The walk over three documents at once.
+
+use std::collections::{HashMap, HashSet};
+
+use super::equal::{hollow, same_value};
+use super::{key_of, names};
+use crate::manifest::Hints;
+use crate::plan::{Change, Origin};
+use crate::value::{Json, Map, Marker, Path, Segment, canonical, marker};
+
+/// Pairs of list items that are compared one by one before two long sets simply count as different.
+const SET_PAIRS: usize = 1_000_000;
+
+/// State of one comparison. Depth is bounded by the readers of documents (64) and of observations (128).
+pub(super) struct Walk<'a> {
+    hints: &'a Hints,
+    ignore: &'a [Path],
+    /// Whether a last applied document is known at all.
+    applied: bool,
+    path: Path,
+    /// One difference is enough: only whether there is any is asked.
+    probe: bool,
+    changes: Vec<Change>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(hints: &'a Hints, ignore: &'a [Path], applied: bool) -> Self {
+        Self { hints, ignore, applied, path: Path::default(), probe: false, changes: Vec::new() }
+    }
+
+    pub(super) fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    /// Compares the values at the present path. Null is the same as not being there.
+    pub(super) fn node(&mut self, desired: Option<&Json>, applied: Option<&Json>, observed: Option<&Json>) {
+        if (self.probe && !self.changes.is_empty()) || self.at(&self.hints.computed) || self.ignore.contains(&self.path) {
+            return;
+        }
+        let (desired, applied) = (there(desired), there(applied));
+        // What is never read back can only be compared with what was last sent.
+        let observed = if self.at(&self.hints.write_only) { applied } else { there(observed) };
+        match (desired, observed) {
+            (None, None) => {}
+            (None, Some(observed)) => {
+                if applied.is_some_and(|it| !hollow(it)) {
+                    self.push(None, applied, Some(observed));
+                }
+            }
+            (Some(desired), None) if hollow(desired) => {}
+            (Some(desired), observed) => self.both(desired, applied, observed),
+        }
+    }
+
+    fn both(&mut self, desired: &Json, applied: Option<&Json>, observed: Option<&Json>) {
+        let container = marker(desired).is_none();
+        match (desired, observed) {
+            (Json::Object(members), Some(Json::Object(found))) if container && observed.and_then(marker).is_none() => {
+                self.members(members, applied.and_then(Json::as_object), Some(found));
+            }
+            (Json::Object(members), None) if container && self.hinted_below() => {
+                self.members(members, applied.and_then(Json::as_object), None);
+            }
+            (Json::Array(items), Some(Json::Array(found))) => self.list(desired, items, applied, found, observed),
+            (_, Some(found)) if self.same(desired, found) => {}
+            _ => self.push(Some(desired), applied, observed),
+        }
+    }
+
+    fn members(&mut self, desired: &Map<String, Json>, applied: Option<&Map<String, Json>>, observed: Option<&Map<String, Json>>) {
+        for (key, value) in desired {
+            self.step(Segment::Key(key.clone()), |walk| {
+                walk.node(Some(value), applied.and_then(|it| it.get(key)), observed.and_then(|it| it.get(key)));
+            });
+        }
+        for (key, value) in applied.into_iter().flatten().filter(|(key, _)| !desired.contains_key(*key)) {
+            self.step(Segment::Key(key.clone()), |walk| walk.node(None, Some(value), observed.and_then(|it| it.get(key))));
+        }
+    }
+
+    fn list(&mut self, whole: &Json, desired: &[Json], applied: Option<&Json>, observed: &[Json], found: Option<&Json>) {
+        let was = applied.and_then(Json::as_array).map(Vec::as_slice);
+        if let Some(key) = self.merge_key()
+            && let Some(items) = keyed(desired, &key)
+        {
+            return self.keyed(&key, &items, was.unwrap_or_default(), observed);
+        }
+        let equal = if self.at(&self.hints.unordered) {
+            self.same_set(desired, observed)
+        } else if desired.len() == observed.len() && desired.iter().chain(observed).all(is_mapping) {
+            for (index, (item, found)) in desired.iter().zip(observed).enumerate() {
+                let was = was.filter(|it| it.len() == desired.len()).and_then(|it| it.get(index));
+                self.step(Segment::Index(index), |walk| walk.node(Some(item), was, Some(found)));
+            }
+            true
+        } else {
+            desired.len() == observed.len() && desired.iter().zip(observed).all(|(item, found)| self.agrees(item, found))
+        };
+        if !equal {
+            self.push(Some(whole), applied, found);
+        }
+    }
+
+    /// Items by merge key. Items that only the server has stay its own, as a field would.
+    fn keyed(&mut self, key: &str, desired: &[(String, &Json)], applied: &[Json], observed: &[Json]) {
+        let (was, found) = (by_key(applied, key), by_key(observed, key));
+        for (value, wanted) in desired {
+            let segment = Segment::Item { key: key.to_owned(), value: value.clone() };
+            self.step(segment, |walk| walk.node(Some(wanted), was.get(value).copied(), found.get(value).copied()));
+        }
+        let wanted: HashSet<&str> = desired.iter().map(|(value, _)| value.as_str()).collect();
+        for before in applied {
+            let Some(value) = before.get(key).map(key_text).filter(|it| !wanted.contains(it.as_str())) else { continue };
+            let now = found.get(&value).copied();
+            self.step(Segment::Item { key: key.to_owned(), value }, |walk| walk.node(None, Some(before), now));
+        }
+    }
+
+    /// Whether two lists hold the same items in any order. Equal texts are paired first; what remains is compared with
+    /// the hints, as an observed item may carry fields that nobody declared.
+    fn same_set(&mut self, desired: &[Json], observed: &[Json]) -> bool {
+        if desired.len() != observed.len() {
+            return false;
+        }
+        let mut texts: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, item) in observed.iter().enumerate() {
+            texts.entry(canonical(item)).or_default().push(index);
+        }
+        let mut free = vec![true; observed.len()];
+        let mut rest = Vec::new();
+        for item in desired {
+            // A secret or an unknown is never equal by its text alone.
+            let paired = texts.get_mut(&canonical(item)).filter(|_| same_value(item, item)).and_then(Vec::pop);
+            match paired.and_then(|index| free.get_mut(index)) {
+                Some(slot) => *slot = false,
+                None => rest.push(item),
+            }
+        }
+        if rest.len().saturating_mul(rest.len()) > SET_PAIRS {
+            return false;
+        }
+        rest.into_iter().all(|item| {
+            let at = observed.iter().enumerate().find(|(index, found)| {
+                free.get(*index).is_some_and(|it| *it) && self.agrees(item, found)
+            });
+            at.and_then(|(index, _)| free.get_mut(index)).is_some_and(|slot| std::mem::replace(slot, false))
+        })
+    }
+
+    fn same(&self, desired: &Json, observed: &Json) -> bool {
+        match (desired, observed) {
+            (Json::String(left), Json::String(right)) if self.at(&self.hints.caseless) => {
+                left == right || left.to_lowercase() == right.to_lowercase()
+            }
+            _ => same_value(desired, observed),
+        }
+    }
+
+    /// Whether `observed` has all of `desired` at the present path.
+    fn agrees(&self, desired: &Json, observed: &Json) -> bool {
+        let mut walk = Walk { path: self.path.clone(), probe: true, ..Walk::new(self.hints, self.ignore, false) };
+        walk.both_or_hollow(desired, observed);
+        walk.changes.is_empty()
+    }
+
+    /// As [`Walk::node`], past the checks of the path itself: those have been made.
+    fn both_or_hollow(&mut self, desired: &Json, observed: &Json) {
+        match (there(Some(desired)), there(Some(observed))) {
+            (None, None) => {}
+            (Some(desired), None) if hollow(desired) => {}
+            (None, observed) => self.push(None, None, observed),
+            (Some(desired), observed) => self.both(desired, None, observed),
+        }
+    }
+
+    fn push(&mut self, desired: Option<&Json>, applied: Option<&Json>, observed: Option<&Json>) {
+        let origin = if self.probe { Origin::Git } else { self.origin(desired, applied, observed) };
+        self.changes.push(Change { path: self.path.clone(), before: observed.cloned(), after: desired.cloned(), origin });
+    }
+
+    fn origin(&self, desired: Option<&Json>, applied: Option<&Json>, observed: Option<&Json>) -> Origin {
+        let alike = |left: Option<&Json>, right: Option<&Json>| match (left, right) {
+            (Some(left), Some(right)) => self.agrees(left, right),
+            (Some(one), None) | (None, Some(one)) => hollow(one),
+            (None, None) => true,
+        };
+        if !self.applied || self.at(&self.hints.write_only) {
+            Origin::Git
+        } else if alike(desired, applied) && alike(applied, desired) {
+            Origin::Drift
+        } else if alike(applied, observed) {
+            Origin::Git
+        } else {
+            Origin::Both
+        }
+    }
+
+    fn step(&mut self, segment: Segment, inner: impl FnOnce(&mut Self)) {
+        self.path.0.push(segment);
+        inner(self);
+        self.path.0.pop();
+    }
+
+    fn merge_key(&self) -> Option<String> {
+        self.hints.list_keys.iter().find(|(hint, _)| self.is(hint)).map(|(_, key)| key.clone())
+    }
+
+    fn at(&self, hints: &[Path]) -> bool {
+        hints.iter().any(|hint| self.is(hint))
+    }
+
+    /// Whether `hint` names the present path, list segments left out.
+    fn is(&self, hint: &Path) -> bool {
+        let mut keys = self.path.0.iter().filter_map(key_of);
+        // A list's items share its bare path; what is said of the list is not said of its items, which have no hint of their own.
+        !matches!(self.path.0.last(), Some(Segment::Index(_) | Segment::Item { .. }))
+            && hint.0.iter().all(|segment| keys.next().is_some_and(|key| names(segment, key)))
+            && keys.next().is_none()
+    }
+
+    /// Whether something is said of a field below the present path, so that it must not be reported as one whole.
+    fn hinted_below(&self) -> bool {
+        let depth = self.path.0.iter().filter_map(key_of).count();
+        let below = |hint: &Path| {
+            hint.0.len() > depth && self.path.0.iter().filter_map(key_of).zip(&hint.0).all(|(key, segment)| names(segment, key))
+        };
+        self.hints.computed.iter().chain(&self.hints.write_only).any(below)
+            || self.ignore.iter().any(|path| path.0.len() > self.path.0.len() && self.path.covers(path))
+    }
+}
+
+/// The text that stands for a merge key's value in a path.
+pub(super) fn key_text(value: &Json) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The items by merge key; None where one has none, an unknown one, or shares it.
+fn keyed<'a>(items: &'a [Json], key: &str) -> Option<Vec<(String, &'a Json)>> {
+    let mut seen = HashSet::with_capacity(items.len());
+    let mut out = Vec::with_capacity(items.len());
+    for item in items {
+        let value = item.get(key).filter(|it| !it.is_object() && !it.is_array() && !it.is_null())?;
+        let text = key_text(value);
+        if !seen.insert(text.clone()) {
+            return None;
+        }
+        out.push((text, item));
+    }
+    Some(out)
+}
+
+/// Items by the text of their merge key; the first of several that share it.
+fn by_key<'a>(items: &'a [Json], key: &str) -> HashMap<String, &'a Json> {
+    items.iter().rev().filter_map(|item| Some((key_text(item.get(key)?), item))).collect()
+}
+
+fn there(value: Option<&Json>) -> Option<&Json> {
+    value.filter(|it| !it.is_null())
+}
+
+fn is_mapping(value: &Json) -> bool {
+    value.is_object() && !matches!(marker(value), Some(Marker::Unknown(_) | Marker::Secret { .. } | Marker::Blob { .. }))
+}

@@ -1,0 +1,401 @@
+//! Decides what becomes of one desired object.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::intents::Doubts;
+use super::join::{Join, Look, Pair, records};
+use super::prune::vanished_scopes;
+use super::{Action, Change, Desired, Docs, Draft, Drifted, Moved, Origin, Reason, Record, Refused, Step, World};
+use crate::address::{Address, ResourceId, Scope};
+use crate::diagnostic::{Code, codes};
+use crate::diff;
+use crate::document::{DriftMode, ReplaceMode};
+use crate::inventory::{Entry, IntentAction, Ownership};
+use crate::manifest::{Recover, ReplaceOrder};
+use crate::observation::Observed;
+use crate::value::{Json, Path};
+
+/// Everything that one decision depends on.
+struct Judge<'a> {
+    world: &'a World<'a>,
+    docs: &'a Docs,
+    doubts: &'a Doubts,
+    joined: &'a Join<'a>,
+    /// Scopes from which all owned objects vanished at once, with their number.
+    vanished: &'a BTreeMap<&'a Scope, usize>,
+    pair: &'a Pair<'a>,
+    want: &'a Desired,
+    doc: &'a Arc<Json>,
+}
+
+/// A refusal: its code, what to say, what to do next.
+type No = (Code, String, Option<String>);
+
+/// Decides for every pair of the join.
+pub(super) fn pairs(world: &World<'_>, docs: &Docs, doubts: &Doubts, joined: &Join<'_>, draft: &mut Draft) {
+    let vanished = vanished_scopes(world, doubts, joined);
+    for pair in &joined.pairs {
+        let want = pair.want;
+        let doc = docs.desired.get(&pair.index);
+        let held = pair.held.filter(|held| held.address != want.address);
+        let doubt = doubts.refusal(&want.address).or_else(|| doubts.refusal(&held?.address));
+        let decided = match (doubt, doc) {
+            (Some(doubt), _) => Err((doubt.code, doubt.reason, doubt.hint)),
+            (None, None) => Err(unread("its document")),
+            (None, Some(doc)) => Judge { world, docs, doubts, joined, vanished: &vanished, pair, want, doc }.decide(draft),
+        };
+        if let Err((code, reason, hint)) = decided {
+            let (resource, address) = (want.resource.clone(), Some(want.address.clone()));
+            // With an object of our own in place, what is built on it still stands.
+            if pair.held.is_none() || matches!(pair.old, Look::Absent) {
+                draft.missing.push(resource.clone());
+            }
+            draft.staying.push(resource.clone());
+            let location = Some(want.location.clone());
+            draft.refuse(Refused { resource, address, code, reason, hint, location });
+        }
+    }
+}
+
+impl Judge<'_> {
+    fn decide(&self, draft: &mut Draft) -> Result<(), No> {
+        match self.pair.held {
+            None => self.unowned(draft),
+            Some(held) if held.address == self.want.address => self.owned(held, draft),
+            Some(held) => self.relocated(held, draft),
+        }
+    }
+
+    /// No entry: create, or claim what is there.
+    fn unowned(&self, draft: &mut Draft) -> Result<(), No> {
+        if let Some(other) = (self.world.others)(&self.want.address) {
+            let hint = format!("let `{other}` release it (`trueup forget`), or take it out of one of the two environments");
+            return Err((codes::OTHER_ENVIRONMENT, format!("the environment `{other}` owns this object"), Some(hint)));
+        }
+        match self.seen(self.pair.new)? {
+            None => self.create(Reason::new("new", "it is declared and does not exist"), draft),
+            Some(found) => self.claim(found, draft),
+        }
+    }
+
+    fn claim(&self, found: &Observed, draft: &mut Draft) -> Result<(), No> {
+        if let Some(owner) = self.joined.taken.get(&found.address) {
+            let owner = (self.world.shown)(owner);
+            return Err((codes::CLAIM, format!("the object at this address belongs to {owner}, which was moved there by hand"), None));
+        }
+        let settings = &self.want.settings;
+        let ours = (self.world.mark)(&self.want.resource);
+        let (reason, ownership) = match found.mark.as_deref() {
+            Some(mark) if mark == ours || realm(mark) == realm(&ours) => {
+                let text = "it carries this environment's mark, and the inventory does not know it";
+                let full = self.world.options.adopt_recovered || settings.adopt;
+                (Reason::new("mark", text), if full { Ownership::Owned } else { Ownership::Recovered })
+            }
+            Some(mark) if !settings.adopt => {
+                let text = format!("the object exists and carries the mark of another owner (`{}`)", realm(mark));
+                let hint = "if that owner is gone, say `trueup.dev/adopt: \"true\"` in the document".to_owned();
+                return Err((codes::CLAIM, text, Some(hint)));
+            }
+            Some(_) | None if settings.adopt => {
+                (Reason::new("claimed", "it exists, and its document says adopt"), Ownership::Owned)
+            }
+            _ if self.world.options.adopt_declared => {
+                (Reason::new("claimed", "it exists, and is claimed as declared"), Ownership::Owned)
+            }
+            _ => {
+                let hint = "take it over with `trueup adopt`, or with `trueup.dev/adopt: \"true\"` in the document".to_owned();
+                return Err((codes::CLAIM, "the object exists and nobody claimed it".to_owned(), Some(hint)));
+            }
+        };
+        let changes = self.compare(None, found)?;
+        if let Some(path) = self.immutable(&changes) {
+            let text = format!("taking the object over would mean to replace it: `{path}` cannot change in place");
+            let hint = "change the document to what the object has, or delete the object by hand".to_owned();
+            return Err((codes::REPLACE_REFUSED, text, Some(hint)));
+        }
+        let mut reasons = vec![reason];
+        reasons.extend(why(&changes));
+        let step = Step { ownership, ..self.step(Action::Adopt, reasons, changes, Some(found))? };
+        draft.plan.steps.push(step);
+        Ok(())
+    }
+
+    /// The entry is at the desired address; it may be another resource's.
+    fn owned(&self, held: &Entry, draft: &mut Draft) -> Result<(), No> {
+        let Some(found) = self.seen(self.pair.old)? else { return self.vanished(held, draft) };
+        self.not_foreign(held, found)?;
+        self.compared(held, found, draft)
+    }
+
+    /// Owned, and gone though nobody here deleted it.
+    fn vanished(&self, held: &Entry, draft: &mut Draft) -> Result<(), No> {
+        self.not_all_vanished(&held.address.scope)?;
+        let mode = self.drift_mode();
+        if mode != DriftMode::Heal && held.applied == self.want.digest && held.resource == self.want.resource {
+            let (resource, address) = (self.want.resource.clone(), self.want.address.clone());
+            draft.plan.drift.push(Drifted { resource, address, changes: Vec::new(), gone: true, mode });
+            return Ok(());
+        }
+        self.create(Reason::new("vanished", "it was deleted, and not by this environment"), draft)
+    }
+
+    fn not_all_vanished(&self, scope: &Scope) -> Result<(), No> {
+        match self.vanished.get(scope) {
+            Some(count) => Err(all_vanished(scope, *count)),
+            None => Ok(()),
+        }
+    }
+
+    fn compared(&self, held: &Entry, found: &Observed, draft: &mut Draft) -> Result<(), No> {
+        let want = self.want;
+        let applied = self.doubts.applied(held, self.docs);
+        let changes = self.compare(applied.map(|it| &**it), found)?;
+        let moved = held.resource != want.resource || held.address != want.address;
+        if changes.is_empty() && !moved {
+            return self.in_sync(held, found, draft);
+        }
+        let mode = self.drift_mode();
+        if !moved && mode != DriftMode::Heal && changes.iter().all(|it| it.origin == Origin::Drift) {
+            let (resource, address) = (want.resource.clone(), want.address.clone());
+            draft.plan.drift.push(Drifted { resource, address, changes, gone: false, mode });
+            return Ok(());
+        }
+        if let Some(path) = self.immutable(&changes) {
+            return self.replace(held, found, changes, Reason::new("immutable", format!("`{path}` cannot change in place")).at(path), draft);
+        }
+        let mut reasons = Vec::new();
+        let mut from = None;
+        if moved {
+            let owner = (self.world.shown)(&held.resource);
+            reasons.push(Reason::new("moved", format!("the object belonged to {owner}")));
+            from = Some(Moved { resource: held.resource.clone(), address: held.address.clone(), prior: None });
+        }
+        reasons.extend(why(&changes));
+        // A mark names the resource: it is written anew by an update, though no field may differ.
+        let marked = found.mark.as_deref().is_some_and(|mark| mark != (self.world.mark)(&want.resource));
+        let action = if moved && changes.is_empty() && !marked { Action::Move } else { Action::Update };
+        let ownership = if held.ownership == Ownership::Recovered { Ownership::Recovered } else { Ownership::Owned };
+        let step = Step { from, ownership, ..self.step(action, reasons, changes, Some(found))? };
+        draft.plan.steps.push(step);
+        Ok(())
+    }
+
+    /// Equal by comparison, though not by digest.
+    fn in_sync(&self, held: &Entry, found: &Observed, draft: &mut Draft) -> Result<(), No> {
+        if held.ownership == Ownership::Recovered && self.world.options.adopt_recovered {
+            let reason = Reason::new("recovered", "it is owned by its mark alone");
+            draft.plan.steps.push(self.step(Action::Adopt, vec![reason], Vec::new(), Some(found))?);
+            return Ok(());
+        }
+        draft.plan.unchanged += 1;
+        let ownership = if held.ownership == Ownership::Recovered { Ownership::Recovered } else { Ownership::Owned };
+        let known = held.applied == self.want.digest
+            && held.identity == found.identity
+            && held.ownership == ownership
+            && records(held, self.want)
+            && !self.doubts.about(&held.address);
+        if !known {
+            let (identity, agreed) = (found.identity.clone(), found.digest);
+            draft.plan.records.push(Record { desired: self.pair.index, identity, agreed, ownership });
+        } else if held.agreed != Some(found.digest) {
+            draft.plan.agreed.push((held.address.clone(), found.digest));
+        }
+        Ok(())
+    }
+
+    /// The resource's object is elsewhere.
+    fn relocated(&self, held: &Entry, draft: &mut Draft) -> Result<(), No> {
+        let Some(old) = self.seen(self.pair.old)? else {
+            self.not_all_vanished(&held.address.scope)?;
+            self.unowned(draft)?;
+            if let Some(step) = draft.plan.steps.last_mut() {
+                // The old entry names nothing any more: it goes as the new one comes.
+                step.from = Some(Moved { resource: held.resource.clone(), address: held.address.clone(), prior: None });
+            }
+            return Ok(());
+        };
+        self.not_foreign(held, old)?;
+        if !self.want.kind.natural() && held.address.scope == self.want.address.scope {
+            // The address holds our own name for it: the remote system knows the object by an identity that stays.
+            return self.compared(held, old, draft);
+        }
+        if let Some(other) = (self.world.others)(&self.want.address) {
+            return Err((codes::OTHER_ENVIRONMENT, format!("the environment `{other}` owns the object at the new address"), None));
+        }
+        if self.seen(self.pair.new)?.is_some() {
+            let text = format!("its address changes to {}, where an object exists that nobody claimed", self.want.address);
+            let hint = "delete that object by hand, or choose another address".to_owned();
+            return Err((codes::CLAIM, text, Some(hint)));
+        }
+        let applied = self.doubts.applied(held, self.docs);
+        let changes = self.compare(applied.map(|it| &**it), old)?;
+        let hints = &self.want.kind.hints;
+        let named = changes.iter().find(|it| [&hints.key, &hints.scope].into_iter().flatten().any(|hint| diff::touches(it, hint)));
+        let reason = Reason { path: named.map(|it| it.path.clone()), ..Reason::new("renamed", format!("its address was {}", held.address)) };
+        self.replace(held, old, changes, reason, draft)
+    }
+
+    fn replace(&self, held: &Entry, found: &Observed, changes: Vec<Change>, reason: Reason, draft: &mut Draft) -> Result<(), No> {
+        let want = self.want;
+        if want.settings.protect || held.protect {
+            let hint = "take `trueup.dev/protect` out of the document first, if it may go".to_owned();
+            let text = format!("the object is protected, and the change would replace it: {}", reason.text);
+            return Err((codes::PROTECTED, text, Some(hint)));
+        }
+        if held.ownership == Ownership::Recovered {
+            let text = format!("the object is owned by its mark alone, and the change would replace it: {}", reason.text);
+            return Err((codes::RECOVERED, text, Some(RECOVERED_HINT.to_owned())));
+        }
+        let order = match want.settings.replace {
+            Some(ReplaceMode::CreateFirst) => ReplaceOrder::CreateFirst,
+            Some(ReplaceMode::DeleteFirst) => ReplaceOrder::DeleteFirst,
+            Some(ReplaceMode::Allow) | None => want.kind.replace,
+        };
+        let mut reasons = vec![reason];
+        let same = held.address == want.address;
+        let order = if same && want.kind.natural() && order == ReplaceOrder::CreateFirst {
+            let text = "old and new have one name, so that the old one is deleted first";
+            reasons.push(Reason::new("collision", text));
+            ReplaceOrder::DeleteFirst
+        } else {
+            order
+        };
+        reasons.extend(why(&changes));
+        let step = self.step(Action::Replace(order), reasons, changes, if same { Some(found) } else { None })?;
+        let moved = !same || held.resource != want.resource;
+        let from = moved.then(|| Moved {
+            resource: held.resource.clone(),
+            address: held.address.clone(),
+            prior: (!same).then(|| Arc::new(found.clone())),
+        });
+        // A new object gets the whole document: ignored fields are only left alone where there is something to leave.
+        draft.plan.steps.push(Step { from, desired: Some(self.doc.clone()), ..step });
+        Ok(())
+    }
+
+    fn create(&self, reason: Reason, draft: &mut Draft) -> Result<(), No> {
+        let token = self.doubts.token(&self.want.address, IntentAction::Create, Some(self.want.digest));
+        let mut reasons = vec![reason];
+        reasons.extend(token.as_ref().map(|_| Reason::new("unsettled", "an interrupted run may have begun it")));
+        let step = self.step(Action::Create, reasons, diff::leaves(self.doc), None)?;
+        draft.plan.steps.push(Step { token, ..step });
+        Ok(())
+    }
+
+    fn step(&self, action: Action, reasons: Vec<Reason>, changes: Vec<Change>, prior: Option<&Observed>) -> Result<Step, No> {
+        let want = self.want;
+        let desired = match prior {
+            None => self.doc.clone(),
+            Some(prior) => {
+                let now = prior.doc.as_ref().ok_or_else(|| unread("its observed content"))?;
+                diff::keep_ignored(self.doc, now, &want.settings.ignore)
+            }
+        };
+        let token = match action {
+            Action::Update => self.doubts.token(&want.address, IntentAction::Update, Some(want.digest)),
+            _ => None,
+        };
+        Ok(Step {
+            action,
+            resource: want.resource.clone(),
+            from: None,
+            address: want.address.clone(),
+            reasons,
+            changes,
+            desired: Some(desired),
+            desired_digest: Some(want.digest),
+            prior: prior.map(|it| Arc::new(it.clone())),
+            after: Vec::new(),
+            location: Some(want.location.clone()),
+            source: Some(self.pair.index),
+            ownership: Ownership::Owned,
+            token,
+        })
+    }
+
+    fn compare(&self, applied: Option<&Json>, found: &Observed) -> Result<Vec<Change>, No> {
+        let now = found.doc.as_ref().ok_or_else(|| unread("its observed content"))?;
+        Ok(diff::compare(self.doc, applied, now, &self.want.kind.hints, &self.want.settings.ignore))
+    }
+
+    /// What was seen; absence only where it is a fact.
+    fn seen<'l>(&self, look: Look<'l>) -> Result<Option<&'l Observed>, No> {
+        match look {
+            Look::Seen(found) => Ok(Some(found)),
+            Look::Absent => Ok(None),
+            Look::Partial => Err((codes::NO_EVIDENCE, "it was not found, but its scope was not read whole".to_owned(), None)),
+            Look::Failed(why) => Err((codes::OBSERVE_FAILED, format!("its scope could not be read: {why}"), None)),
+        }
+    }
+
+    fn not_foreign(&self, held: &Entry, found: &Observed) -> Result<(), No> {
+        foreign(self.world, held, found, &[&self.want.resource], Some(self.want.kind.recover)).map_or(Ok(()), |text| {
+            let hint = "if it is to be managed, forget the old entry (`trueup forget`) and adopt the object".to_owned();
+            Err((codes::CLAIM, text, Some(hint)))
+        })
+    }
+
+    fn drift_mode(&self) -> DriftMode {
+        self.want.settings.drift.unwrap_or(self.world.options.drift)
+    }
+
+    /// The first changed field that cannot change in place.
+    fn immutable(&self, changes: &[Change]) -> Option<Path> {
+        let hints = &self.want.kind.hints;
+        changes.iter().find(|it| hints.immutable.iter().any(|hint| diff::touches(it, hint))).map(|it| it.path.clone())
+    }
+}
+
+pub(super) const RECOVERED_HINT: &str = "look at it, then take it over with `trueup adopt --recovered`";
+
+/// Why the object is not the one that the entry means, if it is not: another one came under its name or identity.
+/// `heirs` are resources whose mark it may carry besides that of the entry.
+pub(super) fn foreign(
+    world: &World<'_>,
+    held: &Entry,
+    found: &Observed,
+    heirs: &[&ResourceId],
+    recover: Option<Recover>,
+) -> Option<String> {
+    let same = held.identity.is_empty() || found.identity.is_empty() || held.identity == found.identity;
+    match found.mark.as_deref() {
+        Some(mark) => {
+            let ours = (world.mark)(&held.resource);
+            let known = mark == ours || heirs.iter().any(|it| (world.mark)(it) == mark) || (same && realm(mark) == realm(&ours));
+            (!known).then(|| format!("the object now carries the mark of another owner (`{}`)", realm(mark)))
+        }
+        // A kind known by its key alone is the same object under whatever identity; elsewhere ours was taken away.
+        None if same || matches!(recover, Some(Recover::Key | Recover::Conditional)) => None,
+        None => Some(format!("the object is gone, and another one (`{}`) has its place", found.identity)),
+    }
+}
+
+/// The part of a mark that names project and environment.
+fn realm(mark: &str) -> &str {
+    mark.rsplit_once('/').map_or(mark, |(realm, _)| realm)
+}
+
+/// One reason for each origin among the changes.
+fn why(changes: &[Change]) -> Vec<Reason> {
+    let has = |origin: Origin| changes.iter().find(|it| it.origin == origin || it.origin == Origin::Both);
+    let git = has(Origin::Git).map(|it| Reason::new("changed", "its declaration changed").at(it.path.clone()));
+    let drift = has(Origin::Drift).map(|it| Reason::new("drifted", "it was changed, and not by this environment").at(it.path.clone()));
+    git.into_iter().chain(drift).collect()
+}
+
+pub(super) fn all_vanished(scope: &Scope, count: usize) -> No {
+    let place = if scope.scope.is_empty() { scope.provider.to_string() } else { format!("`{}`", scope.scope) };
+    let text = format!("all {count} objects owned in {place} vanished at once, which mostly is a wrong address or credential");
+    (codes::VANISHED, text, Some("if they are really gone, run again with `--allow-recreate`".to_owned()))
+}
+
+fn unread(what: &str) -> No {
+    (codes::NO_EVIDENCE, format!("{what} was not read"), None)
+}
+
+/// The refusal of an entry that nothing desires.
+pub(super) fn refused(held: &Entry, (code, reason, hint): No) -> Refused {
+    let address: Option<Address> = Some(held.address.clone());
+    Refused { resource: held.resource.clone(), address, code, reason, hint, location: None }
+}

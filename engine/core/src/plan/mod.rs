@@ -1,0 +1,373 @@
+//! The plan: the ordered steps from observed to desired, with reasons and a digest.
+//!
+//! [`needs`] says which documents must be loaded (none for an object whose digests say that it is in sync); [`plan`] joins
+//! what is desired, owned and observed and decides for each object. The stages, a file each:
+//! `intents` (what a crash left) → `join` (which entry and which object belong to a resource) → `judge` (one desired
+//! object) and `prune` (what is owned and not desired) → `order` (edges, and what a refusal means for neighbours) →
+//! `digest`. Later, `verdicts` merges a plugin's say, and `late` compares again once an unknown is known.
+//!
+//! Invariants: nothing is deleted that is not owned, or without a whole view of its scope; nothing is created where
+//! absence was not seen; equal inputs in any order give equal plans.
+
+mod digest;
+mod intents;
+mod join;
+mod judge;
+mod late;
+mod order;
+mod prune;
+mod verdicts;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::address::{Address, ResourceId, Scope};
+use crate::diagnostic::{Code, Location};
+use crate::document::{DriftMode, Settings};
+use crate::inventory::{Entry, Intent, Ownership};
+use crate::manifest::{Kind, ReplaceOrder};
+use crate::observation::{Observed, ScopeView};
+use crate::value::{Digest, Json, Path};
+
+pub use digest::digest;
+pub use intents::{Evidence, Resolved};
+pub use late::{Late, Outputs, known_outputs, settle};
+pub use verdicts::{Verdict, apply_verdicts};
+
+/// One object that the environment's documents ask for; its document is loaded only where [`needs`] asks for it.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    pub resource: ResourceId,
+    pub address: Address,
+    /// Digest of the document, with unknowns and secrets as markers.
+    pub digest: Digest,
+    pub settings: Arc<Settings>,
+    /// What must be there first.
+    pub after: Arc<[ResourceId]>,
+    pub location: Location,
+    pub kind: Arc<Kind>,
+}
+
+/// What the operator allows and asks for; never the repository's to say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Deletions (those of replacements too) that may go beyond the limits, if they are at most so many.
+    pub allow_deletes: Option<usize>,
+    /// Create again, or forget, what vanished from a scope all at once.
+    pub allow_recreate: bool,
+    /// Claim every declared object that exists.
+    pub adopt_declared: bool,
+    /// Turn ownership that rests on a mark alone into full ownership.
+    pub adopt_recovered: bool,
+    /// Delete everything owned; nothing is desired.
+    pub destroy: bool,
+    /// The environment's mode, for documents that name none.
+    pub drift: DriftMode,
+}
+
+/// All that a plan depends on, but for the documents. Order within the slices does not matter; planning is fastest when
+/// both `desired` and `entries` are sorted by resource, then address.
+pub struct World<'a> {
+    pub environment: &'a str,
+    pub desired: &'a [Desired],
+    pub entries: &'a [Entry],
+    pub intents: &'a [Intent],
+    /// Scopes without a view count as not observed.
+    pub views: &'a BTreeMap<Scope, ScopeView>,
+    /// Which other environment owns the object, if one does.
+    pub others: &'a (dyn Fn(&Address) -> Option<String> + Sync),
+    /// The kind of objects that are owned and no longer desired; None where the provider does not have it (any more).
+    pub kinds: &'a (dyn Fn(&Scope) -> Option<Arc<Kind>> + Sync),
+    /// The mark that an object of this resource carries.
+    pub mark: &'a (dyn Fn(&ResourceId) -> String + Sync),
+    /// Shortest unambiguous form of an identity, for people.
+    pub shown: &'a (dyn Fn(&ResourceId) -> String + Sync),
+    /// Milliseconds since 1970.
+    pub now_ms: u64,
+    pub options: Options,
+}
+
+/// Documents that [`plan`] wants. Observed documents are to be put into the views.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Indexes into [`World::desired`].
+    pub desired: Vec<usize>,
+    /// Last applied documents, by the address of their entry.
+    pub applied: Vec<Address>,
+    /// Objects whose [`Observed::doc`] is needed, by the address they were observed at.
+    pub observed: Vec<Address>,
+}
+
+/// The documents that [`needs`] asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Docs {
+    /// By index into [`World::desired`]; digests to [`Desired::digest`].
+    pub desired: HashMap<usize, Arc<Json>>,
+    pub applied: HashMap<Address, Arc<Json>>,
+    /// Desired documents of intents, by token, where the store has them.
+    pub intents: HashMap<Arc<str>, Arc<Json>>,
+}
+
+/// What a step does to its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    Create,
+    Update,
+    /// Delete and create of one resource, in the order the kind or the document says.
+    Replace(ReplaceOrder),
+    Delete,
+    /// Take an existing object under management; its differences are updated in the same step. Without a desired
+    /// document only the ownership changes.
+    Adopt,
+    /// Ownership goes to another resource (`moved-from`, or old and new render to one object); nothing is sent.
+    Move,
+    /// Release without deleting.
+    Forget,
+}
+
+impl Action {
+    /// The word for people and for JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Replace(_) => "replace",
+            Self::Delete => "delete",
+            Self::Adopt => "adopt",
+            Self::Move => "move",
+            Self::Forget => "forget",
+        }
+    }
+
+    /// Whether an object goes: what limits and protection are about.
+    pub fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::Replace(_))
+    }
+}
+
+/// Where a difference comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A new revision wants it.
+    Git,
+    /// The world moved away from the last applied document.
+    Drift,
+    Both,
+}
+
+impl Origin {
+    /// The word for people and for JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Drift => "drift",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// One difference of one field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub path: Path,
+    /// As observed (of a write-only field: as last applied). None: the field is not there.
+    pub before: Option<Json>,
+    pub after: Option<Json>,
+    pub origin: Origin,
+}
+
+/// Why a step is in the plan; stable code, words for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// `new changed drifted immutable removed destroyed moved renamed claimed mark recovered vanished deposed replaced
+    /// gone released collision unsettled plugin`
+    pub code: &'static str,
+    pub text: String,
+    pub path: Option<Path>,
+}
+
+impl Reason {
+    pub(crate) fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), path: None }
+    }
+
+    pub(crate) fn at(mut self, path: Path) -> Self {
+        self.path = Some(path);
+        self
+    }
+}
+
+/// One action on one object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub action: Action,
+    pub resource: ResourceId,
+    /// Where ownership comes from, or the old object that a replacement at another address leaves behind.
+    pub from: Option<Moved>,
+    pub address: Address,
+    pub reasons: Vec<Reason>,
+    /// For a create: every leaf. For a delete: what goes, at the fields we own.
+    pub changes: Vec<Change>,
+    /// What is to be sent: canonical, with unknowns and secrets as markers, and with the observed values at ignored
+    /// paths. None for deletes, forgets.
+    pub desired: Option<Arc<Json>>,
+    /// Digest of the declared document ([`Desired::digest`]), which is what the inventory keeps.
+    pub desired_digest: Option<Digest>,
+    /// What was observed: None where nothing is there.
+    pub prior: Option<Arc<Observed>>,
+    /// Steps (by index in [`Plan::steps`]) that must be done before this one.
+    pub after: Vec<usize>,
+    /// Where the resource is declared; None for what is gone from Git.
+    pub location: Option<Location>,
+    /// Index into [`World::desired`]; None for what is gone from Git.
+    pub source: Option<usize>,
+    /// How the object is owned once the step is done.
+    pub ownership: Ownership,
+    /// Token of an intent that a crash left and that this step finishes: an earlier try may have taken effect.
+    pub token: Option<Arc<str>>,
+}
+
+/// The other end of a move or replacement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moved {
+    pub resource: ResourceId,
+    pub address: Address,
+    /// The old object, where it is another one than [`Step::prior`].
+    pub prior: Option<Arc<Observed>>,
+}
+
+/// Something wanted that this plan will not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub resource: ResourceId,
+    pub address: Option<Address>,
+    pub code: Code,
+    pub reason: String,
+    pub hint: Option<String>,
+    pub location: Option<Location>,
+}
+
+/// Drift that is only told of (`drift: warn|off`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Drifted {
+    pub resource: ResourceId,
+    pub address: Address,
+    /// Empty where the object is gone.
+    pub changes: Vec<Change>,
+    /// The whole object vanished.
+    pub gone: bool,
+    /// `Warn` or `Off`: whether people want to be told.
+    pub mode: DriftMode,
+}
+
+/// An object found equal to its document whose inventory entry must be written anew, without a step: the declaration moved
+/// in a way that changes nothing out there (a setting, an edge, a value that the object had already).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Index into [`World::desired`].
+    pub desired: usize,
+    pub identity: Arc<str>,
+    /// The observed digest, for [`Entry::agreed`].
+    pub agreed: Digest,
+    pub ownership: Ownership,
+}
+
+/// The ordered steps from observed to desired.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// In graph order: a step stands behind all that it waits for; ties by id.
+    pub steps: Vec<Step>,
+    /// By resource, then address.
+    pub refused: Vec<Refused>,
+    pub drift: Vec<Drifted>,
+    pub unchanged: usize,
+    /// Objects found equal by comparison, with the observed digest to remember ([`Entry::agreed`]).
+    pub agreed: Vec<(Address, Digest)>,
+    /// Entries to write anew without a step. Never also in `agreed`.
+    pub records: Vec<Record>,
+    /// Intents whose outcome the world tells; to be recorded before any step runs.
+    pub resolved: Vec<Resolved>,
+    pub digest: Digest,
+}
+
+impl Plan {
+    /// Whether there is nothing to do and nothing refused.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.refused.is_empty()
+    }
+}
+
+/// Which documents [`plan`] must have. An object whose desired, applied, observed and agreed digests say that it is in sync
+/// needs none.
+pub fn needs(world: &World<'_>) -> Needs {
+    let doubts = intents::Doubts::unjudged(world);
+    let joined = join::Join::new(world, &doubts);
+    let mut out = Needs::default();
+    for pair in &joined.pairs {
+        out.desired.push(pair.index);
+        out.applied.extend(pair.held.map(|held| held.address.clone()));
+        out.observed.extend([pair.old.seen(), pair.new.seen()].into_iter().flatten().map(|it| it.address.clone()));
+    }
+    for left in &joined.leftovers {
+        if let Some(observed) = left.look.seen() {
+            out.applied.push(left.held.address.clone());
+            out.observed.push(observed.address.clone());
+        }
+    }
+    doubts.needs(world, &mut out);
+    out.desired.sort_unstable();
+    out.desired.dedup();
+    out.applied.sort_unstable();
+    out.applied.dedup();
+    out.observed.sort_unstable();
+    out.observed.dedup();
+    out
+}
+
+/// Plans every object; see the module. Documents that [`needs`] names and `docs` (or the views) lack make the object
+/// refused, never guessed.
+///
+/// [`Plan::digest`] is that of the steps alone; the caller adds what it knows of plugins with [`digest`].
+pub fn plan(world: &World<'_>, docs: &Docs) -> Plan {
+    let mut draft = Draft::default();
+    let doubts = intents::Doubts::judge(world, docs);
+    let joined = join::Join::new(world, &doubts);
+    draft.plan.unchanged = joined.unchanged;
+    judge::pairs(world, docs, &doubts, &joined, &mut draft);
+    prune::leftovers(world, docs, &doubts, &joined, &mut draft);
+    intents::refuse_loose(&doubts, &joined, &mut draft);
+    draft.plan.resolved.clone_from(&doubts.resolved);
+    finish(world, draft)
+}
+
+/// A plan in the making: steps are in no order and have no edges yet.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub plan: Plan,
+    /// Resources that would be created and are not, so that nothing can build on them.
+    pub missing: Vec<ResourceId>,
+    /// Resources whose object stays though it was to go, or to let go of what it depends on.
+    pub staying: Vec<ResourceId>,
+}
+
+impl Draft {
+    pub(crate) fn refuse(&mut self, refused: Refused) {
+        self.plan.refused.push(refused);
+    }
+}
+
+/// Limits, consequences of refusals, order, digest.
+pub(crate) fn finish(world: &World<'_>, mut draft: Draft) -> Plan {
+    order::skip_dependents(world, &mut draft);
+    order::keep_what_is_used(world, &mut draft);
+    prune::limits(world, &mut draft);
+    order::arrange(world, &mut draft.plan);
+    let plan = &mut draft.plan;
+    plan.refused.sort_by(|a, b| (&a.resource, &a.address, a.code).cmp(&(&b.resource, &b.address, b.code)));
+    plan.drift.sort_by(|a, b| (&a.resource, &a.address).cmp(&(&b.resource, &b.address)));
+    plan.agreed.sort_unstable();
+    plan.records.sort_unstable_by_key(|it| it.desired);
+    plan.digest = digest(plan, &[]);
+    draft.plan
+}
+

@@ -1,0 +1,214 @@
+//! Edges between steps, what a refusal means for others, and the order of the plan.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
+
+use super::{Action, Draft, Plan, Refused, Step, World};
+use crate::address::{Address, ResourceId};
+use crate::diagnostic::codes;
+use crate::graph::Graph;
+use crate::inventory::{Entry, Ownership};
+
+/// Refuses what builds on a resource that will not come to be, and what builds on that in turn. What exists already goes on.
+pub(super) fn skip_dependents(world: &World<'_>, draft: &mut Draft) {
+    if draft.missing.is_empty() {
+        return;
+    }
+    let mut needed_by: HashMap<&ResourceId, Vec<usize>> = HashMap::new();
+    for (at, step) in draft.plan.steps.iter().enumerate() {
+        for before in needs_of(world, step) {
+            needed_by.entry(before).or_default().push(at);
+        }
+    }
+    let mut queue: VecDeque<ResourceId> = draft.missing.iter().cloned().collect();
+    let mut skipped: HashMap<usize, ResourceId> = HashMap::new();
+    while let Some(missing) = queue.pop_front() {
+        for at in needed_by.get(&missing).into_iter().flatten() {
+            let Some(step) = draft.plan.steps.get(*at).filter(|_| !skipped.contains_key(at)) else { continue };
+            skipped.insert(*at, missing.clone());
+            if step.action == Action::Create {
+                queue.push_back(step.resource.clone());
+            }
+        }
+    }
+    let steps = std::mem::take(&mut draft.plan.steps);
+    for (at, step) in steps.into_iter().enumerate() {
+        match skipped.get(&at) {
+            None => draft.plan.steps.push(step),
+            Some(missing) => {
+                let reason = format!("it depends on {}, which is refused", (world.shown)(missing));
+                draft.staying.push(step.resource.clone());
+                if step.action == Action::Create {
+                    draft.missing.push(step.resource.clone());
+                }
+                draft.refuse(skip(step, reason));
+            }
+        }
+    }
+}
+
+/// Refuses to delete what something that stays was built on, and old objects whose successors are refused.
+pub(super) fn keep_what_is_used(world: &World<'_>, draft: &mut Draft) {
+    let deletes: HashSet<ResourceId> =
+        draft.plan.steps.iter().filter(|it| it.action == Action::Delete).map(|it| it.resource.clone()).collect();
+    if draft.staying.is_empty() || deletes.is_empty() {
+        return;
+    }
+    let mut uses: HashMap<&ResourceId, Vec<&ResourceId>> = HashMap::new();
+    for entry in world.entries.iter().filter(|it| it.ownership != Ownership::Deposed) {
+        uses.entry(&entry.resource).or_default().extend(entry.after.iter().filter(|it| deletes.contains(*it)));
+    }
+    let mut queue: VecDeque<&ResourceId> = draft.staying.iter().collect();
+    let mut kept: HashMap<ResourceId, ResourceId> = HashMap::new();
+    while let Some(user) = queue.pop_front() {
+        for used in uses.get(user).into_iter().flatten() {
+            if *used != user && !kept.contains_key(*used) {
+                kept.insert((*used).clone(), user.clone());
+                queue.push_back(used);
+            }
+        }
+    }
+    let missing: HashSet<ResourceId> = draft.missing.iter().cloned().collect();
+    let steps = std::mem::take(&mut draft.plan.steps);
+    for step in steps {
+        let user = kept.get(&step.resource).filter(|_| step.action == Action::Delete);
+        if let Some(user) = user {
+            let reason = format!("{} still depends on it and stays as it is", (world.shown)(user));
+            draft.refuse(skip(step, reason));
+        } else if step.action == Action::Delete && step.ownership != Ownership::Deposed && missing.contains(&step.resource) {
+            let reason = "its successor at another address is refused".to_owned();
+            draft.refuse(skip(step, reason));
+        } else {
+            draft.plan.steps.push(step);
+        }
+    }
+}
+
+fn skip(step: Step, reason: String) -> Refused {
+    let (resource, address, location) = (step.resource, Some(step.address), step.location);
+    Refused { resource, address, code: codes::STEP_SKIPPED, reason, hint: None, location }
+}
+
+/// Puts the steps in graph order, with edges between them.
+pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
+    plan.steps.sort_by(|a, b| (&a.resource, &a.address, a.action).cmp(&(&b.resource, &b.address, b.action)));
+    let count = plan.steps.len();
+    let mut edges = Edges::new(world, &plan.steps);
+    edges.declared();
+    edges.deletes();
+    edges.names();
+    let Edges { mut hard, soft, .. } = edges;
+    let mut graph = Graph::new(count, hard.iter().chain(&soft).copied().collect());
+    let order = match graph.order() {
+        Ok(order) => order,
+        Err(_) => loop {
+            // A wish for order gives way first, then an edge of a circle: revisions that turned a dependency round can
+            // leave one among deletes.
+            graph = Graph::new(count, hard.clone());
+            match graph.order() {
+                Ok(order) => break order,
+                Err(circle) => {
+                    let first = circle.first().copied();
+                    let last = circle.last().copied();
+                    hard.retain(|(before, after)| Some(*after) != first || Some(*before) != last);
+                }
+            }
+        },
+    };
+    let mut place = vec![0; count];
+    for (new, old) in order.iter().enumerate() {
+        if let Some(slot) = place.get_mut(*old) {
+            *slot = new;
+        }
+    }
+    for step in &mut plan.steps {
+        step.after.clear();
+    }
+    for (before, after) in graph.edges() {
+        if let (Some(step), Some(before)) = (plan.steps.get_mut(*after), place.get(*before)) {
+            step.after.push(*before);
+        }
+    }
+    let mut steps: Vec<Option<Step>> = std::mem::take(&mut plan.steps).into_iter().map(Some).collect();
+    plan.steps = order.iter().filter_map(|old| steps.get_mut(*old).and_then(Option::take)).collect();
+    for step in &mut plan.steps {
+        step.after.sort_unstable();
+    }
+}
+
+/// Edges in the making, over steps sorted by resource.
+struct Edges<'a> {
+    world: &'a World<'a>,
+    steps: &'a [Step],
+    ranges: HashMap<&'a ResourceId, Range<usize>>,
+    hard: Vec<(usize, usize)>,
+    soft: Vec<(usize, usize)>,
+}
+
+impl<'a> Edges<'a> {
+    fn new(world: &'a World<'a>, steps: &'a [Step]) -> Self {
+        let mut ranges: HashMap<&ResourceId, Range<usize>> = HashMap::with_capacity(steps.len());
+        for (at, step) in steps.iter().enumerate() {
+            ranges.entry(&step.resource).or_insert(at..at).end = at + 1;
+        }
+        Self { world, steps, ranges, hard: Vec::new(), soft: Vec::new() }
+    }
+
+    fn of(&self, resource: &ResourceId) -> impl Iterator<Item = (usize, &'a Step)> + use<'a> {
+        let range = self.ranges.get(resource).cloned().unwrap_or_default();
+        let steps = self.steps;
+        range.filter_map(move |at| Some((at, steps.get(at)?)))
+    }
+
+    /// What a document refers to comes first.
+    fn declared(&mut self) {
+        for (at, step) in self.steps.iter().enumerate() {
+            for before in needs_of(self.world, step) {
+                let makes = |it: &Step| !matches!(it.action, Action::Delete | Action::Forget);
+                self.hard.extend(self.of(before).filter(|(other, it)| makes(it) && *other != at).map(|(other, _)| (other, at)));
+            }
+        }
+    }
+
+    /// What was built on an object goes, or lets go of it, before the object does.
+    fn deletes(&mut self) {
+        if !self.steps.iter().any(|it| it.action == Action::Delete) {
+            return;
+        }
+        let mut old: HashMap<&Address, usize> = self.steps.iter().enumerate().map(|(at, it)| (&it.address, at)).collect();
+        old.extend(self.steps.iter().enumerate().filter_map(|(at, it)| Some((&it.from.as_ref()?.address, at))));
+        let entries: &'a [Entry] = self.world.entries;
+        for entry in entries {
+            let Some(user) = old.get(&entry.address).copied().filter(|_| !entry.after.is_empty()) else { continue };
+            for used in entry.after.iter() {
+                let deletes = self.of(used).filter(|(other, it)| it.action == Action::Delete && *other != user);
+                let edges: Vec<_> = deletes.map(|(other, _)| (user, other)).collect();
+                self.hard.extend(edges);
+            }
+        }
+        // A resource's own old objects go when its new ones stand.
+        for (at, step) in self.steps.iter().enumerate().filter(|(_, it)| it.action == Action::Delete) {
+            let own = self.of(&step.resource).filter(|(_, it)| !matches!(it.action, Action::Delete | Action::Forget));
+            let edges: Vec<_> = own.map(|(other, _)| (other, at)).collect();
+            self.soft.extend(edges);
+        }
+    }
+
+    /// One name, two kinds: a directory goes before a file takes its place.
+    fn names(&mut self) {
+        let name = |it: &'a Address| (&it.scope.provider, &it.scope.scope, &it.key);
+        let deleted = self.steps.iter().enumerate().filter(|(_, it)| it.action == Action::Delete);
+        let deleted: HashMap<_, usize> = deleted.map(|(at, it)| (name(&it.address), at)).collect();
+        for (at, step) in self.steps.iter().enumerate() {
+            let makes = step.action == Action::Create || (step.action.deletes() && step.from.is_some());
+            if let Some(before) = deleted.get(&name(&step.address)).filter(|before| makes && **before != at) {
+                self.soft.push((*before, at));
+            }
+        }
+    }
+}
+
+/// What the step's document needs to be there first.
+fn needs_of<'a>(world: &World<'a>, step: &Step) -> &'a [ResourceId] {
+    step.source.and_then(|at| world.desired.get(at)).map_or(&[], |it| &*it.after)
+}

@@ -1,0 +1,108 @@
+//! A plugin's say in the plan (`planning.refine`): it may ignore, replace, hold or refuse.
+
+use super::{Action, Draft, Plan, Reason, Record, Refused, Step, World, finish};
+use crate::diagnostic::{Code, codes};
+use crate::document::ReplaceMode;
+use crate::inventory::Ownership;
+use crate::manifest::ReplaceOrder;
+use crate::value::Path;
+
+/// What a plugin says of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Accept,
+    /// Changes at or below these paths do not matter.
+    Ignore(Vec<Path>),
+    /// The changes at these paths cannot be made in place.
+    Replace { paths: Vec<Path>, create_first: bool, reason: String },
+    /// Not now, and why.
+    Hold(String),
+    /// Never, and why.
+    Refuse(String),
+}
+
+/// Merges verdicts into the plan, by index of the step; steps without one are accepted. Order, limits, consequences and
+/// digest are made anew. A plugin can make a step smaller, stop it, or turn an update into a replacement under the same rules
+/// as any other; it can add nothing.
+pub fn apply_verdicts(world: &World<'_>, plan: Plan, verdicts: Vec<(usize, Verdict)>) -> Plan {
+    let mut draft = Draft { plan, ..Draft::default() };
+    let mut steps: Vec<Option<Step>> = std::mem::take(&mut draft.plan.steps).into_iter().map(Some).collect();
+    for (at, verdict) in verdicts {
+        let Some(slot) = steps.get_mut(at) else { continue };
+        if let Some(step) = slot.take() {
+            *slot = merge(world, &mut draft, step, verdict);
+        }
+    }
+    draft.plan.steps = steps.into_iter().flatten().collect();
+    finish(world, draft)
+}
+
+fn merge(world: &World<'_>, draft: &mut Draft, mut step: Step, verdict: Verdict) -> Option<Step> {
+    let (code, reason) = match verdict {
+        Verdict::Accept => return Some(step),
+        Verdict::Ignore(paths) => {
+            step.changes.retain(|change| !paths.iter().any(|path| path.covers(&change.path)));
+            let idle = step.changes.is_empty() && step.action == Action::Update && step.from.is_none();
+            if !idle {
+                return Some(step);
+            }
+            draft.plan.unchanged += 1;
+            if let (Some(desired), Some(prior)) = (step.source, &step.prior) {
+                let (identity, agreed) = (prior.identity.clone(), prior.digest);
+                draft.plan.records.push(Record { desired, identity, agreed, ownership: step.ownership });
+            }
+            return None;
+        }
+        Verdict::Replace { paths, create_first, reason } => match replace(world, &mut step, &paths, create_first, reason) {
+            Ok(()) => return Some(step),
+            Err(no) => no,
+        },
+        Verdict::Hold(why) => (codes::REFUSED_BY_PLUGIN, format!("the plugin holds the change back: {why}")),
+        Verdict::Refuse(why) => (codes::REFUSED_BY_PLUGIN, why),
+    };
+    if step.action == Action::Create {
+        draft.missing.push(step.resource.clone());
+    }
+    draft.staying.push(step.resource.clone());
+    let (resource, address, location) = (step.resource, Some(step.address), step.location);
+    draft.refuse(Refused { resource, address, code, reason, hint: None, location });
+    None
+}
+
+fn replace(
+    world: &World<'_>,
+    step: &mut Step,
+    paths: &[Path],
+    create_first: bool,
+    reason: String,
+) -> Result<(), (Code, String)> {
+    let want = step.source.and_then(|at| world.desired.get(at));
+    let held = world.entries.iter().find(|it| it.address == step.address);
+    if want.is_some_and(|it| it.settings.protect) || held.is_some_and(|it| it.protect) {
+        return Err((codes::PROTECTED, format!("the object is protected, and the change would replace it: {reason}")));
+    }
+    match step.action {
+        Action::Update if step.ownership == Ownership::Recovered => {
+            Err((codes::RECOVERED, format!("the object is owned by its mark alone, and the change would replace it: {reason}")))
+        }
+        Action::Update => {
+            let order = match want.and_then(|it| it.settings.replace) {
+                Some(ReplaceMode::CreateFirst) => ReplaceOrder::CreateFirst,
+                Some(ReplaceMode::DeleteFirst) => ReplaceOrder::DeleteFirst,
+                Some(ReplaceMode::Allow) | None if create_first => ReplaceOrder::CreateFirst,
+                Some(ReplaceMode::Allow) | None => ReplaceOrder::DeleteFirst,
+            };
+            let collides = want.is_some_and(|it| it.kind.natural());
+            step.action = Action::Replace(if collides { ReplaceOrder::DeleteFirst } else { order });
+            let path = step.changes.iter().find(|it| paths.iter().any(|path| path.covers(&it.path) || it.path.covers(path)));
+            step.reasons.push(Reason { path: path.map(|it| it.path.clone()), ..Reason::new("plugin", reason) });
+            if collides && order == ReplaceOrder::CreateFirst {
+                let text = "old and new have one name, so that the old one is deleted first";
+                step.reasons.push(Reason::new("collision", text));
+            }
+            Ok(())
+        }
+        Action::Adopt => Err((codes::REPLACE_REFUSED, format!("taking the object over would mean to replace it: {reason}"))),
+        Action::Create | Action::Replace(_) | Action::Delete | Action::Move | Action::Forget => Ok(()),
+    }
+}
