@@ -1,1 +1,320 @@
-//! TODO
+//! Which steps of a plan may run now, and what an outcome means for the rest.
+//!
+//! Keeps the state of one apply and does nothing itself: the caller runs what [`Progress::ready`] answers and reports each
+//! end with [`Progress::finish`]. A create-first replacement is two parts: the new object is created, what depends on it
+//! goes on, and the old object is deleted last; every other step is one part.
+//!
+//! Invariants: a part is ready once, after all that it waits for is done; what waits for something that failed is skipped,
+//! never run; parts of one provider that run at a time never exceed its limit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::graph::Graph;
+use crate::manifest::ReplaceOrder;
+use crate::plan::{Action, Plan};
+
+/// What of a step is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// All of it; a delete-first replacement is a delete and a create, one after the other.
+    Whole,
+    /// The new object of a create-first replacement.
+    Create,
+    /// The old object of a create-first replacement, deposed by then.
+    Delete,
+}
+
+/// How a part ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finished {
+    Done,
+    Failed(String),
+    /// The step is no longer what was planned, and why; it was not carried out.
+    Moved(String),
+    /// The caller did not run it.
+    Skipped,
+}
+
+/// A step and a part of it.
+pub type Work = (usize, Part);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting(usize),
+    Ready,
+    Running,
+    Over,
+}
+
+/// The state of one apply.
+#[derive(Debug)]
+pub struct Progress {
+    /// First the steps in their order, then the late halves of create-first replacements.
+    parts: Vec<Work>,
+    /// Provider of each part, as an index into `lanes`.
+    lane_of: Vec<usize>,
+    states: Vec<State>,
+    graph: Graph,
+    lanes: Vec<Lane>,
+    open: usize,
+}
+
+/// Parts of one provider.
+#[derive(Debug)]
+struct Lane {
+    ready: BTreeSet<usize>,
+    running: usize,
+    limit: usize,
+}
+
+impl Progress {
+    /// Starts with nothing done. `parallel` says how many calls a provider takes at a time (0 counts as 1).
+    pub fn new(plan: &Plan, parallel: &dyn Fn(&str) -> usize) -> Self {
+        let create_first =
+            |at: &usize| plan.steps.get(*at).is_some_and(|it| it.action == Action::Replace(ReplaceOrder::CreateFirst));
+        let count = plan.steps.len();
+        let mut parts: Vec<Work> =
+            (0..count).map(|at| (at, if create_first(&at) { Part::Create } else { Part::Whole })).collect();
+        // First parts have the index of their step, so that edges carry over; the late halves follow.
+        let halves: BTreeMap<usize, usize> =
+            (0..count).filter(create_first).enumerate().map(|(nth, at)| (at, count + nth)).collect();
+        parts.extend(halves.keys().map(|at| (*at, Part::Delete)));
+        let mut edges: Vec<(usize, usize)> = halves.iter().map(|(first, half)| (*first, *half)).collect();
+        for (at, step) in plan.steps.iter().enumerate() {
+            for before in &step.after {
+                edges.push((*before, at));
+                if let Some(half) = halves.get(before) {
+                    edges.push((at, *half));
+                    // What depends on it may be replaced as well: its old half still uses ours, and goes before it.
+                    edges.extend(halves.get(&at).map(|own| (*own, *half)));
+                }
+            }
+        }
+        let graph = Graph::new(parts.len(), edges);
+        let mut waits = vec![0_usize; parts.len()];
+        for (_, after) in graph.edges() {
+            if let Some(count) = waits.get_mut(*after) {
+                *count += 1;
+            }
+        }
+        let mut lanes: Vec<Lane> = Vec::new();
+        let mut names: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        let mut lane_of = Vec::with_capacity(parts.len());
+        for (at, _) in &parts {
+            let provider = plan.steps.get(*at).map(|it| it.address.scope.provider.clone()).unwrap_or_default();
+            let lane = *names.entry(provider).or_insert_with_key(|provider| {
+                lanes.push(Lane { ready: BTreeSet::new(), running: 0, limit: parallel(provider).max(1) });
+                lanes.len() - 1
+            });
+            lane_of.push(lane);
+        }
+        let (open, states) = (parts.len(), vec![State::Waiting(0); parts.len()]);
+        let mut out = Self { parts, lane_of, states, graph, lanes, open };
+        for (part, count) in waits.into_iter().enumerate() {
+            out.wait(part, count);
+        }
+        out
+    }
+
+    /// Starts all that may run now, in the order of the plan. Each part is answered once; the caller runs it and reports
+    /// its end.
+    pub fn ready(&mut self) -> Vec<Work> {
+        let mut started = Vec::new();
+        for lane in &mut self.lanes {
+            while lane.running < lane.limit
+                && let Some(part) = lane.ready.pop_first()
+            {
+                lane.running += 1;
+                started.push(part);
+            }
+        }
+        started.sort_unstable();
+        for part in &started {
+            if let Some(state) = self.states.get_mut(*part) {
+                *state = State::Running;
+            }
+        }
+        started.into_iter().filter_map(|part| self.parts.get(part).copied()).collect()
+    }
+
+    /// Reports the end of a part, and answers what will not run because of it, in the order of the plan. Reports on parts
+    /// that are not running are ignored.
+    pub fn finish(&mut self, work: Work, finished: &Finished) -> Vec<Work> {
+        let Some(at) = self.index(work).filter(|at| self.states.get(*at) == Some(&State::Running)) else {
+            return Vec::new();
+        };
+        self.over(at);
+        if let Some(lane) = self.lane_of.get(at).and_then(|lane| self.lanes.get_mut(*lane)) {
+            lane.running -= 1;
+        }
+        if *finished == Finished::Done {
+            for next in self.graph.next(at).collect::<Vec<_>>() {
+                if let Some(State::Waiting(count)) = self.states.get(next).copied() {
+                    self.wait(next, count.saturating_sub(1));
+                }
+            }
+            return Vec::new();
+        }
+        let mut skipped = Vec::new();
+        for next in self.graph.dependents(&[at]) {
+            if let Some(State::Waiting(_)) = self.states.get(next) {
+                self.over(next);
+                skipped.extend(self.parts.get(next).copied());
+            }
+        }
+        skipped.sort_unstable();
+        skipped
+    }
+
+    /// Whether every part is done, failed or skipped.
+    pub fn is_done(&self) -> bool {
+        self.open == 0
+    }
+
+    fn index(&self, work: Work) -> Option<usize> {
+        let at = match work {
+            // The late halves come last, sorted by step.
+            (step, Part::Delete) => self.parts.partition_point(|(at, part)| *part != Part::Delete || *at < step),
+            (step, Part::Whole | Part::Create) => step,
+        };
+        (self.parts.get(at) == Some(&work)).then_some(at)
+    }
+
+    fn wait(&mut self, part: usize, count: usize) {
+        let Some(state) = self.states.get_mut(part) else { return };
+        *state = if count == 0 { State::Ready } else { State::Waiting(count) };
+        if count == 0
+            && let Some(lane) = self.lane_of.get(part).and_then(|lane| self.lanes.get_mut(*lane))
+        {
+            lane.ready.insert(part);
+        }
+    }
+
+    fn over(&mut self, part: usize) {
+        if let Some(state) = self.states.get_mut(part).filter(|it| **it != State::Over) {
+            *state = State::Over;
+            self.open -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Address, ResourceId};
+    use crate::inventory::Ownership;
+    use crate::plan::Step;
+
+    const FIRST: Action = Action::Replace(ReplaceOrder::CreateFirst);
+
+    fn plan(steps: &[(Action, &str, &[usize])]) -> Plan {
+        let step = |(at, (action, provider, after)): (usize, &(Action, &str, &[usize]))| Step {
+            action: *action,
+            resource: ResourceId::new(provider, "K", None, &at.to_string()),
+            from: None,
+            address: Address::new(provider, "K", "", &at.to_string()),
+            reasons: Vec::new(),
+            changes: Vec::new(),
+            desired: None,
+            desired_digest: None,
+            prior: None,
+            after: after.to_vec(),
+            location: None,
+            source: None,
+            ownership: Ownership::Owned,
+            token: None,
+        };
+        Plan { steps: steps.iter().enumerate().map(step).collect(), ..Plan::default() }
+    }
+
+    fn whole(steps: &[usize]) -> Vec<Work> {
+        steps.iter().map(|at| (*at, Part::Whole)).collect()
+    }
+
+    #[test]
+    fn a_step_runs_after_all_that_it_waits_for() {
+        let plan = plan(&[(Action::Create, "a", &[]), (Action::Create, "a", &[]), (Action::Create, "a", &[0, 1])]);
+        let mut progress = Progress::new(&plan, &|_| 8);
+        assert_eq!(progress.ready(), whole(&[0, 1]));
+        assert_eq!(progress.ready(), []);
+        progress.finish((0, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), []);
+        progress.finish((1, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), whole(&[2]));
+        assert!(!progress.is_done());
+        progress.finish((2, Part::Whole), &Finished::Done);
+        assert!(progress.is_done());
+    }
+
+    #[test]
+    fn a_failure_skips_what_depends_on_it_and_not_its_neighbours() {
+        let create = Action::Create;
+        let plan = plan(&[(create, "a", &[]), (create, "a", &[]), (create, "a", &[0]), (create, "a", &[2]), (create, "a", &[1])]);
+        for failure in [Finished::Failed("no".into()), Finished::Moved("no".into()), Finished::Skipped] {
+            let mut progress = Progress::new(&plan, &|_| 8);
+            progress.ready();
+            assert_eq!(progress.finish((0, Part::Whole), &failure), whole(&[2, 3]), "{failure:?}");
+            assert_eq!(progress.finish((0, Part::Whole), &failure), [], "a second report is ignored");
+            progress.finish((1, Part::Whole), &Finished::Done);
+            assert_eq!(progress.ready(), whole(&[4]));
+            progress.finish((4, Part::Whole), &Finished::Done);
+            assert!(progress.is_done());
+        }
+    }
+
+    #[test]
+    fn each_provider_runs_within_its_own_limit_in_the_order_of_the_plan() {
+        let create = Action::Create;
+        let plan = plan(&[(create, "a", &[]), (create, "b", &[]), (create, "a", &[]), (create, "a", &[]), (create, "b", &[])]);
+        let mut progress = Progress::new(&plan, &|provider| if provider == "a" { 2 } else { 0 });
+        assert_eq!(progress.ready(), whole(&[0, 1, 2]));
+        progress.finish((2, Part::Whole), &Finished::Failed(String::new()));
+        assert_eq!(progress.ready(), whole(&[3]));
+        progress.finish((1, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), whole(&[4]));
+    }
+
+    #[test]
+    fn the_old_half_of_a_create_first_replacement_goes_after_the_dependents() {
+        let plan = plan(&[(FIRST, "a", &[]), (Action::Update, "a", &[0]), (FIRST, "a", &[0])]);
+        let mut progress = Progress::new(&plan, &|_| 8);
+        assert_eq!(progress.ready(), [(0, Part::Create)]);
+        progress.finish((0, Part::Create), &Finished::Done);
+        assert_eq!(progress.ready(), [(1, Part::Whole), (2, Part::Create)]);
+        progress.finish((1, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), []);
+        progress.finish((2, Part::Create), &Finished::Done);
+        assert_eq!(progress.ready(), [(2, Part::Delete)], "what used the old object goes before it");
+        progress.finish((2, Part::Delete), &Finished::Done);
+        assert_eq!(progress.ready(), [(0, Part::Delete)]);
+        progress.finish((0, Part::Delete), &Finished::Done);
+        assert!(progress.is_done());
+    }
+
+    #[test]
+    fn the_old_object_stays_when_a_dependent_fails() {
+        let plan = plan(&[(FIRST, "a", &[]), (Action::Update, "a", &[0])]);
+        let mut progress = Progress::new(&plan, &|_| 8);
+        progress.ready();
+        progress.finish((0, Part::Create), &Finished::Done);
+        progress.ready();
+        assert_eq!(progress.finish((1, Part::Whole), &Finished::Failed("no".into())), [(0, Part::Delete)]);
+        assert!(progress.is_done());
+    }
+
+    #[test]
+    fn a_chain_of_100_000_steps_runs_to_its_end_and_fails_at_once() {
+        let befores: Vec<Vec<usize>> = (0..100_000).map(|at: usize| at.checked_sub(1).into_iter().collect()).collect();
+        let steps: Vec<_> = befores.iter().map(|before| (Action::Create, "a", before.as_slice())).collect();
+        let plan = plan(&steps);
+        let mut progress = Progress::new(&plan, &|_| 8);
+        for at in 0..50_000 {
+            assert_eq!(progress.ready(), whole(&[at]));
+            progress.finish((at, Part::Whole), &Finished::Done);
+        }
+        progress.ready();
+        assert_eq!(progress.finish((50_000, Part::Whole), &Finished::Failed(String::new())).len(), 49_999);
+        assert!(progress.is_done());
+    }
+}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::manifest::Hints;
 use crate::plan::{Change, Origin};
-use crate::value::{Json, Path, Segment, marker};
+use crate::value::{Json, Map, Path, Segment, marker};
 
 pub use equal::{hollow, same_value};
 use walk::Walk;
@@ -121,9 +121,10 @@ fn located(path: &Path, desired: &Json, observed: &Json, hints: &Hints) -> Path 
     for segment in &path.0 {
         let list = out.get(desired).or_else(|| out.get(observed)).and_then(Json::as_array);
         let bare: Vec<&str> = out.0.iter().filter_map(key_of).collect();
-        let merge = hints.list_keys.iter().find(|(hint, _)| {
-            hint.0.len() == bare.len() && hint.0.iter().zip(&bare).all(|(segment, key)| names(segment, key))
-        });
+        let merge = hints
+            .list_keys
+            .iter()
+            .find(|(hint, _)| hint.0.len() == bare.len() && hint.0.iter().zip(&bare).all(|(segment, key)| names(segment, key)));
         let next = match (segment, list, merge) {
             (Segment::Index(at), Some(items), Some((_, key))) => {
                 let value = items.get(*at).and_then(|item| item.get(key)).map(walk::key_text);
@@ -147,17 +148,15 @@ fn put(root: &mut Json, path: &[Segment], value: Option<&Json>) {
     let mut at = root;
     for segment in parents {
         let next = match (segment, at) {
-            (Segment::Key(key), Json::Object(map)) if value.is_some() => {
-                Some(map.entry(key.clone()).or_insert_with(|| Json::Object(crate::value::Map::new())))
-            }
-            (Segment::Key(key), Json::Object(map)) => map.get_mut(key),
+            (Segment::Key(key), Json::Object(map)) => match value {
+                Some(_) => Some(map.entry(key.clone()).or_insert_with(|| Json::Object(Map::new()))),
+                None => map.get_mut(key),
+            },
             (segment, Json::Array(items)) => item_mut(items, segment),
             _ => None,
         };
-        match next {
-            Some(next) => at = next,
-            None => return,
-        }
+        let Some(next) = next else { return };
+        at = next;
     }
     match (last, at, value) {
         (Segment::Key(key), Json::Object(map), Some(value)) => drop(map.insert(key.clone(), value.clone())),

@@ -67,7 +67,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn members(&mut self, desired: &Map<String, Json>, applied: Option<&Map<String, Json>>, observed: Option<&Map<String, Json>>) {
+    fn members(
+        &mut self,
+        desired: &Map<String, Json>,
+        applied: Option<&Map<String, Json>>,
+        observed: Option<&Map<String, Json>>,
+    ) {
         for (key, value) in desired {
             self.step(Segment::Key(key.clone()), |walk| {
                 walk.node(Some(value), applied.and_then(|it| it.get(key)), observed.and_then(|it| it.get(key)));
@@ -140,9 +145,10 @@ impl<'a> Walk<'a> {
             return false;
         }
         rest.into_iter().all(|item| {
-            let at = observed.iter().enumerate().find(|(index, found)| {
-                free.get(*index).is_some_and(|it| *it) && self.agrees(item, found)
-            });
+            let at = observed
+                .iter()
+                .enumerate()
+                .find(|(index, found)| free.get(*index).is_some_and(|it| *it) && self.agrees(item, found));
             at.and_then(|(index, _)| free.get_mut(index)).is_some_and(|slot| std::mem::replace(slot, false))
         })
     }

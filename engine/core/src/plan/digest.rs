@@ -7,10 +7,11 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Plan, Step};
+use super::{Action, Plan, Step};
+use crate::address::Address;
 use crate::diff::same_value;
 use crate::manifest::ReplaceOrder;
-use crate::value::{Digest, Json, Map, Marker, Path, canonical, json, marker};
+use crate::value::{Digest, Json, Map, Marker, Path, Segment, canonical, json, marker};
 
 /// Digest of the steps and of `context`: names and values, such as a plugin's digest and settings as written in the
 /// project, in any order.
@@ -30,10 +31,10 @@ pub fn digest(plan: &Plan, context: &[(String, String)]) -> Digest {
 }
 
 fn line(plan: &Plan, step: &Step) -> Json {
-    let address = |it: &crate::address::Address| json!([it.scope.provider, it.scope.kind, it.scope.scope, it.key]);
+    let address = |it: &Address| json!([&*it.scope.provider, &*it.scope.kind, &*it.scope.scope, &*it.key]);
     let order = match step.action {
-        super::Action::Replace(ReplaceOrder::CreateFirst) => "create-first",
-        super::Action::Replace(ReplaceOrder::DeleteFirst) => "delete-first",
+        Action::Replace(ReplaceOrder::CreateFirst) => "create-first",
+        Action::Replace(ReplaceOrder::DeleteFirst) => "delete-first",
         _ => "",
     };
     let prior: Vec<Json> = step
@@ -71,7 +72,7 @@ fn told(value: &Json, step: &Step, path: &Path) -> Json {
         (None, Json::Object(map)) => map.iter().map(|(key, value)| (key.clone(), told(value, step, &path.key(key)))).collect(),
         (None, Json::Array(items)) => {
             let each = items.iter().enumerate();
-            each.map(|(at, item)| told(item, step, &path.with(crate::value::Segment::Index(at)))).collect()
+            each.map(|(at, item)| told(item, step, &path.with(Segment::Index(at)))).collect()
         }
         _ => value.clone(),
     }

@@ -97,7 +97,8 @@ impl Doubts {
         entries.extend(world.entries.iter().filter(|it| out.about(&it.address)).map(|it| (&it.address, it)));
         let desired = if world.options.destroy { &[] } else { world.desired };
         let mut wanted = HashMap::new();
-        wanted.extend(desired.iter().enumerate().filter(|(_, it)| out.about(&it.address)).map(|(at, it)| (&it.address, (at, it))));
+        wanted
+            .extend(desired.iter().enumerate().filter(|(_, it)| out.about(&it.address)).map(|(at, it)| (&it.address, (at, it))));
         let mut views = Views::new(world);
         for intent in world.intents {
             let held = entries.get(&intent.address).copied();
@@ -180,8 +181,12 @@ impl Doubts {
 
     fn decide(&mut self, case: &Case<'_>) {
         match case.look {
-            Look::Failed(why) => self.wait(case, format!("an earlier change may have taken effect, and its scope could not be read: {why}"), None),
-            Look::Partial => self.wait(case, "an earlier change may have taken effect, and its scope was not read whole".to_owned(), None),
+            Look::Failed(why) => {
+                self.wait(case, format!("an earlier change may have taken effect, and its scope could not be read: {why}"), None)
+            }
+            Look::Partial => {
+                self.wait(case, "an earlier change may have taken effect, and its scope was not read whole".to_owned(), None)
+            }
             Look::Seen(found) => match case.intent.action {
                 IntentAction::Create => self.created(case, found),
                 IntentAction::Update => self.updated(case, found),
@@ -225,7 +230,11 @@ impl Doubts {
         let age = case.world.now_ms.saturating_sub(case.intent.started_ms);
         if age < settle {
             let left = (settle - age).div_ceil(1000);
-            self.wait(case, format!("a create was interrupted and may still show up; it is looked for again after {left} s"), None);
+            self.wait(
+                case,
+                format!("a create was interrupted and may still show up; it is looked for again after {left} s"),
+                None,
+            );
         } else if recover == Recover::None {
             self.wait(case, "a create was interrupted, and nothing tells whether it took effect".to_owned(), Some(RESOLVE));
         } else if case.still_wanted {
@@ -309,7 +318,9 @@ impl Case<'_> {
         let (Some(wanted), Some(now)) = (self.doc, &found.doc) else { return false };
         let none = Hints::default();
         let hints = self.kind.map_or(&none, |it| &it.hints);
-        diff::compare(wanted, None, now, hints, &[]).iter().all(|change| hints.write_only.iter().any(|it| diff::touches(change, it)))
+        diff::compare(wanted, None, now, hints, &[])
+            .iter()
+            .all(|change| hints.write_only.iter().any(|it| diff::touches(change, it)))
     }
 }
 
@@ -332,7 +343,9 @@ pub(super) fn refuse_loose(doubts: &Doubts, joined: &Join<'_>, draft: &mut Draft
         return;
     }
     let mut told: HashSet<&Address> = joined.pairs.iter().map(|it| &it.want.address).collect();
-    told.extend(joined.pairs.iter().filter_map(|it| it.held).chain(joined.leftovers.iter().map(|it| it.held)).map(|it| &it.address));
+    told.extend(
+        joined.pairs.iter().filter_map(|it| it.held).chain(joined.leftovers.iter().map(|it| it.held)).map(|it| &it.address),
+    );
     let loose = doubts.waiting.iter().filter(|(address, _)| !told.contains(address));
     draft.plan.refused.extend(loose.map(|(address, waiting)| waiting.refused(address)));
 }

@@ -82,7 +82,11 @@ impl Judge<'_> {
     fn claim(&self, found: &Observed, draft: &mut Draft) -> Result<(), No> {
         if let Some(owner) = self.joined.taken.get(&found.address) {
             let owner = (self.world.shown)(owner);
-            return Err((codes::CLAIM, format!("the object at this address belongs to {owner}, which was moved there by hand"), None));
+            return Err((
+                codes::CLAIM,
+                format!("the object at this address belongs to {owner}, which was moved there by hand"),
+                None,
+            ));
         }
         let settings = &self.want.settings;
         let ours = (self.world.mark)(&self.want.resource);
@@ -162,7 +166,13 @@ impl Judge<'_> {
             return Ok(());
         }
         if let Some(path) = self.immutable(&changes) {
-            return self.replace(held, found, changes, Reason::new("immutable", format!("`{path}` cannot change in place")).at(path), draft);
+            return self.replace(
+                held,
+                found,
+                changes,
+                Reason::new("immutable", format!("`{path}` cannot change in place")).at(path),
+                draft,
+            );
         }
         let mut reasons = Vec::new();
         let mut from = None;
@@ -221,7 +231,11 @@ impl Judge<'_> {
             return self.compared(held, old, draft);
         }
         if let Some(other) = (self.world.others)(&self.want.address) {
-            return Err((codes::OTHER_ENVIRONMENT, format!("the environment `{other}` owns the object at the new address"), None));
+            return Err((
+                codes::OTHER_ENVIRONMENT,
+                format!("the environment `{other}` owns the object at the new address"),
+                None,
+            ));
         }
         if self.seen(self.pair.new)?.is_some() {
             let text = format!("its address changes to {}, where an object exists that nobody claimed", self.want.address);
@@ -231,8 +245,12 @@ impl Judge<'_> {
         let applied = self.doubts.applied(held, self.docs);
         let changes = self.compare(applied.map(|it| &**it), old)?;
         let hints = &self.want.kind.hints;
-        let named = changes.iter().find(|it| [&hints.key, &hints.scope].into_iter().flatten().any(|hint| diff::touches(it, hint)));
-        let reason = Reason { path: named.map(|it| it.path.clone()), ..Reason::new("renamed", format!("its address was {}", held.address)) };
+        let named =
+            changes.iter().find(|it| [&hints.key, &hints.scope].into_iter().flatten().any(|hint| diff::touches(it, hint)));
+        let reason = Reason {
+            path: named.map(|it| it.path.clone()),
+            ..Reason::new("renamed", format!("its address was {}", held.address))
+        };
         self.replace(held, old, changes, reason, draft)
     }
 
@@ -380,7 +398,8 @@ fn realm(mark: &str) -> &str {
 fn why(changes: &[Change]) -> Vec<Reason> {
     let has = |origin: Origin| changes.iter().find(|it| it.origin == origin || it.origin == Origin::Both);
     let git = has(Origin::Git).map(|it| Reason::new("changed", "its declaration changed").at(it.path.clone()));
-    let drift = has(Origin::Drift).map(|it| Reason::new("drifted", "it was changed, and not by this environment").at(it.path.clone()));
+    let drift =
+        has(Origin::Drift).map(|it| Reason::new("drifted", "it was changed, and not by this environment").at(it.path.clone()));
     git.into_iter().chain(drift).collect()
 }
 

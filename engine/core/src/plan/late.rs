@@ -84,8 +84,8 @@ fn misfit(planned: &Json, value: &Json) -> Option<Path> {
                 stack.extend(items.map(|(at, (planned, value))| (path.with(Segment::Index(at)), planned, value)));
             }
             // Secrets have one HMAC in one run; a composed one may have been open until now.
-            (Some(Marker::Secret { name, hmac: "" }), ..)
-                if matches!(marker(value), Some(Marker::Secret { name: other, .. }) if other == name) => {}
+            (Some(Marker::Secret { name, hmac: "" }), ..) if matches!(marker(value), Some(Marker::Secret { name: other, .. }) if other == name) =>
+                {}
             _ if same_value(planned, value) => {}
             _ => return Some(path),
         }

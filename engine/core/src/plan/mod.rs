@@ -370,4 +370,3 @@ pub(crate) fn finish(world: &World<'_>, mut draft: Draft) -> Plan {
     plan.digest = digest(plan, &[]);
     draft.plan
 }
-

@@ -157,6 +157,13 @@ pub(super) fn limits(world: &World<'_>, draft: &mut Draft) {
         let reason = format!("it would be {verb}, one of {count} objects to go in this environment: {limit}");
         let hint = Some(format!("if that is meant, run again with `--allow-deletes {count}`"));
         let address = Some(step.address);
-        draft.refuse(Refused { resource: step.resource, address, code: codes::DELETE_LIMIT, reason, hint, location: step.location });
+        draft.refuse(Refused {
+            resource: step.resource,
+            address,
+            code: codes::DELETE_LIMIT,
+            reason,
+            hint,
+            location: step.location,
+        });
     }
 }

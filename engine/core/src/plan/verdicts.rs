@@ -14,7 +14,11 @@ pub enum Verdict {
     /// Changes at or below these paths do not matter.
     Ignore(Vec<Path>),
     /// The changes at these paths cannot be made in place.
-    Replace { paths: Vec<Path>, create_first: bool, reason: String },
+    Replace {
+        paths: Vec<Path>,
+        create_first: bool,
+        reason: String,
+    },
     /// Not now, and why.
     Hold(String),
     /// Never, and why.
@@ -69,13 +73,7 @@ fn merge(world: &World<'_>, draft: &mut Draft, mut step: Step, verdict: Verdict)
     None
 }
 
-fn replace(
-    world: &World<'_>,
-    step: &mut Step,
-    paths: &[Path],
-    create_first: bool,
-    reason: String,
-) -> Result<(), (Code, String)> {
+fn replace(world: &World<'_>, step: &mut Step, paths: &[Path], create_first: bool, reason: String) -> Result<(), (Code, String)> {
     let want = step.source.and_then(|at| world.desired.get(at));
     let held = world.entries.iter().find(|it| it.address == step.address);
     if want.is_some_and(|it| it.settings.protect) || held.is_some_and(|it| it.protect) {
