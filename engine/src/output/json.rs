@@ -411,6 +411,8 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Json>, D::Error>
 #[cfg(test)]
 pub(crate) mod tests {
     use trueup_core::diagnostic::codes;
+    use trueup_core::document::DriftMode;
+    use trueup_core::inventory::Ownership;
     use trueup_core::plan::Moved;
     use trueup_core::value::{json, secret, unknown};
 
@@ -439,6 +441,9 @@ pub(crate) mod tests {
             prior: None,
             after: Vec::new(),
             location: Some(location("base/site.yaml", 7)),
+            source: None,
+            ownership: Ownership::Owned,
+            token: None,
         }
     }
 
@@ -464,7 +469,7 @@ pub(crate) mod tests {
     fn the_keys_of_a_plan_never_change() {
         let mut moved = step(core::Action::Move, "k8s:Deployment/shop/new", vec![], &[("moved", "was Deployment/shop/old")]);
         let old = ResourceId::parse("k8s:Deployment/shop/old").unwrap();
-        moved.from = Some(Moved { resource: old, address: Address::new("k8s", "Deployment", "shop", "old") });
+        moved.from = Some(Moved { resource: old, address: Address::new("k8s", "Deployment", "shop", "old"), prior: None });
         moved.location = None;
         let changes = vec![
             change("spec.replicas", Some(json!(2)), Some(json!(6)), core::Origin::Git),
@@ -491,10 +496,15 @@ pub(crate) mod tests {
             }],
             drift: vec![core::Drifted {
                 resource: ResourceId::parse("site:File/motd").unwrap(),
+                address: Address::new("site", "File", "", "motd"),
+                gone: false,
+                mode: DriftMode::Warn,
                 changes: vec![change("spec.mode", None, Some(json!("0644")), core::Origin::Drift)],
             }],
             unchanged: 1,
             agreed: vec![],
+            records: vec![],
+            resolved: vec![],
             digest: Digest([0xab; 32]),
         };
         let want = json!({

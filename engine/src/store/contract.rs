@@ -41,6 +41,7 @@ pub(super) fn intent(token: &str, entry: &Entry) -> IntentRecord {
         prior: None,
         desired: Some(entry.applied),
         operation: None,
+        started_ms: 1_700_000_000_000,
     };
     IntentRecord { intent, target: TARGET.into() }
 }

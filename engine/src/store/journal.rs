@@ -54,9 +54,9 @@ pub(super) fn intend(
             }
         }
         session.execute(
-            "INSERT INTO intents (token, place, key, spot, resource, action, prior, desired, operation, run) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-             ON CONFLICT (token) DO UPDATE SET prior = ?7, desired = ?8, operation = ?9, run = ?10",
+            "INSERT INTO intents (token, place, key, spot, resource, action, prior, desired, operation, run, started) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+             ON CONFLICT (token) DO UPDATE SET prior = ?7, desired = ?8, operation = ?9, run = ?10, started = ?11",
             (
                 &*intent.token,
                 place,
@@ -68,6 +68,7 @@ pub(super) fn intend(
                 intent.desired.map(|it| it.0),
                 intent.operation.as_deref(),
                 run.0,
+                i64::try_from(intent.started_ms).unwrap_or(i64::MAX),
             ),
         )?;
     }
@@ -78,7 +79,7 @@ pub(super) fn intend(
 macro_rules! select_intents {
     ($condition:literal) => {
         concat!(
-            "SELECT i.token, i.resource, p.provider, p.kind, p.scope, i.key, i.action, i.prior, i.desired, i.operation ",
+            "SELECT i.token, i.resource, p.provider, p.kind, p.scope, i.key, i.action, i.prior, i.desired, i.operation, i.started ",
             "FROM intents i JOIN places p ON p.id = i.place JOIN environments e ON e.id = p.environment WHERE ",
             $condition
         )
@@ -101,6 +102,7 @@ fn intent_row(row: &Row<'_>) -> rusqlite::Result<Option<Intent>> {
         prior: digest(7)?,
         desired: digest(8)?,
         operation: row.get::<_, Option<String>>(9)?.map(Into::into),
+        started_ms: u64::try_from(row.get::<_, i64>(10)?).unwrap_or_default(),
     }))
 }
 

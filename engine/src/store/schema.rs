@@ -81,7 +81,8 @@ CREATE TABLE intents (
     prior BLOB,
     desired BLOB,
     operation TEXT,
-    run INTEGER NOT NULL REFERENCES runs (id)
+    run INTEGER NOT NULL REFERENCES runs (id),
+    started INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX intents_object ON intents (spot, key);
 CREATE TABLE runs (
