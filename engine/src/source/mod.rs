@@ -26,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 use trueup_core::value::Digest;
 
 pub use error::SourceError;
+pub use git::scratch::Scratch;
 pub use remote::{FetchLimits, Fetcher, Remote, RemoteUrl};
 
 use git::Repo;

@@ -3,6 +3,7 @@
 pub(super) mod fetch;
 pub(super) mod history;
 pub(super) mod revision;
+pub(super) mod scratch;
 pub(super) mod tree;
 pub(super) mod worktree;
 
