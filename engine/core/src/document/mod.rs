@@ -1,0 +1,192 @@
+//! From the text of files to declared resources: parsing, routing, layers, provenance.
+//!
+//! The value's way through here: bytes → [`parse`]d trees with places → routed to a provider, their engine settings taken
+//! off → layers merged → expressions evaluated in the order of their references → judged by the kind's schema →
+//! [`Resource`]. Places live as long as an evaluation; a resource keeps only where it is declared.
+//!
+//! Invariant: a document with a finding never becomes a resource, and hides no finding of another document. All
+//! recursion is bounded by [`Limits::depth`]; whatever follows references or counts documents is iterative.
+
+mod build;
+mod dialect;
+mod draft;
+mod evaluate;
+mod gather;
+mod json;
+mod layer;
+mod locate;
+mod names;
+mod node;
+mod order;
+mod provenance;
+mod read;
+mod route;
+mod scalar;
+mod scope;
+mod settings;
+mod settle;
+mod slots;
+mod text;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::evaluate::evaluate;
+pub use self::names::{NameFault, Shortener, resolve_name};
+pub use self::provenance::provenance;
+pub use self::read::{RawDocument, parse};
+pub use self::settle::{Settled, Waiting};
+use crate::address::ResourceId;
+use crate::diagnostic::{Diagnostic, Location};
+use crate::expression::SecretPart;
+use crate::manifest::{Kind, Manifest};
+use crate::value::{Digest, Json, Path};
+
+/// What one file and one document may cost.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub file_bytes: usize,
+    pub document_bytes: usize,
+    /// Lists and mappings inside each other.
+    pub depth: usize,
+    /// Values that one document may gain by aliases.
+    pub alias_nodes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file_bytes: 16 << 20, document_bytes: 4 << 20, depth: 64, alias_nodes: 10_000 }
+    }
+}
+
+/// What becomes of differences that no revision explains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DriftMode {
+    #[default]
+    Heal,
+    Warn,
+    Off,
+}
+
+/// `trueup.dev/replace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplaceMode {
+    Allow,
+    CreateFirst,
+    DeleteFirst,
+}
+
+/// The `trueup.dev/` annotations of a document, taken off before a plugin sees it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    pub protect: bool,
+    pub adopt: bool,
+    /// Shown to the plugin as `force` in `change.ext`.
+    pub force: bool,
+    /// True (`trueup.dev/prune: "false"`): forgotten instead of deleted when it goes from Git.
+    pub no_prune: bool,
+    pub drift: Option<DriftMode>,
+    pub replace: Option<ReplaceMode>,
+    pub ignore: Vec<Path>,
+    /// As written; resolved against the declared resources.
+    pub depends_on: Vec<String>,
+    /// As written: an identity this resource had before.
+    pub moved_from: Option<String>,
+    pub wait_for: Option<String>,
+    pub timeout: Option<Duration>,
+}
+
+/// Where one value of a resource came from, the winner first, then what it overrode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Provenance {
+    pub path: Path,
+    /// Layer (as written in `trueup.yaml`), place, and the text that stood there.
+    pub sources: Vec<(Arc<str>, Location, Json)>,
+}
+
+/// One provider of an environment, as far as documents are concerned.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub alias: Arc<str>,
+    pub manifest: Arc<Manifest>,
+    /// Secret names it was granted.
+    pub secrets: Arc<[String]>,
+}
+
+/// One resource with all layers merged and all expressions evaluated that do not wait for a status.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    pub id: ResourceId,
+    pub kind: Arc<Kind>,
+    /// Address fields of the document.
+    pub namespace: Option<Arc<str>>,
+    pub name: Arc<str>,
+    /// `{"spec": …}`; strings that wait for a status are `{"$unknown": …}` here.
+    pub doc: Arc<Json>,
+    pub settings: Arc<Settings>,
+    /// Where it is declared (the first layer that has it).
+    pub location: Location,
+    /// Files it was made from ([`FileInput::index`]), in order of their layers.
+    pub files: Vec<u32>,
+    /// References and `depends-on`, sorted: what must be there first.
+    pub after: Arc<[ResourceId]>,
+    /// Whether some string waits for a status.
+    pub waits: bool,
+    /// What each `{"$secret": …}` of the document is put together from, by its path.
+    pub secrets: Vec<(Path, Vec<SecretPart>)>,
+    /// Paths of the files of the revision that its fields name, as handed to [`Input::blobs`].
+    pub blobs: Vec<Arc<str>>,
+    /// What [`Resource::settle`] evaluates; None where nothing waits.
+    pub waiting: Option<Arc<Waiting>>,
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// One file of a layer.
+#[derive(Clone, Debug)]
+pub struct FileInput {
+    /// The caller's own number, given back in [`Resource::files`].
+    pub index: u32,
+    /// Path from the root of the source, with `/`.
+    pub path: Arc<str>,
+    pub bytes: Arc<[u8]>,
+}
+
+/// One layer of an environment.
+#[derive(Clone, Debug)]
+pub struct LayerInput {
+    /// As written in `trueup.yaml`.
+    pub name: Arc<str>,
+    pub files: Vec<FileInput>,
+}
+
+/// Everything that declared resources depend on.
+pub struct Input<'a> {
+    pub environment: Arc<str>,
+    /// `vars` of the environment: an object.
+    pub vars: Json,
+    pub providers: &'a [Provider],
+    pub default_provider: Option<Arc<str>>,
+    /// In order: later ones merge over earlier ones.
+    pub layers: Vec<LayerInput>,
+    /// Digest and size of a file of the revision, by the path that a document gives; None where there is none.
+    pub blobs: &'a dyn Fn(&str) -> Option<(Digest, u64)>,
+    /// Resources declared in files that are not in `layers`.
+    pub known: Option<&'a HashSet<ResourceId>>,
+}
+
+/// What [`evaluate`] found.
+#[derive(Clone, Debug, Default)]
+pub struct Evaluation {
+    /// Without findings that are errors; sorted by id.
+    pub resources: Vec<Resource>,
+    /// Sorted by file and line. An error among them means no plan for the environment.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Resources of [`Input::known`] whose `spec` some expression reads: what reads them is left out of `resources` until
+    /// the input holds their files.
+    pub missing: Vec<ResourceId>,
+}
