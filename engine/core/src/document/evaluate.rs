@@ -12,10 +12,12 @@ use super::order::order;
 use super::scope::{Fixed, References, Scope};
 use super::settle::{Entry, Waiting};
 use super::slots::{self, Filled};
+use super::text::shown;
 use super::{Evaluation, Input, Limits, NameFault, Resource, Shortener};
 use crate::address::ResourceId;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::expression::{ExpressionError, Template};
+use crate::expression::{ExpressionError, NameError, Reference, Template};
+use crate::schema;
 use crate::value::{Json, Path, Segment, blob};
 
 /// Bytes that all expressions of an environment together may come to.
@@ -123,6 +125,7 @@ impl Run<'_> {
                 match self.resolve(&reference.text) {
                     Ok(id) => {
                         after.insert(id.clone());
+                        problems.extend(self.undeclared(&id, reference).map(|it| self.at_reference(it, reference, slot, draft)));
                         let short = if reference.status { self.names().shorten(&id) } else { reference.text.clone() };
                         let known = references.entry(reference.text.clone()).or_insert_with(|| (id, String::new()));
                         if reference.status || known.1.is_empty() {
@@ -130,10 +133,8 @@ impl Run<'_> {
                         }
                     }
                     Err(fault) => {
-                        let (code, message, hint) = (fault.code(), fault.to_string(), fault.hint());
-                        let error = ExpressionError { code, message, start: reference.start, end: reference.end, hint };
-                        let text = draft.body.find(&slot.path).and_then(Node::text).unwrap_or_default();
-                        problems.push(expression_finding(&error, text, slot.span, self.sources));
+                        let error = NameError { code: fault.code(), message: fault.to_string(), hint: fault.hint() };
+                        problems.push(self.at_reference(error, reference, slot, draft));
                     }
                 }
             }
@@ -150,6 +151,22 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// The finding about one `ref()`.
+    fn at_reference(&self, error: NameError, reference: &Reference, slot: &Slot, draft: &Draft) -> Diagnostic {
+        let NameError { code, message, hint } = error;
+        let error = ExpressionError { code, message, start: reference.start, end: reference.end, hint };
+        let text = draft.body.find(&slot.path).and_then(Node::text).unwrap_or_default();
+        expression_finding(&error, text, slot.span, self.sources)
+    }
+
+    /// An output that the schema of the resource's kind rules out; a `spec` is judged by what stands in it.
+    fn undeclared(&self, id: &ResourceId, reference: &Reference) -> Option<NameError> {
+        let provider = self.input.providers.iter().find(|it| *it.alias == *id.alias()).filter(|_| reference.status)?;
+        let (name, meant) = schema::undeclared(provider.manifest.kinds.get(id.kind())?, true, &reference.path)?;
+        let message = format!("`{}` has no output {}", self.names().shorten(id), shown(&name));
+        Some(NameError { code: codes::EXPRESSION_UNDEFINED, message, hint: meant.map(|it| format!("did you mean `{it}`?")) })
     }
 
     fn is_declared(&self, id: &ResourceId) -> bool {
@@ -273,7 +290,7 @@ impl Run<'_> {
                         *value = blob(&digest, size);
                     }
                     None => {
-                        let message = format!("the revision has no file {}", super::text::shown(name));
+                        let message = format!("the revision has no file {}", shown(name));
                         let finding =
                             Diagnostic::error(codes::BLOB_MISSING, message).hint("paths start at the root of the repository");
                         filled.findings.extend(locate(&Path(path.to_vec())).map(|it| finding.at(it)));
@@ -281,6 +298,7 @@ impl Run<'_> {
                 }
             });
         }
+        filled.findings.extend(schema::validate(&filled.doc, &declared.kind, &locate));
         let failed = filled.findings.iter().any(Diagnostic::is_error);
         // The warnings of a resource go with it.
         let (errors, warnings) = if failed { (filled.findings, Vec::new()) } else { (Vec::new(), filled.findings) };

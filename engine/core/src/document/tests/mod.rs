@@ -2,6 +2,7 @@
 
 mod evaluating;
 mod hostile;
+mod judged;
 mod layers;
 mod reading;
 mod routing;
