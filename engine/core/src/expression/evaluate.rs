@@ -506,7 +506,7 @@ impl<'a, 'b> Evaluator<'a, 'b> {
             let what = functions::type_of(&list);
             return Err(self.failed(index, format!("{what} cannot be indexed by {}", functions::type_of(at))));
         };
-        let position = at.as_u64().and_then(|it| usize::try_from(it).ok());
+        let position = functions::position(at);
         let item = position.and_then(|it| match &list {
             Cow::Borrowed(list) => list.get(it).map(Cow::Borrowed),
             Cow::Owned(list) => list.get(it).cloned().map(Cow::Owned),
