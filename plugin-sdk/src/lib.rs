@@ -7,10 +7,16 @@
 //! Invariant: what an author leaves out behaves as if the component did not have it. The engine learns from the
 //! manifest's `features` which optional interfaces are real.
 
+// So that what the macros write means this crate within the crate itself.
+extern crate self as trueup_sdk;
+
 pub mod bindings;
 pub mod error;
 pub mod host;
+pub mod http;
+pub mod kind;
 pub mod provider;
+pub mod schema;
 
 #[doc(hidden)]
 pub mod adapter;
@@ -28,14 +34,29 @@ pub use bindings::trueup::provider::types::{
     Action, Address, CallInfo, Diagnostic, Edit, EditOp, Failure, Fault, Health, HealthState, Remote, Severity,
 };
 pub use error::{Error, Result};
+pub use kind::{ApplyBatch, Crud, Found, Item, Kind, Page, Scan, Settings, Target};
 pub use provider::Provider;
+pub use schema::{Blob, Schema, Secret};
 pub use serde_json::{Value as Json, json};
+pub use trueup_sdk_macros::{Kind, Schema, Settings, provider};
+
+/// All that a provider usually names.
+pub mod prelude {
+    pub use crate::{
+        Blob, CallInfo, Crud, Error, Fault, Found, Item, Kind, Page, Result, Scan, Schema, ScopeQuery, Secret, Settings, Target,
+        http, provider,
+    };
+    pub use serde::{Deserialize, Serialize};
+}
 
 /// Makes the crate a component that serves `$provider`, a type that implements [`Provider`]. Once a crate, at its root,
 /// in a library with `crate-type = ["cdylib", "rlib"]`. On other targets than Wasm it makes nothing.
 #[macro_export]
 macro_rules! export {
     ($provider:ty) => {
+        // Elsewhere nothing would name the provider, and the compiler would call all of it dead.
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> $crate::Json = <$provider as $crate::Provider>::manifest;
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code)]
         mod trueup_component {
