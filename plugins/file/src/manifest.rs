@@ -106,3 +106,23 @@ fn directory() -> Json {
         "additionalProperties": false
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_is_what_its_schema_and_the_engine_take() {
+        let schema: Json = serde_json::from_str(include_str!("../../../wit/manifest.schema.json")).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let errors = validator.iter_errors(&manifest()).map(|it| format!("{}: {it}", it.instance_path())).collect::<Vec<_>>();
+        assert!(errors.is_empty(), "{errors:#?}");
+        let parsed = trueup_core::manifest::Manifest::parse(&manifest()).unwrap();
+        assert_eq!(parsed.kinds.keys().collect::<Vec<_>>(), ["Directory", "File"]);
+        for wrong in [json!({"x-trueup-blob": "yes"}), json!({"properties": {"a": {"x-trueup-case": "x"}}})] {
+            let mut bad = manifest();
+            bad["kinds"]["File"]["schema"] = wrong;
+            assert!(!validator.is_valid(&bad), "{bad}");
+        }
+    }
+}
