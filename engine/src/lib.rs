@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod bundled;
 pub mod cli;
+pub mod config;
 pub mod desired;
 pub mod engine;
 pub mod killpoint;
