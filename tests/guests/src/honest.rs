@@ -1,0 +1,168 @@
+//! The provider that the guest is while it behaves: kind `Thing`, a file `<root>/<name>.thing` with `spec.text`.
+
+use trueup_sdk::error::healthy;
+use trueup_sdk::host::files::{self, Expectation, FileChange, FileError, Operation, Payload, ReadRequest, Write};
+use trueup_sdk::{
+    Action, Address, CallInfo, Change, Coverage, Declared, Desired, Error, Json, Lookup, Observation, Outcome, Provider, Remote,
+    Rendered, Result, ScopeQuery, Severity, Snapshot, json,
+};
+
+/// Longest file that is a thing.
+const LIMIT: u64 = 64 * 1024;
+
+/// One configured provider.
+pub struct Honest {
+    root: String,
+}
+
+impl Provider for Honest {
+    fn manifest() -> Json {
+        let text = json!({ "type": "string" });
+        let secret = json!({ "type": "string", "x-trueup-sensitive": true, "x-trueup-write-only": true });
+        let spec = json!({
+            "type": "object",
+            "properties": { "text": text, "secret": secret, "render": text },
+            "required": ["text"],
+            "additionalProperties": false
+        });
+        json!({
+            "format": 1,
+            "name": "hostile",
+            "version": "0.1.0",
+            "config": {
+                "type": "object",
+                "properties": { "root": text, "mode": text, "url": text },
+                "required": ["root"],
+                "additionalProperties": false
+            },
+            "hosts": ["config.url"],
+            "dirs": true,
+            "credentials": { "token": { "schemes": [] } },
+            "secrets": true,
+            "parallel": 2,
+            "features": ["rendering"],
+            "kinds": {
+                "Thing": {
+                    "schema": { "type": "object", "properties": { "spec": spec }, "required": ["spec"], "additionalProperties": false },
+                    "observe": "scan",
+                    "batch": { "items": 16, "bytes": 1_048_576, "atomic": false },
+                    "recover": "key",
+                    "replace": "delete-first"
+                }
+            }
+        })
+    }
+
+    fn configure(config: Json, _: Option<Json>) -> Result<Self> {
+        let root = config.get("root").and_then(Json::as_str).unwrap_or_default();
+        Ok(Self { root: root.to_owned() })
+    }
+
+    fn render(items: Vec<Declared>) -> Vec<Rendered> {
+        items.into_iter().map(render).collect()
+    }
+
+    fn scan(&self, queries: Vec<ScopeQuery>, _: &CallInfo) -> Vec<Result<Snapshot>> {
+        queries.iter().map(|_| self.list()).collect()
+    }
+
+    fn read(&self, lookups: Vec<Lookup>, _: &CallInfo) -> Vec<Observation> {
+        let find = |lookup: &Lookup| match self.list() {
+            Err(error) => Observation::Failed(error.into()),
+            Ok(all) => {
+                let found = all.objects.into_iter().find(|it| it.address.key == lookup.address.key);
+                found.map_or(Observation::Absent, Observation::Found)
+            }
+        };
+        lookups.iter().map(find).collect()
+    }
+
+    fn apply(&self, changes: Vec<Change>, _: &CallInfo) -> Vec<Outcome> {
+        changes.iter().map(|it| self.change(it).map_or_else(Outcome::failed, Outcome::settled)).collect()
+    }
+}
+
+/// Without what is meant for the guest itself.
+fn render(item: Declared) -> Rendered {
+    match serde_json::from_str::<Json>(&item.doc) {
+        Ok(mut doc) => {
+            if let Some(spec) = doc.get_mut("spec").and_then(Json::as_object_mut) {
+                spec.remove("render");
+            }
+            let desired = Desired { address: item.address, doc: doc.to_string(), after: Vec::new(), ext: Vec::new() };
+            Rendered { objects: vec![desired], diagnostics: Vec::new() }
+        }
+        Err(error) => Rendered { objects: Vec::new(), diagnostics: vec![Error::from(error).diagnostic(Severity::Error)] },
+    }
+}
+
+/// A thing as it is.
+pub fn thing(key: &str, text: &str) -> Remote {
+    Remote {
+        address: Address { kind: "Thing".to_owned(), scope: String::new(), key: key.to_owned() },
+        identity: key.to_owned(),
+        doc: json!({ "spec": { "text": text } }).to_string(),
+        outputs: "{}".to_owned(),
+        version: None,
+        mark: None,
+        health: healthy(),
+        sensitive: Vec::new(),
+        ext: Vec::new(),
+    }
+}
+
+fn failed(error: FileError) -> Error {
+    match error {
+        FileError::Io(text) => Error::transient("guest.io", text).unsettled(),
+        other => Error::conflict("guest.file", format!("{other:?}")),
+    }
+}
+
+impl Honest {
+    fn list(&self) -> Result<Snapshot> {
+        let listing = match files::list_all(std::slice::from_ref(&self.root)).pop() {
+            Some(Ok(listing)) => listing.entries,
+            Some(Err(FileError::NotFound)) | None => Vec::new(),
+            Some(Err(error)) => return Err(failed(error)),
+        };
+        let keys = listing.iter().filter_map(|it| it.name.strip_suffix(".thing")).collect::<Vec<_>>();
+        let requests = keys.iter().map(|key| ReadRequest { path: self.path(key), max_bytes: LIMIT }).collect::<Vec<_>>();
+        let mut objects = Vec::new();
+        for (key, content) in keys.into_iter().zip(files::read_all(&requests)) {
+            let bytes = content.map_err(failed)?.bytes.unwrap_or_default();
+            objects.push(thing(key, &String::from_utf8_lossy(&bytes)));
+        }
+        Ok(Snapshot {
+            objects,
+            next: None,
+            version: None,
+            coverage: Coverage::Whole,
+            gone: Vec::new(),
+            diagnostics: Vec::new(),
+            ext: Vec::new(),
+        })
+    }
+
+    fn path(&self, key: &str) -> String {
+        format!("{}/{key}.thing", self.root)
+    }
+
+    fn change(&self, change: &Change) -> Result<Option<Remote>> {
+        let doc = change.desired.as_deref().map(serde_json::from_str::<Json>).transpose()?;
+        let text = doc.as_ref().and_then(|it| it.pointer("/spec/text")?.as_str()).unwrap_or_default();
+        let operation = match change.action {
+            Action::Delete => Operation::RemoveFile,
+            Action::Create | Action::Update => {
+                Operation::Write(Write { payload: Payload::Bytes(text.as_bytes().to_vec()), mode: None })
+            }
+        };
+        let request =
+            FileChange { path: self.path(&change.address.key), operation, expect: Expectation::Any, token: change.token.clone() };
+        match files::change_all(&[request]).pop() {
+            Some(Ok(Some(_))) => Ok(Some(thing(&change.address.key, text))),
+            Some(Ok(None) | Err(FileError::NotFound)) if change.action == Action::Delete => Ok(None),
+            Some(Err(error)) => Err(failed(error)),
+            Some(Ok(None)) | None => Err(Error::internal("no answer").unsettled()),
+        }
+    }
+}
