@@ -179,3 +179,6 @@ fn item_mut<'a>(items: &'a mut [Json], segment: &Segment) -> Option<&'a mut Json
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

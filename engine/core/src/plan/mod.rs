@@ -370,3 +370,6 @@ pub(crate) fn finish(world: &World<'_>, mut draft: Draft) -> Plan {
     plan.digest = digest(plan, &[]);
     draft.plan
 }
+
+#[cfg(test)]
+mod tests;

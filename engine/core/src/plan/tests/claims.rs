@@ -1,0 +1,164 @@
+//! Whose an object is.
+
+use super::*;
+
+#[test]
+fn an_object_that_nobody_claimed_is_a_conflict_even_if_equal() {
+    let mut sim = Sim::new();
+    sim.want("a", json!({"x": 1}));
+    sim.see("a", json!({"x": 1}));
+    sim.check_plan(&[&code(codes::CLAIM, "a")]);
+}
+
+#[test]
+fn adopt_takes_an_object_over_and_shows_the_differences() {
+    let by_setting = |sim: &mut Sim| sim.desired[0].0.settings = Arc::new(settings(|it| it.adopt = true));
+    let by_option = |sim: &mut Sim| sim.options.adopt_declared = true;
+    for allow in [by_setting as fn(&mut Sim), by_option] {
+        let mut sim = Sim::new();
+        sim.want("a", json!({"x": 1}));
+        sim.see("a", json!({"x": 2, "theirs": 1}));
+        allow(&mut sim);
+        let plan = sim.converge(&["adopt a"]);
+        assert_eq!(told(&plan.steps[0].changes), ["spec.x: 2 -> 1 (git)"]);
+        assert_eq!((reasons(&plan.steps[0])[0], plan.steps[0].ownership), ("claimed", Ownership::Owned));
+    }
+}
+
+#[test]
+fn nothing_is_adopted_that_would_have_to_be_replaced() {
+    let mut sim = Sim::new();
+    sim.options.adopt_declared = true;
+    sim.want("a", json!({"fixed": 1}));
+    sim.see("a", json!({"fixed": 2}));
+    sim.check_plan(&[&code(codes::REPLACE_REFUSED, "a")]);
+}
+
+#[test]
+fn our_mark_alone_gives_an_ownership_that_may_update_and_not_delete() {
+    let mut sim = Sim::new();
+    sim.want("a", json!({"x": 1}));
+    sim.see("a", json!({"x": 2})).mark = Some(mark(&id("a")).into());
+    let plan = sim.converge(&["adopt a"]);
+    assert_eq!((reasons(&plan.steps[0])[0], plan.steps[0].ownership), ("mark", Ownership::Recovered));
+    assert_eq!(sim.entries[&at("a")].ownership, Ownership::Recovered);
+
+    let mut replaced = sim.clone();
+    replaced.desired.clear();
+    replaced.want("a", json!({"x": 1, "fixed": 1}));
+    replaced.check_plan(&[&code(codes::RECOVERED, "a")]);
+
+    let mut updated = sim.clone();
+    updated.desired.clear();
+    updated.want("a", json!({"x": 3}));
+    updated.converge(&["update a"]);
+    assert_eq!(updated.entries[&at("a")].ownership, Ownership::Recovered);
+
+    let mut gone = sim.clone();
+    gone.desired.clear();
+    gone.check_plan(&[&code(codes::RECOVERED, "a")]);
+    gone.options.adopt_recovered = true;
+    let plan = gone.check_plan(&["adopt a"]);
+    gone.apply(&plan);
+    gone.converge(&["delete a"]);
+
+    sim.options.adopt_recovered = true;
+    sim.converge(&["adopt a"]);
+    assert_eq!(sim.entries[&at("a")].ownership, Ownership::Owned);
+}
+
+#[test]
+fn a_marked_object_is_found_under_another_key() {
+    let mut sim = Sim::new();
+    sim.kind = Arc::new(Kind { recover: Recover::Mark, ..kind() });
+    sim.want("a", json!({"x": 1}));
+    sim.see("vpc-1", json!({"x": 1})).mark = Some(mark(&id("a")).into());
+    let plan = sim.check_plan(&["adopt a"]);
+    assert_eq!(plan.steps[0].prior.as_ref().map(|it| it.address.clone()), Some(at("vpc-1")));
+}
+
+#[test]
+fn a_foreign_mark_stops_all_but_an_explicit_adopt() {
+    let mut sim = Sim::new();
+    sim.options.adopt_declared = true;
+    sim.want("a", json!({"x": 1}));
+    sim.see("a", json!({"x": 1})).mark = Some("project/dev/x".into());
+    sim.check_plan(&[&code(codes::CLAIM, "a")]);
+    sim.desired[0].0.settings = Arc::new(settings(|it| it.adopt = true));
+    sim.check_plan(&["adopt a"]);
+}
+
+#[test]
+fn an_object_of_ours_under_a_foreign_mark_is_neither_updated_nor_deleted() {
+    let mut sim = Sim::new();
+    sim.have("a", json!({"x": 1}));
+    sim.see("a", json!({"x": 2})).mark = Some("project/dev/x".into());
+    sim.check_plan(&[&code(codes::CLAIM, "a")]);
+    sim.desired.clear();
+    sim.check_plan(&[&code(codes::CLAIM, "a")]);
+}
+
+#[test]
+fn an_identity_taken_by_another_object_stops_where_identities_matter() {
+    let mut sim = Sim::new();
+    sim.have("a", json!({"x": 1}));
+    sim.see("a", json!({"x": 2})).identity = "another".into();
+    // A file is the same file under whatever identity; it is put right, but not deleted.
+    sim.check_plan(&["update a"]);
+    let mut gone = sim.clone();
+    gone.desired.clear();
+    gone.check_plan(&[&code(codes::CLAIM, "a")]);
+    let recover = Arc::new(Kind { recover: Recover::Token, ..kind() });
+    sim.desired[0].0.kind = recover.clone();
+    sim.kind = recover;
+    sim.check_plan(&[&code(codes::CLAIM, "a")]);
+}
+
+#[test]
+fn another_environments_object_is_left_to_it() {
+    let mut sim = Sim::new();
+    sim.options.adopt_declared = true;
+    sim.others.insert(at("a"), "dev".into());
+    sim.want("a", json!({}));
+    let refused = sim.check_plan(&[&code(codes::OTHER_ENVIRONMENT, "a")]).refused;
+    assert!(refused[0].reason.contains("`dev`"), "{refused:?}");
+    sim.see("a", json!({}));
+    sim.check_plan(&[&code(codes::OTHER_ENVIRONMENT, "a")]);
+}
+
+#[test]
+fn nothing_is_created_where_absence_is_not_known() {
+    for (coverage, want) in [(Coverage::Partial, codes::NO_EVIDENCE), (Coverage::Failed("timeout".into()), codes::OBSERVE_FAILED)]
+    {
+        let mut sim = Sim::new();
+        sim.want("a", json!({}));
+        sim.want("vanished", json!({}));
+        sim.own("vanished", json!({}));
+        sim.cover(coverage);
+        sim.check_plan(&[&code(want, "a"), &code(want, "vanished")]);
+    }
+    let mut sim = Sim::new();
+    sim.want("a", json!({}));
+    sim.views.clear();
+    sim.check_plan(&[&code(codes::OBSERVE_FAILED, "a")]);
+}
+
+#[test]
+fn what_a_partial_view_shows_is_updated() {
+    let mut sim = Sim::new();
+    sim.have("a", json!({"x": 1}));
+    sim.see("a", json!({"x": 2}));
+    sim.cover(Coverage::Partial);
+    sim.converge(&["update a"]);
+}
+
+#[test]
+fn a_failed_scope_stops_none_but_its_own_objects() {
+    let mut sim = Sim::new();
+    sim.have("a", json!({"x": 1}));
+    let other = Address::new("p", "K", "other", "b");
+    sim.want_at("b", &other, json!({}));
+    sim.put(&Address::new("p", "K", "other", "x"), json!({}));
+    sim.views.get_mut(&at("").scope).unwrap().coverage = Coverage::Failed("timeout".into());
+    sim.check_plan(&["create b", &code(codes::OBSERVE_FAILED, "a")]);
+}

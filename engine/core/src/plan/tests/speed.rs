@@ -1,0 +1,62 @@
+//! How long the hot path takes.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// 100,000 objects in 1,000 scopes, all in sync.
+fn large() -> Sim {
+    let mut sim = Sim::new();
+    for dir in 0..1_000 {
+        let scope = Scope { provider: "p".into(), kind: "K".into(), scope: format!("site/directory-{dir:04}").into() };
+        for file in 0..100 {
+            let key = format!("site/directory-{dir:04}/file-{file:03}.txt");
+            let address = Address { scope: scope.clone(), key: key.as_str().into() };
+            // Resources are named so that their order is not that of the addresses.
+            let name = format!("file-{file:03}-{dir:04}");
+            sim.want_at(&name, &address, json!({"path": key}));
+            sim.own_at(&name, &address, json!({"path": key}));
+            let digest = sim.put(&address, json!({"spec": {"path": key}})).digest;
+            sim.entries.get_mut(&address).unwrap().agreed = Some(digest);
+        }
+    }
+    sim.desired.sort_by(|(a, _), (b, _)| a.resource.cmp(&b.resource));
+    sim
+}
+
+#[test]
+#[ignore = "a measurement: run in release"]
+fn needs_of_100_000_objects_in_sync_take_less_than_60_ms() {
+    let sim = large();
+    let mut took = Vec::new();
+    for sorted in [false, true] {
+        let desired: Vec<Desired> = sim.desired.iter().map(|(it, _)| it.clone()).collect();
+        let mut entries: Vec<Entry> = sim.entries.values().cloned().collect();
+        if sorted {
+            entries.sort_by(|a, b| a.resource.cmp(&b.resource));
+        }
+        let kinds = |_: &Scope| None;
+        let world = World {
+            environment: "prod",
+            desired: &desired,
+            entries: &entries,
+            intents: &[],
+            views: &sim.views,
+            others: &|_| None,
+            kinds: &kinds,
+            mark: &mark,
+            shown: &|id| id.to_string(),
+            now_ms: 0,
+            options: Options::default(),
+        };
+        let best = (0..5).map(|_| {
+            let began = Instant::now();
+            assert_eq!(needs(&world), Needs::default());
+            began.elapsed()
+        });
+        let best = best.min().unwrap();
+        assert_eq!(plan(&world, &Docs::default()).unchanged, 100_000);
+        took.push((sorted, best));
+    }
+    assert!(took.iter().all(|(_, it)| *it < Duration::from_millis(60)), "entries sorted, time: {took:?}");
+}
