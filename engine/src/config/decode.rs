@@ -2,11 +2,11 @@
 //!
 //! Invariant: no finding holds a value; a value in a wrong place may be a secret.
 
-use trueup_core::diagnostic::{Code, Diagnostic, Location};
+use trueup_core::diagnostic::{Code, Diagnostic};
 use trueup_core::schema::suggest;
 use trueup_core::value::Json;
 
-use super::tree::{Member, Node, Value};
+use super::tree::{Member, Node, Place, Value};
 
 /// Collects findings under one code.
 pub(super) struct Decoder {
@@ -17,14 +17,14 @@ pub(super) struct Decoder {
 /// Members of a mapping whose keys are all known.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'n> {
-    pub at: &'n Location,
+    pub at: &'n Place,
     members: &'n [Member],
 }
 
 impl<'n> Fields<'n> {
     /// The value of `key`; a null is as good as none.
     pub fn get(&self, key: &str) -> Option<&'n Node> {
-        self.members.iter().find(|it| it.key == key).map(|it| &it.value).filter(|it| it.value != Value::Plain(Json::Null))
+        self.members.iter().find(|it| it.key == key).map(|it| &it.value).filter(|it| !it.is_null())
     }
 }
 
@@ -33,9 +33,15 @@ impl Decoder {
         Self { code, found: Vec::new() }
     }
 
+    /// The findings in order of the text.
+    pub fn into_found(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by(|one, other| one.location.cmp(&other.location));
+        self.found
+    }
+
     /// Notes that something is wrong at a place.
-    pub fn error(&mut self, at: &Location, message: impl Into<String>) -> &mut Diagnostic {
-        self.found.push(Diagnostic::error(self.code, message).at(at.clone()));
+    pub fn error(&mut self, at: &Place, message: impl Into<String>) -> &mut Diagnostic {
+        self.found.push(Diagnostic::error(self.code, message).at(at.location()));
         let last = self.found.len() - 1;
         // Just pushed.
         #[expect(clippy::indexing_slicing, reason = "the index of the item pushed above")]
@@ -101,13 +107,13 @@ impl Decoder {
     }
 
     /// A list of texts, each with its place, each once.
-    pub fn texts<'n>(&mut self, node: Option<&'n Node>, what: &str) -> Vec<(&'n str, &'n Location)> {
+    pub fn texts<'n>(&mut self, node: Option<&'n Node>, what: &str) -> Vec<(&'n str, &'n Place)> {
         let Some(node) = node else { return Vec::new() };
         let Value::List(items) = &node.value else {
             self.error(&node.at, format!("{what} must be a list")).hint = Some("write `[value]`".into());
             return Vec::new();
         };
-        let mut texts: Vec<(&str, &Location)> = Vec::with_capacity(items.len());
+        let mut texts: Vec<(&str, &Place)> = Vec::with_capacity(items.len());
         for item in items {
             let Some(text) = self.text(item, &format!("each of {what}")) else { continue };
             if texts.iter().any(|it| it.0 == text) {

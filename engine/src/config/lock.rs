@@ -33,7 +33,8 @@ impl Lock {
     /// One finding that says what is wrong and what to do.
     pub fn parse(bytes: &[u8]) -> Result<Self, Box<Diagnostic>> {
         let fail = |what: &str| {
-            let hint = "take the committed file back; its form is `{\"format\": 1, \"plugins\": {\"./x.wasm\": {\"sha256\": \"…\"}}}`";
+            let hint =
+                "take the committed file back; its form is `{\"format\": 1, \"plugins\": {\"./x.wasm\": {\"sha256\": \"…\"}}}`";
             Box::new(Diagnostic::error(codes::LOCK, format!("`{FILE}` {what}")).hint(hint))
         };
         if bytes.len() > BYTES {
@@ -93,7 +94,10 @@ impl Lock {
             }
             None => {
                 let message = format!("plugin `{name}` is not pinned in `{FILE}` (it is sha256 {found})");
-                Err(Box::new(Diagnostic::error(codes::LOCK, message).hint("if it is the plugin you mean, write its digest into the file and commit it")))
+                Err(Box::new(
+                    Diagnostic::error(codes::LOCK, message)
+                        .hint("if it is the plugin you mean, write its digest into the file and commit it"),
+                ))
             }
         }
     }

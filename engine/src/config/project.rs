@@ -76,7 +76,7 @@ impl Project {
         let project = read_project(&mut decoder, &root);
         match project {
             Some(project) if decoder.found.is_empty() => Ok(project),
-            _ => Err(decoder.found),
+            _ => Err(decoder.into_found()),
         }
     }
 
@@ -215,13 +215,13 @@ fn read_environment(
         exclude: read_exclude(decoder, fields.get("exclude")),
         drift: fields.get("drift").and_then(|it| decoder.choice(it, "`drift`", &drifts)).unwrap_or_default(),
         providers,
-        location: node.at.clone(),
+        location: node.at.location(),
     }
 }
 
 fn read_layers(decoder: &mut Decoder, fields: Fields<'_>, what: &str) -> Vec<String> {
     let Some(node) = decoder.required(fields, "layers", what) else { return Vec::new() };
-    if node.value == Value::List(Vec::new()) {
+    if matches!(&node.value, Value::List(layers) if layers.is_empty()) {
         decoder.error(&node.at, format!("{what} needs a layer"));
     }
     let mut layers: Vec<String> = Vec::new();
@@ -289,7 +289,9 @@ fn check_after(decoder: &mut Decoder, environments: &BTreeMap<String, Environmen
             if !environments.contains_key(after) {
                 let hint = suggest::did_you_mean(after, environments.keys().map(String::as_str));
                 let message = format!("environment `{name}` waits for `{}`, which is no environment", shown(after));
-                decoder.error(&environment.location, message).hint = hint;
+                let mut finding = Diagnostic::error(codes::PROJECT, message).at(environment.location.clone());
+                finding.hint = hint;
+                decoder.found.push(finding);
             }
         }
         left.insert(name, environment.after.iter().map(String::as_str).filter(|it| environments.contains_key(*it)).collect());
@@ -305,7 +307,8 @@ fn check_after(decoder: &mut Decoder, environments: &BTreeMap<String, Environmen
     }
     if let Some(environment) = left.keys().next().and_then(|it| environments.get(*it)) {
         let names: Vec<_> = left.keys().map(|it| format!("`{it}`")).collect();
-        decoder.error(&environment.location, format!("{} wait for each other by `after`", names.join(", ")));
+        let message = format!("{} wait for each other by `after`", names.join(", "));
+        decoder.found.push(Diagnostic::error(codes::PROJECT, message).at(environment.location.clone()));
     }
 }
 
@@ -400,11 +403,11 @@ environments:
             &[
                 "5:3 the alias of a provider must be 1 to 40 of `a-z`, `0-9` and `-`",
                 "6:3 the alias of a provider is a group of Kubernetes and cannot be an alias",
-                "7:6 provider `a` needs a key `plugin`",
-                "7:15 `config` must be a mapping",
-                "9:15 environment `p` needs a layer",
-                "9:26 `apply` must be one of `auto`, `approve`, `manual` | did you mean `auto`?",
-                "9:40 `drift` must be a text",
+                "7:3 provider `a` needs a key `plugin`",
+                "7:7 `config` must be a mapping",
+                "9:7 environment `p` needs a layer",
+                "9:19 `apply` must be one of `auto`, `approve`, `manual` | did you mean `auto`?",
+                "9:33 `drift` must be a text",
             ],
         );
         let refused =
@@ -474,7 +477,7 @@ environments:
         assert_eq!(project.environment("p").unwrap().providers["a"].config, json!({"k": ["x d"]}));
         let refused = findings(parse(&config("${{ vars.domian }}")).unwrap().environment("p"));
         assert!(refused.len() == 1 && refused[0].starts_with("5:31 ") && refused[0].contains("domain"), "{refused:?}");
-        check("environments: {p: {layers: [a], vars: {a: '${{ env.name }}'}}}\n", &["4:43 no expression may stand in `vars`"]);
+        check("environments: {p: {layers: [a], vars: {a: '${{ env.name }}'}}}\n", &["4:40 no expression may stand in `vars`"]);
         check(
             "environments: {p: {layers: [a], vars: {a-b: 1}}}\n",
             &["4:40 `a-b` cannot be named in an expression | name it by letters, digits and `_`"],
@@ -494,7 +497,7 @@ environments:
     fn environments_that_wait_for_each_other_or_for_nothing_that_exists_are_errors() {
         check(
             "environments:\n  a: {layers: [x], after: [b]}\n  b: {layers: [x], after: [a]}\n  c: {layers: [x], after: [d]}\n",
-            &["7:6 environment `c` waits for `d`, which is no environment", "5:6 `a`, `b` wait for each other by `after`"],
+            &["5:3 `a`, `b` wait for each other by `after`", "7:3 environment `c` waits for `d`, which is no environment"],
         );
     }
 
@@ -505,26 +508,26 @@ environments:
             assert!(found.iter().any(|it| it.contains(want)), "{text}: {found:?}");
         };
         check("", "is empty");
-        check("a: [", "2:1 not valid YAML");
-        check("apiVersion: v1\nkind: Project\n", "1:13 `apiVersion` must be one of `trueup.dev/v1`");
+        check("a: [", "1:5 while parsing");
+        check("apiVersion: v1\nkind: Project\n", "1:1 `apiVersion` must be one of `trueup.dev/v1`");
         check("- a\n", "1:1 a project must be a mapping");
-        check(&format!("{HEAD}environments: {{p: {{layers: [a]}}}}\n---\na: 1\n"), "5:1 a second document");
+        check(&format!("{HEAD}environments: {{p: {{layers: [a]}}}}\n---\na: 1\n"), "6:1 a second document");
         check(&format!("{HEAD}kind: Project\n"), "4:1 the key `kind` stands twice");
         check(&HEAD.replace("4f0c9a3e4f0c9a3e4f0c9a3e4f0c9a3e", "4F"), "must be 32 lower-case hex digits");
         check(&HEAD.replace(", id: 4f0c9a3e4f0c9a3e4f0c9a3e4f0c9a3e", ""), "needs a key `id`");
         check(&HEAD.replace("shop", "Shop"), "a project's name must be");
         check(
             &format!("{HEAD}environments: {{p: {{layers: [a], vars: {{a: yes, b: 0644, c: 1:30}}}}}}\n"),
-            "4:43 not every reader",
+            "4:43 `yes` is text in YAML 1.2",
         );
-        check(&format!("a: {}\n", "[".repeat(100)), "nested too deep");
-        check("a: !x 1\n", "1:4 a tag has no meaning");
+        check(&format!("a: {}\n", "[".repeat(100)), "nested deeper than 32");
+        check("a: !x 1\n", "1:4 the tag `!x` has no meaning");
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             bomb.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", ")));
         }
-        check(&bomb, "too many values");
-        check(&"x".repeat(tree::BYTES + 1), "longer than");
-        assert_eq!(findings(Project::parse(FILE, b"\xff")), ["1:1 `trueup.yaml` is not UTF-8 (line 1)"]);
+        check(&bomb, "aliases (`*name`) add more than");
+        check(&"x".repeat(tree::BYTES + 1), "larger than 1 MiB");
+        assert_eq!(findings(Project::parse(FILE, b"\xff")), ["1:1 byte 0xff is not UTF-8 | save the file as UTF-8"]);
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use trueup_core::diagnostic::{Location, codes};
+use trueup_core::diagnostic::{Diagnostic, Location, codes};
 use trueup_core::expression::{Evaluated, ExpressionError, NameError, Names, Template};
 use trueup_core::value::Json;
 
@@ -168,7 +168,7 @@ impl ProviderConfig {
             secrets: list(decoder, fields.get("secrets"), "`secrets`", secret_fault),
             reads: list(decoder, fields.get("reads"), "`reads`", read_fault),
             moved_from: fields.get("moved-from").and_then(|it| alias_text(decoder, it, "`moved-from`")),
-            location: node.at.clone(),
+            location: node.at.location(),
             places,
             plugin: plugin?,
         })
@@ -212,9 +212,9 @@ impl Names for Settings<'_> {
 }
 
 fn expression_error(decoder: &mut Decoder, err: &ExpressionError, at: &Location) {
-    let finding = decoder.error(at, err.message.clone());
-    finding.code = err.code;
+    let mut finding = Diagnostic::error(err.code, err.message.clone()).at(at.clone());
     finding.hint.clone_from(&err.hint);
+    decoder.found.push(finding);
 }
 
 /// Notes the places of strings with expressions, and judges what can be judged without values.
@@ -224,13 +224,13 @@ fn find_expressions(decoder: &mut Decoder, node: &Node, pointer: &mut String, pl
         Value::Plain(Json::String(text)) => match Template::parse(text) {
             Ok(None) => {}
             Ok(Some(template)) if template.is_static() => {
-                places.insert(pointer.clone(), node.at.clone());
+                places.insert(pointer.clone(), node.at.location());
             }
             Ok(Some(_)) => {
                 let finding = decoder.error(&node.at, "an expression in `config` may name `vars` and `env` only");
                 finding.code = codes::EXPRESSION_PLACE;
             }
-            Err(err) => expression_error(decoder, &err, &node.at),
+            Err(err) => expression_error(decoder, &err, &node.at.location()),
         },
         Value::Plain(_) => {}
         Value::List(items) => {

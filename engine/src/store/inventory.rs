@@ -141,25 +141,38 @@ pub(super) fn applied(
     addresses: &[Address],
 ) -> Result<Vec<Option<Arc<Json>>>, StoreError> {
     let fail = |err| StoreError::sqlite(path, "read the state in", err);
-    let mut query = db
+    let mut place = db
         .prepare(
-            "SELECT d.text, d.checksum FROM environments e JOIN places p ON p.environment = e.id \
-             JOIN documents d ON d.place = p.id WHERE e.name = ?1 AND p.provider = ?2 AND p.kind = ?3 AND p.scope = ?4 AND d.key = ?5",
+            "SELECT p.id FROM environments e JOIN places p ON p.environment = e.id \
+             WHERE e.name = ?1 AND p.provider = ?2 AND p.kind = ?3 AND p.scope = ?4",
         )
         .map_err(fail)?;
+    let mut query = db.prepare("SELECT text, checksum FROM documents WHERE place = ?1 AND key = ?2").map_err(fail)?;
+    let mut places: HashMap<&Scope, Option<i64>> = HashMap::new();
     let mut documents = Vec::with_capacity(addresses.len());
-    for Address { scope, key } in addresses {
-        let params = (environment, &*scope.provider, &*scope.kind, &*scope.scope, &**key);
-        let found = query
-            .query_row(params, |row| {
-                let text = row.get_ref(0)?.as_str()?;
-                let whole = row.get_ref(1)?.as_i64()? == checksum(&[text.as_bytes()]);
-                Ok(if whole { serde_json::from_str(text).ok().map(Arc::new) } else { None })
-            })
-            .optional()
-            .map_err(fail)?;
+    for address in addresses {
+        let Address { scope, key } = address;
+        let id = match places.get(scope) {
+            Some(id) => *id,
+            None => {
+                let columns = (environment, &*scope.provider, &*scope.kind, &*scope.scope);
+                let id = place.query_row(columns, |row| row.get(0)).optional().map_err(fail)?;
+                places.insert(scope, id);
+                id
+            }
+        };
+        let Some(id) = id else {
+            documents.push(None);
+            continue;
+        };
+        let read = |row: &Row<'_>| {
+            let text = row.get_ref(0)?.as_str()?;
+            let whole = row.get_ref(1)?.as_i64()? == checksum(&[text.as_bytes()]);
+            Ok(if whole { serde_json::from_str(text).ok().map(Arc::new) } else { None })
+        };
+        let found = query.query_row((id, &**key), read).optional().map_err(fail)?;
         if let Some(None) = found {
-            return Err(StoreError::damaged(path, format!("the document last applied to `{scope:?}` is not what was written")));
+            return Err(StoreError::damaged(path, format!("the document last applied to `{address}` is not what was written")));
         }
         documents.push(found.flatten());
     }
@@ -177,10 +190,29 @@ fn owner_row(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
 /// Who owns each of these objects.
 pub(super) fn owners(path: &Path, db: &Connection, objects: &[(&str, &Address)]) -> Result<Vec<Option<Owner>>, StoreError> {
     let fail = |err| StoreError::sqlite(path, "read the state in", err);
-    let mut query = db.prepare(OWNER).map_err(fail)?;
+    let mut spot = db.prepare("SELECT id FROM spots WHERE target = ?1 AND kind = ?2 AND scope = ?3").map_err(fail)?;
+    let mut query = db
+        .prepare(
+            "SELECT e.name, n.resource FROM entries n JOIN places p ON p.id = n.place JOIN environments e ON e.id = p.environment \
+             WHERE n.spot = ?1 AND n.key = ?2",
+        )
+        .map_err(fail)?;
+    let mut spots: HashMap<(&str, &str, &str), Option<i64>> = HashMap::new();
     let mut owners = Vec::with_capacity(objects.len());
     for (target, Address { scope, key }) in objects {
-        let found = query.query_row((target, &*scope.kind, &*scope.scope, &**key), owner_row).optional().map_err(fail)?;
+        let columns = (*target, &*scope.kind, &*scope.scope);
+        let id = match spots.get(&columns) {
+            Some(id) => *id,
+            None => {
+                let id = spot.query_row(columns, |row| row.get(0)).optional().map_err(fail)?;
+                spots.insert(columns, id);
+                id
+            }
+        };
+        let found = match id {
+            Some(id) => query.query_row((id, &**key), owner_row).optional().map_err(fail)?,
+            None => None,
+        };
         let owner = found.map(|(environment, resource)| {
             let resource = ResourceId::parse(&resource);
             resource
