@@ -1,0 +1,13 @@
+//! What `wit/` generates, and nothing else. Conversions are in [`crate::convert`], the imports in [`crate::imports`].
+#![allow(missing_docs, reason = "generated from wit/, where the documentation stands")]
+#![allow(clippy::all, clippy::pedantic, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "trueup:provider/provider-full",
+    imports: {
+        "trueup:provider/http": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+});

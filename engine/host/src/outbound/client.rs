@@ -1,0 +1,403 @@
+//! Sends requests: checks, pooled connections, limits, and what an error means for a change.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, Identity, Method, redirect};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use url::Url;
+
+use super::address::{Judge, Unreachable};
+use super::rules::{Asked, forbidden, only_reads};
+use crate::bindings::trueup::provider::http as wit;
+use crate::grant::{Credential, Grant, Scheme};
+use crate::log::LogSink;
+use crate::records::Fields;
+use crate::runtime::Limits;
+use crate::services::Level;
+
+type Answer<T> = Result<T, wit::HttpError>;
+
+/// Requests of one `send-all`, and what one request's headers and URL may hold.
+const MAX_REQUESTS: usize = 10_000;
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 64 << 10;
+const MAX_URL: usize = 16 << 10;
+const CONNECT: Duration = Duration::from_secs(10);
+const KEEP_IDLE: Duration = Duration::from_secs(60);
+/// How long before its own deadline a call gets its answer, so that it can say what happened.
+const MARGIN: Duration = Duration::from_millis(500);
+/// Before a request that changes nothing is tried a second time.
+const BEFORE_RETRY: Duration = Duration::from_millis(100);
+
+/// The way out of one provider. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Outbound(Arc<Inner>);
+
+struct Inner {
+    grant: Arc<Grant>,
+    body: u64,
+    /// Bytes of the bodies of one `send-all` together: what the guest could hold.
+    bodies: u64,
+    parallel: usize,
+    running: Semaphore,
+    /// By credential; the empty name is for requests without one.
+    clients: Mutex<HashMap<String, Client>>,
+}
+
+/// A request that passed the checks.
+struct Prepared {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    credential: Option<Arc<Credential>>,
+    timeout: Option<Duration>,
+    until: Option<Vec<u8>>,
+}
+
+impl Outbound {
+    pub(crate) fn new(grant: Arc<Grant>, limits: &Limits) -> Self {
+        let parallel = usize::try_from(limits.http_parallel.max(1)).unwrap_or(1);
+        Self(Arc::new(Inner {
+            grant,
+            body: limits.http_body,
+            bodies: limits.memory,
+            parallel,
+            running: Semaphore::new(parallel),
+            clients: Mutex::default(),
+        }))
+    }
+
+    /// Sends requests, at most `parallel` at a time (0: as many as the limit), and answers in their order.
+    /// `writes`: the running call may change things.
+    pub(crate) async fn send_all(
+        &self,
+        requests: Vec<wit::Request>,
+        parallel: u32,
+        writes: bool,
+        deadline: Instant,
+        log: &LogSink,
+    ) -> Vec<Answer<wit::Response>> {
+        if requests.len() > MAX_REQUESTS {
+            let text = format!("more than {MAX_REQUESTS} requests in one call");
+            return requests.iter().map(|_| Err(wit::HttpError::Malformed(text.clone()))).collect();
+        }
+        let most = match usize::try_from(parallel).unwrap_or(usize::MAX) {
+            0 => self.0.parallel,
+            asked => asked.min(self.0.parallel),
+        };
+        let (turn, room) = (Arc::new(Semaphore::new(most)), Arc::new(AtomicU64::new(self.0.bodies)));
+        let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
+        let mut answers: Vec<Answer<wit::Response>> = Vec::with_capacity(requests.len());
+        let mut tasks = JoinSet::new();
+        for (at, request) in requests.into_iter().enumerate() {
+            answers.push(Err(wit::HttpError::TimedOut));
+            let prepared = match self.0.prepare(request, writes, log) {
+                Ok(prepared) => prepared,
+                Err(err) => {
+                    if let Some(place) = answers.get_mut(at) {
+                        *place = Err(err);
+                    }
+                    continue;
+                }
+            };
+            let (inner, turn, room) = (Arc::clone(&self.0), Arc::clone(&turn), Arc::clone(&room));
+            tasks.spawn(async move {
+                let _turn = turn.acquire().await;
+                let _running = inner.running.acquire().await;
+                (at, inner.send(prepared, deadline, &room).await)
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            match done {
+                Ok((at, answer)) => {
+                    if let Some(place) = answers.get_mut(at) {
+                        *place = answer;
+                    }
+                }
+                // Stays `timed-out`: it is not known whether it was sent.
+                Err(err) => tracing::warn!("a request of a plugin was broken off: {err}"),
+            }
+        }
+        answers
+    }
+}
+
+impl Inner {
+    /// All checks, in the order of the module's header.
+    fn prepare(&self, request: wit::Request, writes: bool, log: &LogSink) -> Answer<Prepared> {
+        let (url, by_slot) = self.url(&request.url, writes)?;
+        if !by_slot && !self.grant.hosts.iter().any(|rule| rule.allows(&url)) {
+            let origin = crate::grant::HostRule::of(&url).map_or_else(String::new, |it| it.to_string());
+            return denied(format!("`{origin}` is not granted; add it to `hosts` of the provider"));
+        }
+        let method = method(&request.method)?;
+        let mut plain = Vec::with_capacity(request.headers.len());
+        for (name, value) in request.headers {
+            let name = name.to_ascii_lowercase();
+            if let Some(why) = forbidden(&name) {
+                return denied(format!("the header `{}` {why}", crate::log::clean(&name, 64)));
+            }
+            plain.push((name, value));
+        }
+        let size: usize = plain.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if plain.len() > MAX_HEADERS || size > MAX_HEADER_BYTES {
+            return malformed(format!("more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them"));
+        }
+        let body = request.body.unwrap_or_default();
+        let asked = Asked { method: method.as_str(), url: &url, headers: &plain, body: &body };
+        if !writes && !only_reads(&asked, &self.grant.reads) {
+            return denied(format!(
+                "`{method} {}` may change something and is refused outside `apply`; add it to `reads` if it only reads",
+                crate::log::clean(url.path(), 200)
+            ));
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in &plain {
+            let header = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+            let Some((name, value)) = header else { return malformed("a header holds what no header may hold") };
+            headers.append(name, value);
+        }
+        let credential = self.credential(request.credential.as_deref(), &url, writes, log)?;
+        if let Some(credential) = &credential {
+            credential.attach(&mut headers).map_err(wit::HttpError::Unreachable)?;
+        }
+        let timeout = request.timeout.map(Duration::from_millis);
+        let until = request.until.filter(|it| !it.is_empty());
+        Ok(Prepared { method, url, headers, body, credential, timeout, until })
+    }
+
+    /// The URL, and whether it is a credential's own.
+    fn url(&self, text: &str, writes: bool) -> Answer<(Url, bool)> {
+        if text.len() > MAX_URL || text.chars().any(|it| it.is_control() || it == '\\') {
+            return malformed(format!("the URL is longer than {MAX_URL} bytes, or holds what no URL may hold"));
+        }
+        let (mut url, by_slot) = match text.strip_prefix("slot:") {
+            Some(rest) => (self.slot_url(rest, writes)?, true),
+            None => (Url::parse(text).map_err(|err| wit::HttpError::Malformed(err.to_string()))?, false),
+        };
+        url.set_fragment(None);
+        if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
+            return malformed("the URL is neither https nor http");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return denied("a URL carries no user name or password; name a credential instead");
+        }
+        Ok((url, by_slot))
+    }
+
+    /// `<credential>/path?query` under that credential's base.
+    fn slot_url(&self, rest: &str, writes: bool) -> Answer<Url> {
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (name, path) = rest.split_at(end);
+        let credential = self.slot(name, writes)?;
+        let Some(base) = credential.base() else {
+            return denied(format!("credential `{}` has several origins and no `base`, so `slot:` means none", credential.name));
+        };
+        let url = Url::parse(&format!("{}{path}", base.as_str().trim_end_matches('/')));
+        let url = url.map_err(|err| wit::HttpError::Malformed(err.to_string()))?;
+        // Dots are resolved by the parser; what they lead out to was not meant by `slot:`.
+        let inside = url.origin() == base.origin() && url.path().starts_with(base.path().trim_end_matches('/'));
+        if inside { Ok(url) } else { denied("the path leads out of the credential's base") }
+    }
+
+    fn slot(&self, name: &str, writes: bool) -> Answer<&Arc<Credential>> {
+        match self.grant.credentials.get(name) {
+            Some(slot) if writes => Ok(&slot.write),
+            Some(slot) => Ok(&slot.read),
+            None => denied(format!(
+                "no credential fills the slot `{}`; add it to `credentials` of the provider",
+                crate::log::clean(name, 64)
+            )),
+        }
+    }
+
+    fn credential(&self, slot: Option<&str>, url: &Url, writes: bool, log: &LogSink) -> Answer<Option<Arc<Credential>>> {
+        let Some(slot) = slot else { return Ok(None) };
+        let credential = self.slot(slot, writes)?;
+        if credential.is_for(url) {
+            return Ok(Some(Arc::clone(credential)));
+        }
+        let host = url.host_str().unwrap_or_default();
+        log.write(
+            Level::Warn,
+            &format!("credential `{}` is not for `{host}` and is not sent there", credential.name),
+            Fields::new(),
+        );
+        Ok(None)
+    }
+
+    async fn send(&self, mut request: Prepared, deadline: Instant, room: &AtomicU64) -> Answer<wit::Response> {
+        let asked = request.timeout.and_then(|it| Instant::now().checked_add(it));
+        let end = tokio::time::Instant::from_std(asked.map_or(deadline, |it| it.min(deadline)));
+        let client = self.client(request.credential.as_deref())?;
+        let repeatable = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if repeatable {
+            match self.once(&client, &request, request.body.clone(), end, room).await {
+                Err(wit::HttpError::Unreachable(_) | wit::HttpError::Interrupted(_))
+                    if tokio::time::Instant::now() + BEFORE_RETRY < end =>
+                {
+                    tokio::time::sleep(BEFORE_RETRY).await;
+                }
+                answer => return answer,
+            }
+        }
+        let body = std::mem::take(&mut request.body);
+        self.once(&client, &request, body, end, room).await
+    }
+
+    async fn once(
+        &self,
+        client: &Client,
+        request: &Prepared,
+        body: Vec<u8>,
+        end: tokio::time::Instant,
+        room: &AtomicU64,
+    ) -> Answer<wit::Response> {
+        let mut build = client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        if !body.is_empty() {
+            build = build.body(body);
+        }
+        let mut response = match tokio::time::timeout_at(end, build.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(err)) => return Err(explain(err)),
+            Err(_) => return Err(wit::HttpError::TimedOut),
+        };
+        let status = response.status().as_u16();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        if request.until.is_none() && response.content_length().is_some_and(|it| it > self.body) {
+            return Err(wit::HttpError::TooLarge(self.body));
+        }
+        let (mut body, mut cut) = (Vec::new(), false);
+        loop {
+            let chunk = match tokio::time::timeout_at(end, response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => break,
+                Ok(Err(err)) => return Err(explain(err)),
+                Err(_) if request.until.is_some() => {
+                    cut = true;
+                    break;
+                }
+                Err(_) => return Err(wit::HttpError::TimedOut),
+            };
+            // What came is decompressed already, and counted as such.
+            let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+            let total = len.saturating_add(u64::try_from(body.len()).unwrap_or(u64::MAX));
+            let fits = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(len)).is_ok();
+            if total > self.body || !fits {
+                return Err(wit::HttpError::TooLarge(self.body));
+            }
+            // The end mark may lie across two chunks.
+            let from = body.len().saturating_sub(request.until.as_ref().map_or(0, |it| it.len() - 1));
+            body.extend_from_slice(&chunk);
+            if let Some(until) = &request.until
+                && body.get(from..).is_some_and(|tail| tail.windows(until.len()).any(|it| it == &**until))
+            {
+                cut = true;
+                break;
+            }
+        }
+        Ok(wit::Response { status, headers, body, cut })
+    }
+
+    /// The pooled client of a credential.
+    fn client(&self, credential: Option<&Credential>) -> Answer<Client> {
+        let name = credential.map_or("", |it| &it.name);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(name) {
+            return Ok(client.clone());
+        }
+        let client = self.build(credential).map_err(wit::HttpError::Unreachable)?;
+        clients.insert(name.to_owned(), client.clone());
+        Ok(client)
+    }
+
+    fn build(&self, credential: Option<&Credential>) -> Result<Client, String> {
+        let grant = Arc::clone(&self.grant);
+        let exact = move |name: &str| {
+            let own = grant.credentials.values().flat_map(|slot| [&slot.read, &slot.write]).filter_map(|it| it.base());
+            let mut own = own.filter_map(|url| url.host_str().map(str::to_ascii_lowercase));
+            let listed =
+                |rule: &crate::grant::HostRule| !rule.wildcard && rule.ip().is_none() && rule.host.eq_ignore_ascii_case(name);
+            grant.hosts.iter().any(listed) || own.any(|it| it.eq_ignore_ascii_case(name))
+        };
+        let mut builder = Client::builder()
+            // No proxy and no cookie of the environment: what may be reached is the grant's business.
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .dns_resolver(Arc::new(Judge { exact: Arc::new(exact) }))
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(KEEP_IDLE)
+            .user_agent(concat!("trueup/", env!("CARGO_PKG_VERSION")));
+        if let Some(credential) = credential {
+            let wrong = |what: &str| format!("the {what} of credential `{}` is no PEM that can be used", credential.name);
+            if let Some(pem) = &credential.ca_pem {
+                let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| wrong("`ca`"))?;
+                builder = builder.tls_certs_merge(certificates);
+            }
+            if let Scheme::ClientCertificate { cert_pem, key_pem } = &credential.scheme {
+                let both = format!("{}\n{cert_pem}", key_pem.expose());
+                builder = builder.identity(Identity::from_pem(both.as_bytes()).map_err(|_| wrong("client certificate"))?);
+            }
+        }
+        builder.build().map_err(|err| format!("no connection can be made: {}", chain(&err.without_url())))
+    }
+}
+
+fn method(text: &str) -> Answer<Method> {
+    let token = !text.is_empty() && text.len() <= 32 && text.bytes().all(|it| it.is_ascii_uppercase() || it == b'-');
+    if !token || matches!(text, "CONNECT" | "TRACE") {
+        return malformed("the method is none that a plugin may use");
+    }
+    Method::from_bytes(text.as_bytes()).map_err(|err| wit::HttpError::Malformed(err.to_string()))
+}
+
+/// What an error says about whether the request had an effect.
+fn explain(err: reqwest::Error) -> wit::HttpError {
+    // The URL may hold what nobody shall read in a message.
+    let err = err.without_url();
+    let mut cause = err.source();
+    while let Some(it) = cause {
+        if let Some(refused) = it.downcast_ref::<Unreachable>() {
+            return wit::HttpError::Denied(refused.to_string());
+        }
+        cause = it.source();
+    }
+    let text = chain(&err);
+    if err.is_builder() {
+        wit::HttpError::Malformed(text)
+    } else if err.is_connect() {
+        wit::HttpError::Unreachable(text)
+    } else if err.is_timeout() {
+        wit::HttpError::TimedOut
+    } else {
+        wit::HttpError::Interrupted(text)
+    }
+}
+
+fn chain(err: &reqwest::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(it) = cause {
+        text.push_str(": ");
+        text.push_str(&it.to_string());
+        cause = it.source();
+    }
+    crate::log::clean(&text, 1024)
+}
+
+fn denied<T>(text: impl Into<String>) -> Answer<T> {
+    Err(wit::HttpError::Denied(text.into()))
+}
+
+fn malformed<T>(text: impl Into<String>) -> Answer<T> {
+    Err(wit::HttpError::Malformed(text.into()))
+}

@@ -1,0 +1,260 @@
+//! Which requests only read, and which headers a plugin may set. Pure.
+
+use url::Url;
+
+/// A request beyond GET, HEAD and OPTIONS that only reads:
+/// - `"POST /search"`: a method and a path, `*` for any text (`"PATCH /api*?dryRun=All"`; a query given there must be in
+///   the request exactly once with that value, other parameters are free);
+/// - `"X-Amz-Target=DynamoDB_20120810.Get*"`: a POST with that header;
+/// - `"Action=Describe*"`: a POST of a form, or with a query, that has exactly one `Action`, with that value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRule {
+    text: String,
+    rule: Rule,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    Path { method: String, path: String, query: Vec<(String, String)> },
+    Target(String),
+    Action(String),
+}
+
+/// What a read rule looks at.
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a Url,
+    /// Names in lower case.
+    pub(crate) headers: &'a [(String, String)],
+    pub(crate) body: &'a [u8],
+}
+
+impl ReadRule {
+    /// # Errors
+    ///
+    /// Says what is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("`{text}` is no rule; write `POST /path`, `PATCH /path*?dryRun=All`, `X-Amz-Target=Name*` or `Action=Name*`")
+        };
+        let rule = if let Some(target) = text.strip_prefix("X-Amz-Target=") {
+            Rule::Target(target.to_owned())
+        } else if let Some(action) = text.strip_prefix("Action=") {
+            Rule::Action(action.to_owned())
+        } else {
+            let (method, rest) = text.split_once(' ').ok_or_else(wrong)?;
+            let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+            let query = query.split('&').filter(|it| !it.is_empty()).map(|it| {
+                let (name, value) = it.split_once('=').ok_or_else(wrong)?;
+                Ok((name.to_owned(), value.to_owned()))
+            });
+            let method_fits = !method.is_empty() && method.bytes().all(|it| it.is_ascii_uppercase());
+            if !method_fits || !path.starts_with('/') {
+                return Err(wrong());
+            }
+            Rule::Path { method: method.to_owned(), path: path.to_owned(), query: query.collect::<Result<_, String>>()? }
+        };
+        match &rule {
+            Rule::Target(value) | Rule::Action(value) if value.trim_matches('*').is_empty() => Err(wrong()),
+            _ => Ok(Self { text: text.to_owned(), rule }),
+        }
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn matches(&self, asked: &Asked<'_>) -> bool {
+        match &self.rule {
+            Rule::Path { method, path, query } => {
+                let once = |(name, value): &(String, String)| {
+                    let mut found = asked.url.query_pairs().filter(|(key, _)| key == name);
+                    matches!((found.next(), found.next()), (Some((_, only)), None) if only == *value)
+                };
+                asked.method == method && fits(path, asked.url.path()) && query.iter().all(once)
+            }
+            Rule::Target(pattern) => {
+                let mut found = asked.headers.iter().filter(|(name, _)| name == "x-amz-target");
+                let only = matches!((found.next(), found.next()), (Some((_, only)), None) if fits(pattern, only));
+                asked.method == "POST" && only && actions(asked).is_empty()
+            }
+            Rule::Action(pattern) => {
+                let target = asked.headers.iter().any(|(name, _)| name == "x-amz-target");
+                asked.method == "POST" && !target && matches!(&*actions(asked), [only] if fits(pattern, only))
+            }
+        }
+    }
+}
+
+/// Every `Action` of the query and of the body read as a form. What is no form has none.
+fn actions(asked: &Asked<'_>) -> Vec<String> {
+    let named = |(key, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
+        key.eq_ignore_ascii_case("action").then(|| value.into_owned())
+    };
+    let mut all: Vec<String> = asked.url.query_pairs().filter_map(named).collect();
+    let form = asked
+        .headers
+        .iter()
+        .any(|(name, value)| name == "content-type" && value.starts_with("application/x-www-form-urlencoded"));
+    if form {
+        all.extend(url::form_urlencoded::parse(asked.body).filter_map(named));
+    }
+    all
+}
+
+/// Whether a request may change nothing: GET, HEAD and OPTIONS, and what the grant lists. Upgrades, and paths that reach
+/// through a server into something else (`/proxy`, `/exec`, `/attach`, `/portforward`), are writes whatever their method.
+pub(crate) fn only_reads(asked: &Asked<'_>, rules: &[ReadRule]) -> bool {
+    let upgrade = asked.headers.iter().any(|(name, value)| {
+        name == "upgrade"
+            || name == "connection"
+            || name.starts_with("sec-websocket")
+            || (name == "x-http-method-override" && !value.is_empty())
+    });
+    let mut through = asked.url.path().split('/').map(decoded);
+    if upgrade || through.any(|part| matches!(&*part, "proxy" | "exec" | "attach" | "portforward")) {
+        return false;
+    }
+    matches!(asked.method, "GET" | "HEAD" | "OPTIONS") || rules.iter().any(|rule| rule.matches(asked))
+}
+
+/// A path's part as the server will read it, so that `%70roxy` hides nothing.
+fn decoded(part: &str) -> String {
+    let escaped = part.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    url::form_urlencoded::parse(escaped.as_bytes()).map(|(key, _)| key.into_owned()).next().unwrap_or_default()
+}
+
+/// Why a plugin may not set a header, if it may not: it is the host's, or would change whose request it is (D18).
+pub(crate) fn forbidden(name: &str) -> Option<&'static str> {
+    const HOSTS: [&str; 13] = [
+        "authorization",
+        "host",
+        "transfer-encoding",
+        "content-length",
+        "connection",
+        "cookie",
+        "cookie2",
+        "keep-alive",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "x-http-method-override",
+    ];
+    let method = matches!(name, "x-http-method" | "x-method-override");
+    (HOSTS.contains(&name) || method || name.starts_with("proxy-") || name.starts_with(':'))
+        .then_some("is set by the host; name a credential instead of setting it")
+}
+
+/// Whether `text` fits a pattern in which `*` stands for any text. Linear: no backtracking beyond the last star.
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(rules: &[&str], method: &str, url: &str, headers: &[(&str, &str)], body: &str, want: bool) {
+        let rules: Vec<_> = rules.iter().map(|it| ReadRule::parse(it).unwrap()).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let url = Url::parse(url).unwrap();
+        let got = only_reads(&Asked { method, url: &url, headers: &headers, body: body.as_bytes() }, &rules);
+        assert_eq!(got, want, "{method} {url} {headers:?} {body}");
+    }
+
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+    #[test]
+    fn without_a_rule_only_get_head_and_options_are_reads() {
+        for (method, want) in [
+            ("GET", true),
+            ("HEAD", true),
+            ("OPTIONS", true),
+            ("POST", false),
+            ("DELETE", false),
+            ("QUERY", false),
+            ("get", false),
+        ] {
+            check(&[], method, "https://a.example/x", &[], "", want);
+        }
+    }
+
+    #[test]
+    fn a_rule_names_method_path_and_a_query_that_stands_there_once() {
+        let rules = ["POST /search", "PATCH /api*?dryRun=All"];
+        check(&rules, "POST", "https://a.example/search", &[], "", true);
+        check(&rules, "POST", "https://a.example/search/x", &[], "", false);
+        check(&rules, "PUT", "https://a.example/search", &[], "", false);
+        check(&rules, "PATCH", "https://a.example/apis/v1/pods?dryRun=All&fieldManager=x", &[], "", true);
+        check(&rules, "PATCH", "https://a.example/apis/v1/pods?dryRun=All&dryRun=None", &[], "", false);
+        check(&rules, "PATCH", "https://a.example/apis/v1/pods?dryRun=all", &[], "", false);
+        check(&rules, "PATCH", "https://a.example/apis/v1/pods", &[], "", false);
+    }
+
+    #[test]
+    fn several_actions_or_none_are_a_write() {
+        let rules = ["Action=Describe*", "X-Amz-Target=DynamoDB_20120810.Get*"];
+        check(&rules, "POST", "https://a.example/", &[FORM], "Action=DescribeHosts&Version=1", true);
+        check(&rules, "POST", "https://a.example/", &[FORM], "Action=DescribeHosts&Action=RunInstances", false);
+        check(&rules, "POST", "https://a.example/?Action=RunInstances", &[FORM], "Action=DescribeHosts", false);
+        check(&rules, "POST", "https://a.example/", &[FORM], "Version=1", false);
+        check(&rules, "POST", "https://a.example/", &[], "Action=DescribeHosts", false);
+        check(&rules, "POST", "https://a.example/", &[("x-amz-target", "DynamoDB_20120810.GetItem")], "{}", true);
+        check(&rules, "POST", "https://a.example/", &[("x-amz-target", "DynamoDB_20120810.PutItem")], "{}", false);
+        let both = [("x-amz-target", "DynamoDB_20120810.GetItem"), FORM];
+        check(&rules, "POST", "https://a.example/", &both, "Action=RunInstances", false);
+    }
+
+    #[test]
+    fn upgrades_and_ways_through_a_server_are_writes() {
+        check(&[], "GET", "https://a.example/api/v1/namespaces/x/pods/y/exec?command=rm", &[], "", false);
+        check(&[], "GET", "https://a.example/api/v1/nodes/x/proxy/run", &[], "", false);
+        check(&[], "GET", "https://a.example/api/v1/nodes/x/%70roxy/run", &[], "", false);
+        check(&[], "GET", "https://a.example/x", &[("upgrade", "websocket")], "", false);
+        check(&[], "GET", "https://a.example/proxying", &[], "", true);
+    }
+
+    #[test]
+    fn a_rule_that_would_match_everything_is_refused() {
+        for text in ["POST", "post /x", "Action=*", "X-Amz-Target=", "POST x", "PATCH /x?dryRun"] {
+            assert!(ReadRule::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn stars_match_any_text_and_nothing_else_does() {
+        let cases = [
+            ("a*c", "abc", true),
+            ("a*c", "ac", true),
+            ("a*c", "ab", false),
+            ("*", "", true),
+            ("a", "ab", false),
+            ("a*b*c", "axbxc", true),
+            ("a*b*c", "acb", false),
+            ("ab*ba", "aba", false),
+        ];
+        for (pattern, text, want) in cases {
+            assert_eq!(fits(pattern, text), want, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn headers_that_decide_whose_request_it_is_are_the_hosts() {
+        for name in ["authorization", "host", "transfer-encoding", "proxy-authorization", "cookie", "connection"] {
+            assert!(forbidden(name).is_some(), "{name}");
+        }
+        assert!(forbidden("x-api-version").is_none());
+    }
+}
