@@ -260,13 +260,13 @@ impl<'a, 'b> Evaluator<'a, 'b> {
         let mut unknown = None;
         let mut map = Map::new();
         for (key_id, value_id) in entries {
-            let parts = self.parts(&[*key_id, *value_id], &mut unknown)?;
-            let [key, value] = parts.as_slice() else { continue };
+            let mut parts = self.parts(&[*key_id, *value_id], &mut unknown)?;
+            let (2, Some(value), Some(key)) = (parts.len(), parts.pop(), parts.pop()) else { continue };
             let Some(name) = key.as_str() else {
-                return Err(self.failed(*key_id, format!("a key must be a text, here is {}", functions::type_of(key))));
+                return Err(self.failed(*key_id, format!("a key must be a text, here is {}", functions::type_of(&key))));
             };
-            self.pay(id, name.len() + functions::weight(value))?;
-            if map.insert(name.to_owned(), value.clone().into_owned()).is_some() {
+            self.pay(id, name.len() + functions::weight(&value))?;
+            if map.insert(name.to_owned(), value.into_owned()).is_some() {
                 return Err(self.failed(*key_id, format!("the key `{name}` stands here twice")));
             }
         }

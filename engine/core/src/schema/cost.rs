@@ -17,6 +17,8 @@ const MAX_UNFOLDED: u64 = 1_000_000;
 const MAX_RECURSIVE: usize = 512;
 /// Recursive structures inside one another.
 const MAX_RECURSIONS: usize = 2;
+/// Different patterns: each is compiled, within a limit of its own.
+const MAX_PATTERNS: usize = 256;
 
 /// Where a part of a schema looks, seen from the part above it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,7 @@ struct Graph<'a> {
 /// Whether `schema` can judge any document in reasonable time.
 pub fn check(schema: &Json) -> Result<(), String> {
     let graph = Graph::new(schema)?;
+    graph.patterns()?;
     let component = graph.components();
     let count = component.iter().max().map_or(0, |it| it + 1);
     let mut members = vec![Vec::new(); count];
@@ -96,6 +99,17 @@ impl<'a> Graph<'a> {
             self.nodes.push(part);
             next
         })
+    }
+
+    fn patterns(&self) -> Result<(), String> {
+        let mut patterns = HashSet::new();
+        for node in &self.nodes {
+            patterns.extend(node.get("pattern").and_then(Json::as_str));
+            patterns
+                .extend(node.get("patternProperties").and_then(Json::as_object).into_iter().flatten().map(|(it, _)| it.as_str()));
+        }
+        let few = patterns.len() <= MAX_PATTERNS;
+        if few { Ok(()) } else { Err(format!("it has more than {MAX_PATTERNS} different patterns")) }
     }
 
     fn edges_of(&self, node: usize) -> &[(Look<'a>, usize)] {

@@ -13,7 +13,7 @@ enum Kind {
     Blob,
 }
 
-/// Every marker of a document.
+/// Every marker of a document, sorted by path.
 pub struct Markers(Vec<(Path, Kind)>);
 
 impl Markers {
@@ -32,6 +32,7 @@ impl Markers {
                     (None, _) => {}
                 }
             }
+            out.sort_by(|(a, _), (b, _)| a.cmp(b));
         }
         Self(out)
     }
@@ -42,12 +43,17 @@ impl Markers {
 
     /// Whether the value at `path` is a marker or lies within one.
     pub fn hide(&self, path: &Path) -> bool {
-        self.0.iter().any(|(marker, _)| marker.covers(path))
+        (0..=path.0.len()).filter_map(|length| path.0.get(..length)).any(|above| self.position(above).is_ok())
     }
 
     /// Whether the value at `path` is a marker or holds one.
     pub fn within(&self, path: &Path) -> bool {
-        self.0.iter().any(|(marker, _)| path.covers(marker))
+        let (Ok(at) | Err(at)) = self.position(&path.0);
+        self.0.get(at).is_some_and(|(marker, _)| path.covers(marker))
+    }
+
+    fn position(&self, path: &[Segment]) -> Result<usize, usize> {
+        self.0.binary_search_by(|(marker, _)| marker.0.as_slice().cmp(path))
     }
 
     /// Secrets and files where the kind does not take them.

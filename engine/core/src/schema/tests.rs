@@ -258,3 +258,24 @@ fn ten_thousand_small_documents_are_judged_in_a_moment() {
     let took = start.elapsed();
     assert!(took.as_millis() < if cfg!(debug_assertions) { 3_000 } else { 100 }, "{took:?}");
 }
+
+#[test]
+fn a_schema_with_countless_patterns_is_refused() {
+    let patterns = |count: usize| {
+        let fields = (0..count).map(|at| (format!("f{at}"), json!({"type": "string", "pattern": format!("^{at}$")})));
+        json!({"properties": fields.collect::<serde_json::Map<_, _>>()})
+    };
+    assert_eq!(check_schema(&patterns(256)), Ok(Vec::new()));
+    unusable(patterns(257), "more than 256 different patterns");
+    unusable(json!({"properties": {"a": {"pattern": "(a{1000}){1000}"}}}), "/properties/a/pattern");
+}
+
+#[test]
+fn many_markers_and_many_errors_at_once_are_no_burden() {
+    let items = |count: u32| (0..count).map(|at| json!({"name": unknown("A/b"), "extra": at})).collect::<Vec<_>>();
+    let schema =
+        json!({"properties": {"list": {"items": {"properties": {"name": {"type": "string"}}, "not": {"required": ["extra"]}}}}});
+    let start = std::time::Instant::now();
+    assert_eq!(super::check(&json!({"list": items(20_000)}), &schema), Ok(Vec::new()), "each error hangs on a marker");
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
