@@ -107,6 +107,18 @@ pub struct Provenance {
     pub path: Path,
     /// Layer (as written in `trueup.yaml`), place, and the text that stood there.
     pub sources: Vec<(Arc<str>, Location, Json)>,
+    /// What the expressions of the winner read of other resources.
+    pub reads: Vec<ReadFrom>,
+}
+
+/// A value of another resource that an expression reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadFrom {
+    pub id: ResourceId,
+    /// `spec.x`, or `status.x` for an output.
+    pub path: Path,
+    /// As [`Provenance::sources`]; empty for outputs, and for a value that is no scalar.
+    pub sources: Vec<(Arc<str>, Location, Json)>,
 }
 
 /// One provider of an environment, as far as documents are concerned.

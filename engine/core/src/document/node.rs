@@ -4,8 +4,7 @@
 //! layers are merged a tree holds places of several files, so that every value still points at the text that set it.
 //! Invariant: a tree is at most as deep as [`super::Limits::depth`] allows, so that recursion over it is bounded.
 
-use std::cell::OnceCell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Number;
 
@@ -33,12 +32,12 @@ impl Span {
 pub(crate) struct Source {
     pub path: Arc<str>,
     pub bytes: Arc<[u8]>,
-    lines: OnceCell<Vec<u32>>,
+    lines: OnceLock<Vec<u32>>,
 }
 
 impl Source {
     pub(crate) fn new(path: Arc<str>, bytes: Arc<[u8]>) -> Self {
-        Self { path, bytes, lines: OnceCell::new() }
+        Self { path, bytes, lines: OnceLock::new() }
     }
 
     /// The bytes of a range; empty where the range is not in the file.

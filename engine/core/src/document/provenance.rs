@@ -5,34 +5,58 @@ use std::collections::HashSet;
 use super::gather::{Gathered, Part, gather};
 use super::layer::Merge;
 use super::node::{Node, Value};
-use super::{Input, Limits, Provenance};
+use super::{Input, Limits, Provenance, ReadFrom, Shortener};
 use crate::address::ResourceId;
+use crate::expression::Template;
 use crate::manifest::{Hints, Kind};
-use crate::value::{Path, Segment};
+use crate::value::{Json, Path, Segment};
 
 /// Values that one question is answered for.
 const MAX_LEAVES: usize = 10_000;
+/// References of one value that are followed.
+const MAX_READS: usize = 16;
 
-/// For each scalar at or below `path` of a resource's document: the layer and place that set it, then those it overrode.
+/// For each scalar at or below `path` of a resource's document: the layer and place that set it, then those it overrode,
+/// and what its expressions read of other resources.
 ///
 /// Texts are as written, expressions not evaluated. Empty where the resource or the field is not declared. Items of lists
 /// that merge by a key are named by it in the answer.
 pub fn provenance(input: &Input<'_>, id: &ResourceId, path: &Path) -> Vec<Provenance> {
-    let Gathered { sources, mut declared, .. } = gather(input, &Limits::default());
-    let Some(found) = declared.get_mut(id).filter(|it| it.parts.last().is_some_and(|it| !it.remove)) else { return Vec::new() };
-    let kind = found.kind.clone();
-    let mut parts = std::mem::take(&mut found.parts);
+    let gathered = gather(input, &Limits::default());
+    let mut out = leaves(input, &gathered, id, path);
+    let ids = gathered.declared.iter().filter(|(_, it)| it.parts.last().is_some_and(|it| !it.remove));
+    let names = Shortener::new(ids.map(|(id, _)| id.clone()));
+    for leaf in &mut out {
+        let Some((_, _, Json::String(text))) = leaf.sources.first() else { continue };
+        let Ok(Some(template)) = Template::parse(text) else { continue };
+        for reference in template.references().iter().take(MAX_READS) {
+            let Ok(id) = names.resolve(&reference.text) else { continue };
+            let field = if reference.status { "status" } else { "spec" };
+            let mut path = vec![Segment::Key(field.to_owned())];
+            path.extend(reference.path.0.iter().cloned());
+            let path = Path(path);
+            let found = if reference.status { Vec::new() } else { leaves(input, &gathered, &id, &path) };
+            let sources = found.into_iter().find(|it| it.path == path).map(|it| it.sources).unwrap_or_default();
+            leaf.reads.push(ReadFrom { id, path, sources });
+        }
+    }
+    out
+}
+
+/// The answer for one resource, reads left out.
+fn leaves(input: &Input<'_>, gathered: &Gathered, id: &ResourceId, path: &Path) -> Vec<Provenance> {
+    let Some(found) = gathered.declared.get(id) else { return Vec::new() };
     // What a layer removed left nothing behind.
-    let first = parts.iter().rposition(|it| it.remove).map_or(0, |at| at + 1);
-    parts.drain(..first);
-    let mut merge = Merge::new(&kind, &sources);
+    let first = found.parts.iter().rposition(|it| it.remove).map_or(0, |at| at + 1);
+    let parts = found.parts.get(first..).unwrap_or_default();
+    let mut merge = Merge::new(&found.kind, &gathered.sources);
     let mut bodies = parts.iter().map(|it| it.body.clone());
     let Some(mut merged) = bodies.next() else { return Vec::new() };
     bodies.for_each(|body| merge.over(&mut merged, body));
-    let Some((path, node)) = named(&merged, path, &kind) else { return Vec::new() };
+    let Some((path, node)) = named(&merged, path, &found.kind) else { return Vec::new() };
     let mut leaves = Vec::new();
-    collect(node, &mut path.0.clone(), &kind, &mut leaves);
-    leaves.into_iter().map(|path| sources_of(path, &merged, &parts, input, &sources)).collect()
+    collect(node, &mut path.0.clone(), &found.kind, &mut leaves);
+    leaves.into_iter().map(|path| sources_of(path, &merged, parts, input, &gathered.sources)).collect()
 }
 
 /// The path with items of keyed lists by their keys, and the node it leads to.
@@ -94,5 +118,5 @@ fn sources_of(path: Path, merged: &Node, parts: &[Part], input: &Input<'_>, sour
         let layer = input.layers.get(part.layer).map_or_else(|| "".into(), |it| it.name.clone());
         out.push((layer, sources.location(part.body.span_of(&path)), node.to_json()));
     }
-    Provenance { path, sources: out }
+    Provenance { path, sources: out, reads: Vec::new() }
 }

@@ -41,8 +41,8 @@ fn aliases_within_their_budget_are_copies() {
 }
 
 #[test]
-fn a_million_anchors_cost_a_document_and_no_more() {
-    let text = format!("a: [{}]\nb: *z\n", "&z x,".repeat(700_000));
+fn anchors_without_end_cost_a_document_and_no_more() {
+    let text = format!("a: [{}]\nb: *z\n", "&z x,".repeat(150_000));
     refused("a.yaml", &text);
 }
 

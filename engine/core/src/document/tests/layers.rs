@@ -137,6 +137,23 @@ fn what_a_layer_removed_or_replaced_is_no_source() {
     explains(&case, "spec.note", &["spec.note = 2 in prod prod/a.yaml:4 over {\"a\":1} in base base/a.yaml:4"]);
 }
 
+#[test]
+fn a_value_says_what_its_expressions_read() {
+    let case = Case::new()
+        .file("base", "a.yaml", file("x", "note: \"${{ ref('File/y').spec.content }}${{ ref('File/y').status.url }}\""))
+        .file("base", "b.yaml", file("y", "content: a"))
+        .file("prod", "c.yaml", file("y", "content: b"));
+    let id = ResourceId::parse("site:File/x").unwrap();
+    let found = case.with_input(|input| provenance(input, &id, &Path::parse("spec.note").unwrap()));
+    let [spec, status] = found[0].reads.as_slice() else { panic!("two reads") };
+    let places: Vec<String> = spec.sources.iter().map(|(_, at, value)| format!("{value} {}", at.file)).collect();
+    assert_eq!(
+        (spec.path.to_string().as_str(), places),
+        ("spec.content", vec!["\"b\" c.yaml".to_owned(), "\"a\" b.yaml".to_owned()])
+    );
+    assert_eq!((status.path.to_string().as_str(), status.sources.len()), ("status.url", 0));
+}
+
 /// RFC 7386, as its text has it.
 fn rfc_7386(target: Json, patch: &Json) -> Json {
     let Json::Object(patch) = patch else { return patch.clone() };
