@@ -149,8 +149,8 @@ impl Reader<'_, '_> {
                 Ok(number) => Value::Number(number),
                 Err(why) => {
                     let span = self.span(self.at, self.at + end);
-                    let finding = self.builder.error(codes::NUMBER, span, format!("{} is {why}", shown(word)));
-                    finding.hint = Some(format!("quote this: \"{word}\""));
+                    let finding = self.builder.error(codes::NUMBER, span, format!("this number is {why}"));
+                    finding.hint = Some("write it in double quotes".to_owned());
                     Value::Null
                 }
             },

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Number;
 
 use crate::diagnostic::Location;
+use crate::manifest::ANY_KEY;
 use crate::value::{Json, Map, Path, Segment};
 
 /// A byte range in one of the files at hand.
@@ -21,6 +22,11 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    /// Whether `other` lies within this range.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
+    }
+
     /// The part of this range that starts at `start` and is `width` bytes long.
     pub(crate) fn part(self, start: u32, width: u32) -> Self {
         Self { file: self.file, start, end: start.saturating_add(width) }
@@ -233,6 +239,20 @@ impl Node {
                 items.iter().find(|item| item.get(key).and_then(Self::key_text).is_some_and(|it| it == *value))
             }
             _ => None,
+        }
+    }
+
+    /// Adds the places that a schema's hint means, lists passed through item by item.
+    pub(crate) fn spans_at(&self, hint: &[Segment], out: &mut Vec<Span>) {
+        match (&self.value, hint.split_first()) {
+            (Value::List(items), _) => items.iter().for_each(|item| item.spans_at(hint, out)),
+            (_, None) => out.push(self.span),
+            (Value::Map(members), Some((Segment::Key(wanted), rest))) => {
+                let any = wanted == ANY_KEY;
+                let meant = members.iter().filter(|it| any || it.key == *wanted);
+                meant.for_each(|it| it.node.spans_at(rest, out));
+            }
+            _ => {}
         }
     }
 

@@ -91,7 +91,7 @@ impl RawDocument {
         let mut node = self.raw.node.clone();
         let mut findings = Vec::new();
         resolve(&mut node, dialect, &self.sources, &mut findings);
-        (node.drain_json(), findings)
+        (node.drain_json(), findings.into_iter().map(|it| it.finding).collect())
     }
 
     /// Where the value at a path stands; where nothing does, the nearest place above it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Input;
-use super::dialect::resolve;
+use super::dialect::{Unread, resolve};
 use super::locate::expression_finding;
 use super::node::{Member, Node, Sources, Span, Value};
 use super::read::Raw;
@@ -106,8 +106,22 @@ impl Router<'_> {
             return self.list(raw, rest, lists).map(|()| None);
         }
         let before = self.findings.len();
-        resolve(&mut raw.node, dialect, self.sources, &mut self.findings);
-        self.address(raw, &kind, place, &target, before)
+        let mut unread = Vec::new();
+        resolve(&mut raw.node, dialect, self.sources, &mut unread);
+        let kind = match self.kind(&kind, place, &target) {
+            Ok(kind) => kind,
+            Err(finding) => {
+                self.findings.extend(unread.into_iter().map(Unread::masked));
+                return Err(finding);
+            }
+        };
+        if !unread.is_empty() {
+            let mut secret = Vec::new();
+            kind.hints.sensitive.iter().for_each(|hint| raw.node.spans_at(&hint.0, &mut secret));
+            let hidden = |it: Unread| if secret.iter().any(|span| span.covers(it.span)) { it.masked() } else { it.finding };
+            self.findings.extend(unread.into_iter().map(hidden));
+        }
+        self.address(raw, kind, place, &target, before)
     }
 
     /// A header field, as it stands.
@@ -290,7 +304,7 @@ impl Router<'_> {
     fn address(
         &mut self,
         mut raw: Raw,
-        kind: &str,
+        kind: Arc<Kind>,
         place: Span,
         target: &Target,
         before: usize,
@@ -314,7 +328,6 @@ impl Router<'_> {
                 return Ok(None);
             }
         }
-        let kind = self.kind(kind, place, target)?;
         let Some(name) = metadata.node.take("name") else {
             let mut finding = self.error(codes::SHAPE, metadata.key_span, "the document has no metadata.name");
             finding.hint =

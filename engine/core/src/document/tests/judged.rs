@@ -19,6 +19,10 @@ fn secrets_stay_names_and_only_where_the_schema_allows() {
     assert!(said("secret: \"${{ secret('other') }}\"")[0].contains("TU0408"));
     assert!(said("content: \"${{ secret('db') }}\"")[0].contains("TU0408"));
     let plain = said("secret: hunter2");
+    for unread in ["secret: 1_234", "secret: 9007199254740993"] {
+        let said = said(unread);
+        assert!(!said.concat().contains("1_234") && !said.concat().contains("9007"), "{said:?}");
+    }
     assert!(plain[0].contains("TU0304") && !plain[0].contains("hunter2"), "{plain:?}");
 }
 

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::diagnostic::{Code, codes};
 use crate::manifest::YamlDialect;
+use crate::value::Segment;
 
 fn read(path: &str, text: &[u8], dialect: YamlDialect) -> (Vec<Json>, Vec<String>) {
     let (documents, mut findings) = parse(&path.into(), text, &Limits::default());
@@ -72,7 +73,7 @@ fn json_is_read_strictly() {
 #[test]
 fn numbers_that_cannot_be_kept_are_errors_in_both_syntaxes() {
     for number in ["9007199254740993", "1e400", "18446744073709551616", "3.14159265358979323846"] {
-        check_fails("a.json", &format!("{{\"a\": {number}}}"), codes::NUMBER, (1, 7), number);
+        check_fails("a.json", &format!("{{\"a\": {number}}}"), codes::NUMBER, (1, 7), "this number is");
         check_fails("a.yaml", &format!("a: {number}"), codes::NUMBER, (1, 4), "");
     }
     check_fails("a.yaml", "a: .nan", codes::NUMBER, (1, 4), "not a finite number");
@@ -165,6 +166,20 @@ proptest! {
         for path in ["a.yaml", "a.json"] {
             read(path, text.as_bytes(), YamlDialect::Core);
             read(path, text.as_bytes(), YamlDialect::Kubectl);
+        }
+    }
+
+    #[test]
+    fn paths_and_pointers_of_a_document_lead_back_to_its_values(value in tree()) {
+        let mut rest = vec![(Path::default(), &value)];
+        while let Some((path, at)) = rest.pop() {
+            prop_assert_eq!(Path::parse(&path.to_string()), Some(path.clone()));
+            let pointer = path.to_pointer(&value).unwrap();
+            prop_assert_eq!(value.pointer(&pointer), Some(at));
+            prop_assert_eq!(&Path::from_pointer(&pointer, &value), &path);
+            rest.extend(at.as_object().into_iter().flatten().map(|(key, inner)| (path.key(key), inner)));
+            let items = at.as_array().into_iter().flatten().enumerate();
+            rest.extend(items.map(|(index, inner)| (path.with(Segment::Index(index)), inner)));
         }
     }
 
