@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::join::{Join, Look, Views};
-use super::{Docs, Draft, Needs, Refused, World};
+use super::{Desired, Docs, Draft, Needs, Refused, World};
 use crate::address::{Address, ResourceId};
 use crate::diagnostic::codes;
 use crate::diff;
@@ -43,6 +43,7 @@ pub struct Resolved {
 #[derive(Debug)]
 struct Unfinished {
     token: Arc<str>,
+    resource: ResourceId,
     action: IntentAction,
     desired: Option<Digest>,
 }
@@ -77,8 +78,8 @@ struct Case<'a> {
     kind: Option<&'a Kind>,
     /// What the intent was to make of the object, where that is known.
     doc: Option<&'a Arc<Json>>,
-    /// The object is still declared just as the intent wanted it.
-    still_wanted: bool,
+    /// The declaration, where it still is just what the intent wanted.
+    still_wanted: Option<&'a Desired>,
 }
 
 impl Doubts {
@@ -108,7 +109,7 @@ impl Doubts {
             let kind = want.map(|(_, it)| it.kind.clone()).or_else(|| (world.kinds)(&intent.address.scope));
             let same = want.filter(|(_, it)| Some(it.digest) == intent.desired && it.resource == intent.resource);
             let doc = docs.intents.get(&intent.token).or_else(|| docs.desired.get(&same?.0));
-            let still_wanted = same.is_some();
+            let still_wanted = same.map(|(_, it)| it);
             out.decide(&Case { world, intent, held, look, kind: kind.as_deref(), doc, still_wanted });
         }
         out
@@ -163,6 +164,28 @@ impl Doubts {
     /// Refuses what is in doubt at this address, if something is.
     pub(super) fn refusal(&self, address: &Address) -> Option<Refused> {
         self.waiting.get(address).map(|it| it.refused(address))
+    }
+
+    /// Closes intents that no step finishes and no refusal waits for: their objects turned out to need nothing of the kind.
+    pub(super) fn close_unused(&self, draft: &mut Draft) {
+        if self.unfinished.is_empty() {
+            return;
+        }
+        let used: HashSet<&str> = draft.plan.steps.iter().filter_map(|it| it.token.as_deref()).collect();
+        let refused: HashSet<&Address> = draft.plan.refused.iter().filter_map(|it| it.address.as_ref()).collect();
+        let unused = self.unfinished.iter().filter(|(address, it)| !used.contains(&*it.token) && !refused.contains(address));
+        let mut closed: Vec<Resolved> = unused
+            .map(|(address, it)| Resolved {
+                token: it.token.clone(),
+                resource: it.resource.clone(),
+                address: address.clone(),
+                action: it.action,
+                evidence: Evidence::Superseded,
+                entry: None,
+            })
+            .collect();
+        closed.sort_by(|a, b| a.address.cmp(&b.address));
+        draft.plan.resolved.extend(closed);
     }
 
     /// Adds the documents that [`Doubts::judge`] looks at.
@@ -237,7 +260,7 @@ impl Doubts {
             );
         } else if recover == Recover::None {
             self.wait(case, "a create was interrupted, and nothing tells whether it took effect".to_owned(), Some(RESOLVE));
-        } else if case.still_wanted {
+        } else if case.still_wanted.is_some() {
             self.unfinished(case);
         } else {
             self.resolve(case, Evidence::Undone, None);
@@ -249,7 +272,7 @@ impl Doubts {
             self.own(case, found, case.held.map_or(Ownership::Owned, |it| it.ownership));
         } else if case.intent.prior == Some(found.digest) {
             self.resolve(case, Evidence::Undone, None);
-        } else if case.still_wanted {
+        } else if case.still_wanted.is_some() {
             self.unfinished(case);
         } else {
             self.resolve(case, Evidence::Superseded, None);
@@ -291,9 +314,8 @@ impl Doubts {
     }
 
     fn unfinished(&mut self, case: &Case<'_>) {
-        let Intent { token, action, desired, .. } = case.intent;
-        let unfinished = Unfinished { token: token.clone(), action: *action, desired: *desired };
-        self.unfinished.insert(case.intent.address.clone(), unfinished);
+        let Intent { token, resource, address, action, desired, .. } = case.intent.clone();
+        self.unfinished.insert(address, Unfinished { token, resource, action, desired });
     }
 
     fn resolve(&mut self, case: &Case<'_>, evidence: Evidence, entry: Option<Entry>) {
@@ -318,7 +340,8 @@ impl Case<'_> {
         let (Some(wanted), Some(now)) = (self.doc, &found.doc) else { return false };
         let none = Hints::default();
         let hints = self.kind.map_or(&none, |it| &it.hints);
-        diff::compare(wanted, None, now, hints, &[])
+        let ignore = self.still_wanted.map(|it| it.settings.ignore.as_slice()).unwrap_or_default();
+        diff::compare(wanted, None, now, hints, ignore)
             .iter()
             .all(|change| hints.write_only.iter().any(|it| diff::touches(change, it)))
     }

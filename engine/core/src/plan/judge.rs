@@ -312,6 +312,8 @@ impl Judge<'_> {
         };
         let token = match action {
             Action::Update => self.doubts.token(&want.address, IntentAction::Update, Some(want.digest)),
+            // At another address nothing is there yet, as before any create.
+            Action::Replace(_) if prior.is_none() => self.doubts.token(&want.address, IntentAction::Create, Some(want.digest)),
             _ => None,
         };
         Ok(Step {

@@ -202,7 +202,8 @@ impl Reason {
 pub struct Step {
     pub action: Action,
     pub resource: ResourceId,
-    /// Where ownership comes from, or the old object that a replacement at another address leaves behind.
+    /// The entry that the step's own takes the place of, where that is another resource's or at another address: of a move or
+    /// update, where ownership comes from; of a replacement, the old object; of a create, an entry whose object is gone.
     pub from: Option<Moved>,
     pub address: Address,
     pub reasons: Vec<Reason>,
@@ -337,6 +338,7 @@ pub fn plan(world: &World<'_>, docs: &Docs) -> Plan {
     prune::leftovers(world, docs, &doubts, &joined, &mut draft);
     intents::refuse_loose(&doubts, &joined, &mut draft);
     draft.plan.resolved.clone_from(&doubts.resolved);
+    doubts.close_unused(&mut draft);
     finish(world, draft)
 }
 

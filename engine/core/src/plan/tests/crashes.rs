@@ -178,6 +178,31 @@ fn a_replacement_between_its_halves_is_finished_and_nothing_is_gone_for_good() {
 }
 
 #[test]
+fn an_interrupted_create_of_a_new_address_is_finished_under_its_token() {
+    let mut sim = Sim::new();
+    sim.want_at("a", &at("new"), json!({"x": 1}));
+    sim.own_at("a", &at("old"), json!({"x": 1}));
+    sim.see("old", json!({"x": 1}));
+    intent(&mut sim, IntentAction::Create, "new", None, Some(json!({"x": 1})));
+    sim.intents[0].resource = id("a");
+    assert_eq!(sim.converge(&["replace a"]).steps[0].token.as_deref(), Some("token-0"));
+}
+
+#[test]
+fn an_intent_that_no_step_needs_any_more_is_closed() {
+    let mut sim = Sim::new();
+    sim.want("a", json!({"x": 1})).settings = Arc::new(settings(|it| it.ignore = vec![Path::parse("spec.x").unwrap()]));
+    sim.own("a", json!({"x": 0}));
+    sim.see("a", json!({"x": 7}));
+    intent(&mut sim, IntentAction::Update, "a", Some(json!({"x": 0})), Some(json!({"x": 1})));
+    assert_eq!(evidence(&sim.converge(&[])), [Evidence::Done]);
+    // As before, but the object was meant to become something that is already declared otherwise.
+    intent(&mut sim, IntentAction::Delete, "a", Some(json!({"x": 5})), None);
+    assert_eq!(evidence(&sim.converge(&[])), [Evidence::Superseded]);
+    assert_eq!(sim.intents, []);
+}
+
+#[test]
 fn a_create_that_is_no_longer_declared_goes_in_the_same_pass() {
     let mut sim = Sim::new();
     sim.see("a", json!({"x": 1}));

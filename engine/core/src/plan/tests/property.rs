@@ -49,7 +49,7 @@ fn cells() -> impl Strategy<Value = Vec<Cell>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What nobody refuses is done after two rounds (the second one takes what a first one had to keep).
     #[test]
