@@ -5,6 +5,7 @@
 //!
 //! Invariant: a key that is not understood is an error, so that a misspelt right is never silently another one.
 
+pub mod credentials;
 mod decode;
 pub mod lock;
 pub mod paths;

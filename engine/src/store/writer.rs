@@ -189,12 +189,10 @@ impl<'c> Session<'c> {
         let mut replies = Vec::with_capacity(group.len());
         for job in group {
             before(job.class);
-            let (made, reply) = match &begun {
+            replies.push(match &begun {
                 Ok(()) => self.savepoint(job.work),
-                Err(err) => (job.work)(Err(err.clone())),
-            };
-            let _ = made;
-            replies.push(reply);
+                Err(err) => (job.work)(Err(err.clone())).1,
+            });
         }
         let committed = begun.and_then(|()| self.end());
         if committed.is_ok() {
@@ -228,10 +226,10 @@ impl<'c> Session<'c> {
     }
 
     /// Makes one write, and takes it back where it fails.
-    fn savepoint(&mut self, work: Work) -> (bool, Reply) {
+    fn savepoint(&mut self, work: Work) -> Reply {
         let head = self.head;
         if let Err(err) = self.db.execute_batch("SAVEPOINT one") {
-            return work(Err(self.failed(err)));
+            return work(Err(self.failed(err))).1;
         }
         let (made, reply) = work(Ok(self));
         // Where these fail the transaction is gone, which `end` finds out.
@@ -242,7 +240,7 @@ impl<'c> Session<'c> {
             self.head = head;
             self.forget_interned();
         }
-        (made, reply)
+        reply
     }
 
     /// Numbers handed out in a transaction that was taken back are not in the tables.

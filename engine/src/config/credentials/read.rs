@@ -1,0 +1,187 @@
+//! From the text of `credentials.yaml` to entries: every key judged, no value read.
+
+use std::path::Path;
+
+use trueup_core::value::Json;
+use trueup_host::HostRule;
+use url::Url;
+
+use super::{Entry, Means, Source};
+use crate::config::decode::{Decoder, Fields, shown};
+use crate::config::paths;
+use crate::config::provider::dns_fault;
+use crate::config::tree::{Node, Place, Value};
+
+/// Reads entries. Relative paths are those of the file's folder.
+pub(super) struct Reader<'a> {
+    pub decoder: Decoder,
+    pub folder: &'a Path,
+}
+
+/// Every kind of entry.
+const SCHEMES: &[&str] = &["header", "basic", "bearer", "client-certificate", "sigv4", "kubeconfig", "tsig"];
+
+impl Reader<'_> {
+    /// One entry; none where it is wrong.
+    pub fn entry(&mut self, node: &Node, what: &str) -> Option<Entry> {
+        let mut keys = vec!["origins", "ca", "base", "git"];
+        keys.extend(SCHEMES);
+        let fields = self.decoder.fields(node, what, &keys);
+        let used: Vec<(&'static str, &Node)> = SCHEMES.iter().filter_map(|it| Some((*it, fields.get(it)?))).collect();
+        let means = match used.as_slice() {
+            [(scheme, value)] => self.means(scheme, value, what),
+            _ => {
+                let all: Vec<_> = SCHEMES.iter().map(|it| format!("`{it}`")).collect();
+                self.decoder.error(fields.at, format!("{what} needs exactly one of {}", all.join(", ")));
+                None
+            }
+        };
+        let dns = matches!(used.as_slice(), [("tsig", _)]);
+        let kubeconfig = matches!(used.as_slice(), [("kubeconfig", _)]);
+        let origins = self.origins(fields, what, dns, kubeconfig);
+        let ca = fields.get("ca").and_then(|node| self.source(node, "`ca`"));
+        let base = fields.get("base").and_then(|node| self.base(node, &origins));
+        let git = match fields.get("git").map(|it| (&it.value, &it.at)) {
+            None => false,
+            Some((Value::Plain(Json::Bool(git)), _)) => *git,
+            Some((_, at)) => {
+                self.decoder.error(at, "`git` must be `true` or `false`");
+                false
+            }
+        };
+        Some(Entry { origins, means: means?, ca, base, git })
+    }
+
+    fn origins(&mut self, fields: Fields<'_>, what: &str, dns: bool, optional: bool) -> Vec<String> {
+        let node = if optional { fields.get("origins") } else { self.decoder.required(fields, "origins", what) };
+        let mut out = Vec::new();
+        for (text, at) in self.decoder.texts(node, "`origins`") {
+            let fault = if dns { dns_fault(text).map(str::to_owned) } else { HostRule::parse(text).err() };
+            match fault {
+                Some(fault) if dns => drop(self.decoder.error(at, format!("`{}` {fault}", shown(text)))),
+                Some(fault) => drop(self.decoder.error(at, fault)),
+                None => out.push(text.to_owned()),
+            }
+        }
+        if let Some(node) = node
+            && matches!(&node.value, Value::List(items) if items.is_empty())
+        {
+            self.decoder.error(&node.at, format!("{what} may be sent nowhere")).hint =
+                Some("such as `[\"https://api.example.com\"]`".into());
+        }
+        out
+    }
+
+    /// What `slot:` means: a URL of one of the entry's origins.
+    fn base(&mut self, node: &Node, origins: &[String]) -> Option<Url> {
+        let text = self.decoder.text(node, "`base`")?;
+        let url = Url::parse(text).ok().filter(|it| it.username().is_empty() && it.password().is_none() && it.query().is_none());
+        let known = |url: &Url| origins.iter().any(|it| HostRule::parse(it).is_ok_and(|it| it.allows(url)));
+        let base = url.filter(known);
+        if base.is_none() {
+            self.decoder.error(&node.at, "`base` must be a URL of one of the `origins`, without user and query");
+        }
+        base
+    }
+
+    fn means(&mut self, scheme: &'static str, node: &Node, what: &str) -> Option<Means> {
+        match scheme {
+            "header" => {
+                let members = self.decoder.members(node, "`header`");
+                let [member] = members else {
+                    self.decoder.error(&node.at, "`header` must have one name and its value").hint =
+                        Some("such as `header: {X-API-Key: {env: API_KEY}}`".into());
+                    return None;
+                };
+                let token = |it: u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&it);
+                if member.key.is_empty() || !member.key.bytes().all(token) {
+                    self.decoder.error(&member.at, "this is not the name of a header");
+                }
+                Some(Means::Header { name: member.key.clone(), value: self.source(&member.value, what)? })
+            }
+            "bearer" => Some(Means::Bearer(self.source(node, what)?)),
+            "basic" => {
+                let [user, password] = self.sources(node, "`basic`", ["user", "password"])?;
+                Some(Means::Basic { user, password })
+            }
+            "client-certificate" => {
+                let [cert, key] = self.sources(node, "`client-certificate`", ["cert", "key"])?;
+                Some(Means::ClientCertificate { cert, key })
+            }
+            "sigv4" => self.later(node, scheme, &["access_key", "secret_key", "session_token"], &[]),
+            "kubeconfig" => {
+                let fields = self.decoder.fields(node, "`kubeconfig`", &["file", "context"]);
+                for key in ["file", "context"] {
+                    if let Some(node) = fields.get(key) {
+                        self.decoder.text(node, &format!("`{key}`"));
+                    }
+                }
+                self.decoder.required(fields, "file", "`kubeconfig`")?;
+                Some(Means::Later(scheme))
+            }
+            _ => self.later(node, scheme, &["secret"], &["name", "algorithm"]),
+        }
+    }
+
+    /// Judges an entry that this version does not send, so that a mistake is said now and not with the next version.
+    fn later(&mut self, node: &Node, scheme: &'static str, values: &[&str], texts: &[&str]) -> Option<Means> {
+        let what = format!("`{scheme}`");
+        let keys: Vec<&str> = values.iter().chain(texts).copied().collect();
+        let fields = self.decoder.fields(node, &what, &keys);
+        for key in values {
+            let node = if *key == "session_token" { fields.get(key) } else { self.decoder.required(fields, key, &what) };
+            if let Some(node) = node {
+                self.source(node, &format!("`{key}`"));
+            }
+        }
+        for key in texts {
+            if let Some(node) = self.decoder.required(fields, key, &what) {
+                self.decoder.text(node, &format!("`{key}`"));
+            }
+        }
+        Some(Means::Later(scheme))
+    }
+
+    fn sources<const N: usize>(&mut self, node: &Node, what: &str, keys: [&str; N]) -> Option<[Source; N]> {
+        let fields = self.decoder.fields(node, what, &keys);
+        let found: Vec<Option<Source>> = keys
+            .iter()
+            .map(|key| {
+                let node = self.decoder.required(fields, key, what)?;
+                self.source(node, &format!("`{key}`"))
+            })
+            .collect();
+        found.into_iter().collect::<Option<Vec<_>>>()?.try_into().ok()
+    }
+
+    /// `{env: NAME}` or `{file: PATH}`.
+    pub fn source(&mut self, node: &Node, what: &str) -> Option<Source> {
+        if !matches!(node.value, Value::Map(_)) {
+            return self.literal(&node.at, what);
+        }
+        let fields = self.decoder.fields(node, what, &["env", "file"]);
+        let (env, file) = (fields.get("env"), fields.get("file"));
+        match (env, file) {
+            (Some(node), None) => {
+                let name = self.decoder.text(node, "`env`")?;
+                if name.contains(['=', '\0']) {
+                    self.decoder.error(&node.at, "this cannot be the name of a variable");
+                    return None;
+                }
+                Some(Source::Env(name.to_owned()))
+            }
+            (None, Some(node)) => {
+                let text = self.decoder.text(node, "`file`")?;
+                Some(Source::File(self.folder.join(paths::expand(text, paths::home().as_deref()))))
+            }
+            _ => self.literal(fields.at, what),
+        }
+    }
+
+    /// A value that stands in the file is refused and not repeated.
+    fn literal(&mut self, at: &Place, what: &str) -> Option<Source> {
+        let message = format!("the value of {what} must be `{{env: NAME}}` or `{{file: PATH}}`, never the value itself");
+        self.decoder.error(at, message);
+        None
+    }
+}
