@@ -47,6 +47,7 @@ plain! {
     u16 => { "type": "integer", "minimum": 0, "maximum": 65535 },
     u32 => { "type": "integer", "minimum": 0, "maximum": 4294967295u32 },
     u64 => { "type": "integer", "minimum": 0 },
+    usize => { "type": "integer", "minimum": 0 },
     i32 => { "type": "integer", "minimum": -2147483648, "maximum": 2147483647 },
     i64 => { "type": "integer" },
     f64 => { "type": "number" },

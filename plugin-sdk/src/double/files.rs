@@ -132,10 +132,10 @@ impl Disk {
         match &change.operation {
             Operation::Write(Write { mode, .. }) => {
                 let before = self.entry(path).ok();
+                self.meets(path, &change.expect)?;
                 if let Some(before) = before.as_ref().filter(|it| it.kind != FileType::File) {
                     return Err(FileError::WrongType(before.kind));
                 }
-                self.meets(path, &change.expect)?;
                 let mode = mode.or(before.map(|it| it.mode)).unwrap_or(0o644);
                 self.make_parents(path, now);
                 self.put(path, FileType::File, payload, mode, now);
@@ -153,14 +153,16 @@ impl Disk {
                 if let Some(kind @ FileType::Symlink) = self.entry(path).ok().map(|it| it.kind) {
                     return Err(FileError::WrongType(kind));
                 }
+                self.entry(path)?;
                 self.meets(path, &change.expect)?;
                 let node = self.nodes.get_mut(path).ok_or(FileError::NotFound)?;
                 (node.mode, node.changed) = (*mode, now);
             }
             Operation::RemoveFile | Operation::RemoveDirectory => {
                 let directory = change.operation == Operation::RemoveDirectory;
-                self.expect_kind(path, if directory { FileType::Directory } else { FileType::File })?;
+                self.entry(path)?;
                 self.meets(path, &change.expect)?;
+                self.expect_kind(path, if directory { FileType::Directory } else { FileType::File })?;
                 if directory && self.nodes.keys().any(|it| parent(it) == path) {
                     return Err(FileError::NotEmpty);
                 }

@@ -182,19 +182,18 @@ impl Job<'_> {
         }
     }
 
-    /// Something else stood there than was expected: fine if an earlier try of this change made it, else refused.
+    /// Something else stood there than was expected: fine if an earlier try of this change made it, else refused, in the
+    /// words that fit what stands there now.
     fn met(self, error: &FileError) -> Result<Outcome> {
         let path = self.path.as_str();
-        if self.change.unsettled
-            && self.kind == Kind::File
-            && let Ok(Some(found)) = self.look(0)
-            && self.is_ours(&found)?
-        {
-            return Ok(self.settled(&found.stat, Some(found.sha256)));
-        }
-        match (self.change.action, error) {
-            (Action::Create, FileError::Conflict) => {
-                Err(Error::conflict("file.exists", format!("`{path}` exists already, and was not there when the plan was made")))
+        let exists = || format!("`{path}` exists already, and was not there when the plan was made");
+        match (self.kind == Kind::File).then(|| self.look(0)) {
+            Some(Ok(Some(found))) if self.change.unsettled && self.is_ours(&found)? => {
+                Ok(self.settled(&found.stat, Some(found.sha256)))
+            }
+            Some(Err(other @ FileError::WrongType(_))) => Err(failure(path, &other)),
+            _ if self.change.action == Action::Create && *error == FileError::Conflict => {
+                Err(Error::conflict("file.exists", exists()))
             }
             _ => Err(failure(path, error)),
         }

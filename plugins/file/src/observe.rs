@@ -117,6 +117,12 @@ fn is_racy(kind: Kind, entry: &Entry, info: &CallInfo) -> bool {
     kind == Kind::File && entry.kind == FileType::File && stat::is_racy(entry, info.now)
 }
 
+/// Whether a directory that could not be listed surely holds nothing: it is not there, or a file stands in its place. What
+/// stands behind a link is another matter: nobody looked.
+fn holds_nothing(error: &FileError) -> bool {
+    matches!(error, FileError::NotFound | FileError::WrongType(FileType::File | FileType::Other))
+}
+
 /// Decides what must be read. None: nothing changed.
 fn look(
     query: &ScopeQuery,
@@ -128,7 +134,7 @@ fn look(
     let empty = Listing { entries: Vec::new(), unreadable: 0 };
     let listing = match listings.get(query.scope.as_str()) {
         Some(Ok(listing)) => listing,
-        Some(Err(FileError::NotFound)) => &empty,
+        Some(Err(error)) if holds_nothing(error) => &empty,
         Some(Err(error)) => return Err(failure(&query.scope, error)),
         None => return Err(Error::internal("the engine left a listing out of its answer")),
     };
@@ -375,7 +381,7 @@ fn find(lookup: &Lookup, listings: &HashMap<&str, Result<Listing, FileError>>) -
             let entry = listing.entries.iter().find(|it| it.name == path.key() && concerns(kind, it));
             Ok(entry.map(|it| (kind, it.clone())))
         }
-        Some(Err(FileError::NotFound)) => Ok(None),
+        Some(Err(error)) if holds_nothing(error) => Ok(None),
         Some(Err(error)) => Err(failure(&lookup.address.scope, error)),
         None => Err(Error::internal("the engine left a listing out of its answer")),
     }
@@ -396,13 +402,11 @@ pub fn failure(path: &str, error: &FileError) -> Error {
             "file.symlink",
             format!("`{path}` is or passes through a symbolic link, which is never followed; remove the link"),
         ),
-        FileError::WrongType(found) => {
-            let found = match found {
-                FileType::File => "a file",
-                FileType::Directory => "a directory",
-                FileType::Symlink | FileType::Other => "neither a file nor a directory",
-            };
-            Error::conflict("file.type", format!("`{path}` or a part of it is {found}; move it away"))
+        FileError::WrongType(FileType::Directory) => {
+            Error::conflict("file.type", format!("`{path}` is a directory where a file is declared; move it away"))
+        }
+        FileError::WrongType(FileType::File | FileType::Other) => {
+            Error::conflict("file.type", format!("`{path}` or a part of it is of another type than declared; move it away"))
         }
         FileError::Conflict => Error::conflict("file.changed", format!("`{path}` changed since it was observed")),
         FileError::NotEmpty => Error::transient("file.not-empty", format!("`{path}` is not empty")),

@@ -160,6 +160,18 @@ fn a_directory_that_is_missing_is_an_empty_scope() {
 }
 
 #[test]
+fn a_scope_whose_place_a_file_has_taken_is_empty() {
+    let engine = start();
+    engine.double().write_file("./site/a", b"x");
+    for scope in ["a", "a/b"] {
+        let snapshot = engine.scan("File", scope, None).unwrap();
+        assert_eq!((snapshot.coverage, snapshot.objects.len()), (Coverage::Whole, 0), "{scope}");
+    }
+    let below = file(&engine, json!({"path": "a/b", "content": "x"}));
+    rejected(&engine.bring(None, Some(&below)), Fault::Conflict, "file.type");
+}
+
+#[test]
 fn a_scope_behind_a_link_fails_and_is_not_followed() {
     let engine = start();
     engine.double().put_special("./site/etc", FileType::Symlink);
