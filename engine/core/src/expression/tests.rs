@@ -439,14 +439,19 @@ fn no_text_however_hostile_takes_more_than_a_small_stack_and_a_few_milliseconds(
     let small = std::thread::Builder::new().stack_size(512 << 10);
     let run_all = small.spawn(|| {
         for (text, accepted) in at_the_limits() {
-            let start = std::time::Instant::now();
-            let parsed = Template::parse(&text);
-            let limited = parsed.as_ref().is_err_and(|it| it.code == codes::EXPRESSION_LIMIT);
-            assert_eq!(limited, !accepted, "{text}: {parsed:?}");
-            if let Ok(Some(template)) = parsed {
-                let _ = template.evaluate(&World);
+            let mut fastest = std::time::Duration::MAX;
+            // The best of three, as the machine may be busy with something else.
+            for _ in 0..3 {
+                let start = std::time::Instant::now();
+                let parsed = Template::parse(&text);
+                let limited = parsed.as_ref().is_err_and(|it| it.code == codes::EXPRESSION_LIMIT);
+                assert_eq!(limited, !accepted, "{text}: {parsed:?}");
+                if let Ok(Some(template)) = parsed {
+                    let _ = template.evaluate(&World);
+                }
+                fastest = fastest.min(start.elapsed());
             }
-            assert!(start.elapsed().as_millis() < 50, "{:?} for {text}", start.elapsed());
+            assert!(fastest.as_millis() < 50, "{fastest:?} for {text}");
         }
     });
     run_all.unwrap().join().unwrap();

@@ -106,7 +106,16 @@ pub struct Manifest {
     /// Takes documents of any `apiVersion` (Kubernetes).
     pub any_api_version: bool,
     pub yaml: YamlDialect,
+    /// The optional interfaces that do anything (`rendering`, `planning` …); None: all that the component exports.
+    pub features: Option<Vec<String>>,
     pub kinds: BTreeMap<String, Arc<Kind>>,
+}
+
+impl Manifest {
+    /// Whether an optional interface is worth a call, if the component exports it.
+    pub fn offers(&self, feature: &str) -> bool {
+        self.features.as_ref().is_none_or(|it| it.iter().any(|it| it == feature))
+    }
 }
 
 /// Whether `name` may name an alias, environment, project, plugin or slot: 1 to 40 of `a-z`, `0-9`, `-`.

@@ -56,6 +56,7 @@ impl Manifest {
             parallel: narrow(top.number("parallel", 1, MAX_PARALLEL, DEFAULT_PARALLEL)?),
             any_api_version: top.choice("apiVersions", &[("own", false), ("any", true)], false)?,
             yaml: top.choice("yaml", &[("core", YamlDialect::Core), ("kubectl", YamlDialect::Kubectl)], YamlDialect::Core)?,
+            features: top.get("features").map(|_| top.texts("features")).transpose()?,
             kinds: kinds(&top)?,
         })
     }

@@ -22,6 +22,16 @@ fn refused(path: &str, value: Json, want: &str) {
         None => manifest = value,
     }
     assert_eq!(Manifest::parse(&manifest).err().as_deref(), Some(want), "{path}");
+    let beyond_schemas = ["nested deeper", "larger than"];
+    if !beyond_schemas.iter().any(|it| want.contains(it)) {
+        assert!(!published(&manifest).is_empty(), "the published schema takes what the parser refuses: {want}");
+    }
+}
+
+/// What the schema that plugin authors are given finds wrong.
+fn published(manifest: &Json) -> Vec<crate::schema::Finding> {
+    let schema = serde_json::from_str(include_str!("../../../../wit/manifest.schema.json")).unwrap();
+    crate::schema::check(manifest, &schema).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[track_caller]
@@ -36,6 +46,8 @@ fn paths(list: &[Path]) -> Vec<String> {
 #[test]
 fn what_is_absent_grants_and_promises_least() {
     let manifest = Manifest::parse(&least()).unwrap();
+    assert_eq!(published(&least()), []);
+    assert!(manifest.offers("rendering"));
     assert!(!manifest.dirs && !manifest.dns && !manifest.secrets && !manifest.any_api_version);
     assert!(manifest.hosts.is_empty() && manifest.reads.is_empty() && manifest.credentials.is_empty());
     assert_eq!((manifest.parallel, manifest.yaml), (8, YamlDialect::Core));
@@ -50,13 +62,15 @@ fn every_key_of_the_contract_is_read() {
     let manifest = json!({
         "format": 1, "name": "dns", "version": "2", "config": {"type": "object"}, "hosts": ["https://*.example.com:8443", "config.server"],
         "dirs": true, "dns": true, "credentials": {"api": {"schemes": ["header", "bearer"]}, "tsig": {}}, "secrets": true,
-        "reads": ["POST /search"], "parallel": 3, "apiVersions": "any", "yaml": "kubectl", "later": {"unknown": 1},
+        "reads": ["POST /search"], "parallel": 3, "apiVersions": "any", "yaml": "kubectl", "features": ["rendering"], "later": {"unknown": 1},
         "kinds": {"RecordSet.example-1.io": {
             "schema": {}, "schemaVersion": 4, "observe": "read", "batch": {"items": 100, "bytes": 1000, "atomic": true},
             "recover": "conditional", "settleTime": 500, "replace": "create-first", "claims": "/spec/a~1b/exclusive",
         }},
     });
+    assert_eq!(published(&manifest), []);
     let manifest = Manifest::parse(&manifest).unwrap();
+    assert!(manifest.offers("rendering") && !manifest.offers("planning"));
     assert!(manifest.dirs && manifest.dns && manifest.secrets && manifest.any_api_version);
     assert_eq!(manifest.hosts, ["https://*.example.com:8443", "config.server"]);
     assert_eq!(manifest.credentials["api"], ["header", "bearer"]);
