@@ -11,6 +11,8 @@ use crate::value::{Json, Path, secret, unknown};
 
 /// Expressions of one document that read `self`.
 const MAX_OWN: usize = 1_000;
+/// Findings of one document; past these, more would not help.
+const MAX_FINDINGS: usize = 50;
 
 /// A document with its expressions evaluated.
 #[derive(Debug)]
@@ -90,6 +92,9 @@ impl Fill<'_> {
     }
 
     fn slot(&mut self, slot: &Slot, text: &str) {
+        if self.made > self.most || self.out.findings.len() >= MAX_FINDINGS {
+            return;
+        }
         let value = match (self.evaluate)(&slot.template, &self.out.doc, &mut self.budget) {
             Ok(Evaluated::Value(value)) => {
                 self.made = self.made.saturating_add(size(&value));
@@ -110,7 +115,6 @@ impl Fill<'_> {
             }
         };
         if self.made > self.most {
-            self.budget = 0;
             let message = "the values of these expressions are too large together";
             self.out.findings.push(Diagnostic::error(codes::DOCUMENT_LIMIT, message).at(self.sources.location(slot.span)));
             return;

@@ -1,5 +1,7 @@
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::diagnostic::codes;
 
@@ -134,4 +136,26 @@ fn values_of_expressions_have_a_size_together() {
     let many = format!("note: [{}]", "\"${{ vars.big }}\", ".repeat(5));
     let said = said(&case.file("base", "a.yaml", file("a", &many)).run());
     assert!(said.iter().any(|it| it.contains("too large together")), "{said:?}");
+}
+
+#[test]
+fn a_document_full_of_errors_says_enough_and_stops() {
+    let many = format!("note: [{}]", "\"${{ vars.gone }}\", ".repeat(1_000));
+    assert_eq!(Case::new().file("base", "a.yaml", file("a", &many)).run().diagnostics.len(), 50);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_pair_of_layers_makes_the_evaluation_panic(
+        base in "[-a0:,&*!|>'\"{}\\[\\]ä$ \n]{0,60}",
+        over in "(\\$\\{\\{ (vars|self|ref)[.a('/)]{0,12} \\}\\}|[-a0:,'\"{}$ ]){0,12}",
+    ) {
+        let text = |note: &str| format!("apiVersion: k8s/v1\nkind: ConfigMap\nmetadata: {{name: x}}\nspec:\n  note: {note}\n  l: [{note}]\n");
+        let case = Case::new().file("base", "a.yaml", text(&base)).file("prod", "b.yaml", text(&over));
+        case.run();
+        let id = ResourceId::parse("k8s:ConfigMap/x").unwrap();
+        case.with_input(|input| provenance(input, &id, &Path::parse("spec").unwrap()));
+    }
 }
