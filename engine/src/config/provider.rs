@@ -383,10 +383,9 @@ fn read_fault(text: &str) -> Option<&'static str> {
             return None;
         }
     }
-    if let Some((key, value)) = text.split_once('=') {
-        if matches!(key, "X-Amz-Target" | "Action") && !value.is_empty() && !value.contains(char::is_whitespace) {
-            return None;
-        }
+    let named = text.split_once('=').filter(|(key, _)| matches!(*key, "X-Amz-Target" | "Action"));
+    if named.is_some_and(|(_, value)| !value.is_empty() && !value.contains(char::is_whitespace)) {
+        return None;
     }
     Some("must be `METHOD /path`, `X-Amz-Target=name` or `Action=name`")
 }

@@ -154,6 +154,9 @@ fn refuse(queue: &Receiver<Job>, err: &StoreError) {
     }
 }
 
+/// Target, kind and scope: a scope as the remote system knows it.
+type SpotName = (Arc<str>, Arc<str>, Arc<str>);
+
 /// What a write works with: the connection within a transaction, statements kept prepared, and names already interned.
 pub(super) struct Session<'c> {
     pub path: Arc<Path>,
@@ -161,7 +164,7 @@ pub(super) struct Session<'c> {
     prepared: HashMap<&'static str, Statement<'c>>,
     environments: HashMap<String, i64>,
     places: HashMap<(i64, Scope), i64>,
-    spots: HashMap<(Arc<str>, Arc<str>, Arc<str>), i64>,
+    spots: HashMap<SpotName, i64>,
     /// Newest line of the audit log.
     pub head: Head,
     /// When this commit began, in milliseconds since 1970.

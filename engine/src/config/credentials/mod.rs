@@ -81,6 +81,9 @@ pub struct Credentials {
     secrets: BTreeMap<String, Source>,
 }
 
+/// Whole header lines, secret, and certificate authorities in PEM.
+type Sent = (Vec<String>, Option<String>);
+
 /// Why a credential or secret cannot be used. Never holds a value.
 #[derive(Debug)]
 enum Fault {
@@ -234,7 +237,7 @@ impl Credentials {
     }
 
     /// Whole header lines and certificate authorities.
-    fn for_git(&self, url: &Url) -> Result<Option<(Vec<String>, Option<String>)>, Fault> {
+    fn for_git(&self, url: &Url) -> Result<Option<Sent>, Fault> {
         let fits = |entry: &Entry| entry.git && entry.origins.iter().any(|it| HostRule::parse(it).is_ok_and(|it| it.allows(url)));
         let names: Vec<&String> = self.entries.iter().filter(|it| fits(it.1)).map(|it| it.0).collect();
         let name = match names.as_slice() {
