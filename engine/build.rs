@@ -53,14 +53,21 @@ fn build(root: &Path, out: &Path) -> PathBuf {
     // Flags and wrappers of the outer build are for the host, not for Wasm.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        if name.starts_with("CARGO_ENCODED_RUSTFLAGS") || name == "RUSTFLAGS" || name == "CARGO_TARGET_DIR" || name == "RUSTC_WORKSPACE_WRAPPER" {
+        if name.starts_with("CARGO_ENCODED_RUSTFLAGS")
+            || name == "RUSTFLAGS"
+            || name == "CARGO_TARGET_DIR"
+            || name == "RUSTC_WORKSPACE_WRAPPER"
+        {
             command.env_remove(name);
         }
     }
     let output = command.output().unwrap_or_else(|error| fail(&format!("cannot start cargo for the bundled plugins: {error}")));
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        if text.contains(&format!("`{TARGET}` target may not be installed")) || text.contains("can't find crate for `core`") || text.contains("can't find crate for `std`") {
+        if text.contains(&format!("`{TARGET}` target may not be installed"))
+            || text.contains("can't find crate for `core`")
+            || text.contains("can't find crate for `std`")
+        {
             fail(&format!("the Wasm target is missing; run: rustup target add {TARGET}"));
         }
         fail(&format!("the bundled plugins do not build:\n{text}"));

@@ -1,1 +1,354 @@
-//! Being written.
+//! Opens a project: finds its source, reads its settings, checks its rights, loads its plugins. What the verbs stand on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::manifest::Manifest;
+use trueup_host as host;
+
+use crate::config::credentials::Credentials;
+use crate::config::lock::{self, Lock as Pins};
+use crate::config::paths::Folders;
+use crate::config::project::{self, Environment, Project};
+use crate::config::trust::{Rights, TrustRecord};
+use crate::source::{Commit, FetchLimits, Remote, RemoteUrl, Snapshot, Source, SourceError};
+use crate::store::lock::{Lock, Refused};
+use crate::store::{SqliteStore, StoreError};
+
+mod providers;
+mod surroundings;
+
+pub use surroundings::{Reading, now_ms};
+
+/// Bytes of the project file and of the lock.
+const MAX_SETTINGS: u64 = 4 << 20;
+
+/// Where a project is, and what the operator gives it: the command line's global options.
+#[derive(Clone, Debug, Default)]
+pub struct Where {
+    /// `-C`: the project's folder, or one below it.
+    pub directory: Option<PathBuf>,
+    /// `--source`: a Git remote instead of a folder.
+    pub source: Option<String>,
+    /// `--path`: the project's folder inside the source.
+    pub path: Option<String>,
+    pub state: Option<PathBuf>,
+    pub credentials: Option<PathBuf>,
+    /// Trust for this run.
+    pub trust: bool,
+    /// `--rev`: what to take documents from; settings always come from the protected branch.
+    pub rev: Option<String>,
+    /// `--worktree`: uncommitted files too.
+    pub worktree: bool,
+}
+
+/// Why a project cannot be worked with.
+#[derive(Debug)]
+pub enum Problem {
+    Findings(Vec<Diagnostic>),
+    Source(SourceError),
+    Store(StoreError),
+    /// Rights that nobody trusted yet.
+    Untrusted(Box<Rights>),
+    /// Wrong use: an environment that does not exist, a missing choice.
+    Usage(String),
+    /// The environment is locked by another run; the words say by whom.
+    Locked(String),
+}
+
+impl From<SourceError> for Problem {
+    fn from(error: SourceError) -> Self {
+        Self::Source(error)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Vec<Diagnostic>> for Problem {
+    fn from(findings: Vec<Diagnostic>) -> Self {
+        Self::Findings(findings)
+    }
+}
+
+impl From<crate::pass::PassError> for Problem {
+    fn from(error: crate::pass::PassError) -> Self {
+        match error {
+            crate::pass::PassError::Documents(findings) => Self::Findings(findings),
+            crate::pass::PassError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+/// A provider of the environment, ready to be called. Cheap to clone.
+#[derive(Clone)]
+pub struct Bound {
+    pub alias: Arc<str>,
+    pub manifest: Arc<Manifest>,
+    pub provider: host::Provider,
+    /// What it acts on, as text that is the same for every alias and environment that reach the same system.
+    pub target: Arc<str>,
+    /// Secret names it was granted.
+    pub secrets: Arc<[String]>,
+}
+
+impl Bound {
+    /// Calls that may run at a time.
+    pub fn parallel(&self) -> usize {
+        self.provider.parallel() as usize
+    }
+
+    /// Whether the plugin renders declarations itself.
+    pub fn renders(&self) -> bool {
+        self.provider.plugin().exports().rendering
+    }
+
+    /// Whether the plugin wants a say in the plan.
+    pub fn refines(&self) -> bool {
+        self.provider.plugin().exports().planning
+    }
+
+    /// Facts for a call of a pass that began at `now`.
+    pub fn call(&self, now: u64) -> host::CallInfo {
+        host::CallInfo { now_ms: now, budget_ms: 0, trace: String::new() }
+    }
+}
+
+/// Providers by alias.
+pub type Providers = BTreeMap<Arc<str>, Bound>;
+
+/// An opened project.
+pub struct Engine {
+    pub project: Project,
+    pub source: Source,
+    /// Tip of the protected branch (or the worktree): where settings come from.
+    pub protected: Arc<Snapshot>,
+    /// What documents come from.
+    pub snapshot: Arc<Snapshot>,
+    /// The project's folder on disk; paths of directories and plugins are relative to it.
+    pub root: PathBuf,
+    pub pins: Pins,
+    place: Where,
+    state: PathBuf,
+}
+
+impl Engine {
+    /// Finds and reads the project. Grants nothing and runs no plugin.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no project, no commit, or its settings are wrong.
+    pub fn open(place: Where) -> Result<Self, Problem> {
+        let (source, root, tip) = match &place.source {
+            Some(url) => open_remote(url, &place)?,
+            None => open_local(&place)?,
+        };
+        let (protected, snapshot) = snapshots(&source, &place, tip)?;
+        let text = settings(&protected, project::FILE)?.ok_or_else(|| {
+            let text = format!("{} is not committed at {}", project::FILE, protected.revision());
+            Problem::Findings(vec![
+                Diagnostic::error(codes::PROJECT, text).hint("commit it, run `trueup init`, or use --worktree"),
+            ])
+        })?;
+        let project = Project::parse(project::FILE, &text)?;
+        let pins = match settings(&protected, lock::FILE)? {
+            Some(text) => Pins::parse(&text).map_err(|finding| Problem::Findings(vec![*finding]))?,
+            None => Pins::default(),
+        };
+        let state = match (&place.state, &place.source) {
+            (Some(file), _) => file.clone(),
+            (None, Some(_)) => folders()?.state_of(&project.id),
+            (None, None) => crate::store::default_path(&root),
+        };
+        Ok(Self { project, source, protected, snapshot, root, pins, place, state })
+    }
+
+    /// The environment of that name, or the only one.
+    ///
+    /// # Errors
+    ///
+    /// Usage where the name is missing or unknown; findings where its settings are wrong.
+    pub fn environment(&self, name: Option<&str>) -> Result<Environment, Problem> {
+        let names: Vec<&str> = self.project.environments.keys().map(String::as_str).collect();
+        let name = match (name, names.as_slice()) {
+            (Some(name), _) if names.contains(&name) => name,
+            (Some(name), _) => {
+                return Err(Problem::Usage(format!("there is no environment `{name}`; there is {}", names.join(", "))));
+            }
+            (None, [only]) => only,
+            (None, _) => return Err(Problem::Usage(format!("which environment? give one with -e: {}", names.join(", ")))),
+        };
+        Ok(self.project.environment(name)?)
+    }
+
+    /// Commit, `+worktree` where files came from there.
+    pub fn revision(&self) -> String {
+        self.snapshot.revision()
+    }
+
+    /// The commit of documents, where there is one.
+    pub fn commit(&self) -> Option<&Commit> {
+        self.snapshot.commit()
+    }
+
+    /// Where the state lies.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Opens the state, made where it is missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub fn store(&self) -> Result<Arc<SqliteStore>, Problem> {
+        Ok(Arc::new(SqliteStore::open(&self.state)?))
+    }
+
+    /// Takes the lock of an environment; freed with the value, or by the process's end.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Locked`] where another run holds it.
+    pub fn lock(&self, environment: &str) -> Result<Lock, Problem> {
+        crate::store::lock::lock(&self.state, environment).map_err(|refused| match refused {
+            Refused::Held { .. } => Problem::Locked(refused.to_string()),
+            Refused::Failed(error) => Problem::Store(error),
+        })
+    }
+
+    /// The operator's credentials; empty where there is no file.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is open to others, or wrong.
+    pub fn credentials(&self) -> Result<Credentials, Problem> {
+        credentials(&self.place)
+    }
+
+    /// The project's real path, or its source's URL: what trust is recorded by.
+    pub fn place(&self) -> String {
+        match &self.place.source {
+            Some(url) => format!("{url}#{}", self.place.path.as_deref().unwrap_or_default()),
+            None => self.root.display().to_string(),
+        }
+    }
+
+    /// All that the project asks for, over all its environments.
+    pub fn rights(&self) -> Rights {
+        Rights::of(&self.project, &self.root, &self.pins)
+    }
+
+    /// What the operator trusted so far.
+    ///
+    /// # Errors
+    ///
+    /// Where the record is open to others, or not what was written.
+    pub fn trust_record(&self) -> Result<TrustRecord, Problem> {
+        TrustRecord::open(&folders()?.trust())
+            .map_err(|error| Problem::Findings(vec![Diagnostic::error(codes::UNTRUSTED, error.to_string())]))
+    }
+
+    /// Passes only where everything asked for is free, was trusted before, or is trusted for this run.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::Untrusted`] with all that is asked.
+    pub fn check_trust(&self) -> Result<(), Problem> {
+        let rights = self.rights();
+        if self.place.trust || !rights.needs_trust() || self.trust_record()?.covers(&self.place(), &self.project.id, &rights) {
+            return Ok(());
+        }
+        Err(Problem::Untrusted(Box::new(rights)))
+    }
+
+    /// Trusts for this run what was shown to a person.
+    pub fn trust_for_this_run(&mut self) {
+        self.place.trust = true;
+    }
+}
+
+/// The operator's folders.
+///
+/// # Errors
+///
+/// Where not even `HOME` is set.
+pub fn folders() -> Result<Folders, Problem> {
+    Folders::of_user().ok_or_else(|| usage("neither HOME nor the XDG variables are set: where do your settings lie?"))
+}
+
+fn credentials(place: &Where) -> Result<Credentials, Problem> {
+    let file = match &place.credentials {
+        Some(file) => file.clone(),
+        None => folders()?.credentials(),
+    };
+    Ok(Credentials::open(&file, place.credentials.is_some())?)
+}
+
+fn usage(text: impl ToString) -> Problem {
+    Problem::Usage(text.to_string())
+}
+
+/// The project's folder, its source, and no particular commit.
+fn open_local(place: &Where) -> Result<(Source, PathBuf, Option<Commit>), Problem> {
+    let start = match &place.directory {
+        Some(directory) => directory.clone(),
+        None => std::env::current_dir().map_err(|error| usage(format!("the current folder cannot be found: {error}")))?,
+    };
+    let start = start.canonicalize().map_err(|error| usage(format!("{}: {error}", start.display())))?;
+    let root = start.ancestors().find(|it| it.join(project::FILE).exists());
+    let root = root.map(Path::to_path_buf).ok_or_else(|| {
+        let text = format!("there is no {} in {} or above it", project::FILE, start.display());
+        Problem::Findings(vec![Diagnostic::error(codes::PROJECT, text).hint("run `trueup init`, or say where with -C")])
+    })?;
+    let source = if place.worktree { Source::open_worktree(&root)? } else { Source::open(&root)? };
+    Ok((source, root, None))
+}
+
+/// Fetches the source and opens it in its cache.
+fn open_remote(url: &str, place: &Where) -> Result<(Source, PathBuf, Option<Commit>), Problem> {
+    let url: RemoteUrl = RemoteUrl::parse(url, true)?;
+    let remote = match &url {
+        RemoteUrl::Http(it) => credentials(place)?.remote(it)?,
+        RemoteUrl::Local(_) => Remote { url, headers: Vec::new(), ca: None },
+    };
+    let (source, commit) = Source::fetch(&remote, place.rev.as_deref(), &folders()?.cache.join("git"), &FetchLimits::default())?;
+    let source = match &place.path {
+        Some(path) => source.within(path)?,
+        None => source,
+    };
+    let root = std::env::current_dir().map_err(|error| usage(format!("the current folder cannot be found: {error}")))?;
+    Ok((source, root, Some(commit)))
+}
+
+/// The snapshot that settings come from, and the one that documents come from.
+fn snapshots(source: &Source, place: &Where, tip: Option<Commit>) -> Result<(Arc<Snapshot>, Arc<Snapshot>), Problem> {
+    if place.worktree {
+        let snapshot = Arc::new(source.worktree()?);
+        return Ok((snapshot.clone(), snapshot));
+    }
+    let head = match tip {
+        Some(commit) => commit,
+        None => source.resolve("HEAD")?,
+    };
+    let protected = Arc::new(source.snapshot(&head)?);
+    let snapshot = match &place.rev {
+        Some(rev) if place.source.is_none() => Arc::new(source.snapshot(&source.resolve(rev)?)?),
+        _ => protected.clone(),
+    };
+    Ok((protected, snapshot))
+}
+
+/// The text of a settings file at the root of the project.
+fn settings(snapshot: &Snapshot, name: &str) -> Result<Option<Arc<[u8]>>, Problem> {
+    match snapshot.find(name)? {
+        Some(entry) if entry.kind == crate::source::EntryKind::File => Ok(Some(snapshot.read(&entry, MAX_SETTINGS)?)),
+        Some(_) => Err(usage(format!("{name} is not an ordinary file"))),
+        None => Ok(None),
+    }
+}

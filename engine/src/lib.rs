@@ -3,6 +3,7 @@
 //! [`pass`] reads top to bottom like the data's way: source, documents, objects, observation, plan, apply, record.
 
 pub mod apply;
+pub mod blobs;
 pub mod bundled;
 pub mod cli;
 pub mod config;
@@ -13,6 +14,9 @@ pub mod observe;
 pub mod output;
 pub mod pass;
 pub mod private;
+pub mod recover;
+pub mod refine;
 pub mod seal;
-pub mod store;
+pub mod services;
 pub mod source;
+pub mod store;

@@ -1,1 +1,543 @@
-//! Being written.
+//! One run of the loop: source, documents, objects, observation, plan, apply, record.
+//!
+//! [`plan`] reads, [`apply`] writes; what lies between is a person's decision. Both read top to bottom like the sentence above.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use trueup_core::address::{Address, ResourceId, Scope};
+use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::document::Shortener;
+use trueup_core::inventory::{Entry, Intent, Ownership};
+use trueup_core::manifest::Kind;
+use trueup_core::plan::{self, Action, Docs, Options, Plan, World};
+use trueup_core::value::{Digest, Json};
+
+use crate::apply::{self, Applied, Cancel, Report, Work};
+use crate::desired::{self, Context, Desired};
+use crate::killpoint;
+use crate::observe::{self, Declared, Observation};
+use crate::refine;
+use crate::seal::secret_pointers;
+use crate::store::{Edit, NewRun, RunId, RunRecorder, ScopeRecord, Store, StoreError};
+
+/// What a pass needs to know of its surroundings.
+pub struct Surroundings {
+    pub context: Context,
+    pub store: Arc<dyn Store>,
+    /// `metadata.id` of the project.
+    pub project: Arc<str>,
+    /// Commit, `+worktree` where files came from there.
+    pub revision: String,
+    pub options: Options,
+    /// Plugin digests and settings, for the plan's digest.
+    pub fixed: Vec<(String, String)>,
+}
+
+/// A plan with all that it came from.
+pub struct Planned {
+    pub plan: Plan,
+    pub desired: Desired,
+    pub observation: Observation,
+    pub diagnostics: Vec<Diagnostic>,
+    entries: Vec<Entry>,
+    intents: Vec<Intent>,
+    /// Last applied documents that the comparison loaded.
+    applied: HashMap<Address, Arc<Json>>,
+}
+
+impl Planned {
+    /// The desired document of an object, if it is the one with this digest and at hand.
+    pub fn document_at(&self, address: &Address, digest: Digest) -> Option<Arc<Json>> {
+        let at = self.desired.objects.iter().position(|it| it.address == *address && it.digest == digest)?;
+        self.desired.document(at).cloned()
+    }
+}
+
+/// Why a pass gives no plan.
+#[derive(Debug)]
+pub enum PassError {
+    /// The documents forbid it.
+    Documents(Vec<Diagnostic>),
+    Store(StoreError),
+}
+
+impl From<StoreError> for PassError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// From the revision to the plan. Sends no change and records nothing but what may be lost.
+///
+/// # Errors
+///
+/// Errors of documents and of the store. What goes wrong with one provider or scope is in the plan, as refusals.
+pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
+    let environment = around.context.environment.clone();
+    let (desired, known) = tokio::join!(desired::load(&around.context), load_known(around.store.clone(), environment));
+    let known = known?;
+    if desired.has_errors() {
+        return Err(PassError::Documents(desired.diagnostics));
+    }
+    removed_providers(around, &known.entries)?;
+    let mut planned = Planned {
+        plan: Plan::default(),
+        diagnostics: desired.diagnostics.clone(),
+        desired,
+        observation: Observation::default(),
+        entries: known.entries,
+        intents: known.intents,
+        applied: HashMap::new(),
+    };
+    observe(around, &mut planned, known.scopes).await?;
+    compare(around, &mut planned).await?;
+    planned.plan.digest = plan::digest(&planned.plan, &around.fixed);
+    remember(around, &planned);
+    Ok(planned)
+}
+
+/// What the store knows of an environment.
+struct Known {
+    entries: Vec<Entry>,
+    intents: Vec<Intent>,
+    scopes: HashMap<Scope, ScopeRecord>,
+}
+
+async fn load_known(store: Arc<dyn Store>, environment: Arc<str>) -> Result<Known, PassError> {
+    let load = move || -> Result<Known, StoreError> {
+        let scopes = store.scopes(&environment)?.into_iter().map(|it| (it.scope.clone(), it)).collect();
+        Ok(Known { entries: store.inventory(&environment)?, intents: store.intents(&environment)?, scopes })
+    };
+    match tokio::task::spawn_blocking(load).await {
+        Ok(known) => Ok(known?),
+        Err(error) => {
+            Err(PassError::Documents(vec![Diagnostic::error(codes::STORE, format!("reading the state failed: {error}"))]))
+        }
+    }
+}
+
+/// A provider that is gone from `trueup.yaml` while it owns objects is an error that names them: nothing can tell whether they
+/// should go, and nothing could delete them.
+fn removed_providers(around: &Surroundings, entries: &[Entry]) -> Result<(), PassError> {
+    let mut orphans: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+    for entry in entries.iter().filter(|it| !around.context.providers.contains_key(&it.address.scope.provider)) {
+        orphans.entry(entry.resource.alias()).or_default().push(entry);
+    }
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    let finding = |(alias, entries): (&str, Vec<&Entry>)| {
+        let names: Vec<&str> = entries.iter().take(5).map(|it| it.resource.local()).collect();
+        let more = entries.len().saturating_sub(names.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Diagnostic::error(
+            codes::PROVIDER_REMOVED,
+            format!("the provider `{alias}` is gone, and it still owns {}{more}", names.join(", ")),
+        )
+        .hint("put it back and remove the documents first, or release the objects with `trueup forget`")
+    };
+    Err(PassError::Documents(orphans.into_iter().map(finding).collect()))
+}
+
+/// Which addresses matter, and where secrets are in their documents.
+struct Interest<'a> {
+    desired: &'a Desired,
+    entries: &'a [Entry],
+    sealed: HashMap<Address, Arc<Json>>,
+    all: OnceLock<HashMap<&'a Address, Option<usize>>>,
+    plain: Arc<Json>,
+}
+
+impl Declared for Interest<'_> {
+    fn interest(&self, address: &Address) -> Option<Arc<Json>> {
+        if let Some(document) = self.sealed.get(address) {
+            return Some(document.clone());
+        }
+        let all = self.all.get_or_init(|| {
+            let owned = self.entries.iter().map(|it| (&it.address, None));
+            owned.chain(self.desired.objects.iter().enumerate().map(|(at, it)| (&it.address, Some(at)))).collect()
+        });
+        let known = all.get(address)?;
+        let document = known.and_then(|at| self.desired.document(at)).filter(|it| !secret_pointers(it).is_empty());
+        Some(document.cloned().unwrap_or_else(|| self.plain.clone()))
+    }
+}
+
+async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMap<Scope, ScopeRecord>) -> Result<(), PassError> {
+    let Planned { desired, entries, intents, observation, .. } = planned;
+    let declared = desired.objects.iter().map(|it| &it.address.scope);
+    let wanted: BTreeSet<&Scope> = dedup(declared)
+        .chain(dedup(entries.iter().map(|it| &it.address.scope)))
+        .chain(intents.iter().map(|it| &it.address.scope))
+        .collect();
+    // What left Git may hold secrets that only its last applied document tells of.
+    let gone: Vec<Address> = if entries.len() == desired.objects.len() {
+        Vec::new()
+    } else {
+        let still: std::collections::HashSet<&Address> = desired.objects.iter().map(|it| &it.address).collect();
+        entries.iter().map(|it| &it.address).filter(|it| !still.contains(it)).cloned().collect()
+    };
+    let applied = around.store.applied(&around.context.environment, &gone)?;
+    let sealed = gone
+        .into_iter()
+        .zip(applied)
+        .filter_map(|(address, it)| Some((address, it.filter(|it| !secret_pointers(it).is_empty())?)))
+        .collect();
+    let interest = Interest { desired, entries, sealed, all: OnceLock::new(), plain: Arc::new(Json::Null) };
+    let mut by_provider: BTreeMap<Arc<str>, Vec<Scope>> = BTreeMap::new();
+    for scope in wanted {
+        by_provider.entry(scope.provider.clone()).or_default().push(scope.clone());
+    }
+    for (alias, scopes) in by_provider {
+        let Some(bound) = around.context.providers.get(&alias) else { continue };
+        let remembered = scopes.iter().filter_map(|it| Some((it.clone(), known.remove(it)?))).collect();
+        let part = observe::observe(bound, scopes, remembered, &interest, &around.context.sealer, around.context.now).await;
+        observation.merge(part);
+    }
+    planned.diagnostics.extend(planned.observation.warnings.iter().cloned());
+    Ok(())
+}
+
+/// Neighbours that are equal are given once.
+fn dedup<'a>(scopes: impl Iterator<Item = &'a Scope>) -> impl Iterator<Item = &'a Scope> {
+    let mut last = None;
+    scopes.filter(move |it| last.replace(*it) != Some(*it))
+}
+
+/// Times that documents are made again because a status became known: one level of the graph each.
+const ROUNDS: usize = 64;
+
+/// Plans, lets plugins have their say, and fills in statuses that are known already, until no document changes any more.
+async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), PassError> {
+    let others = other_owners(around, planned)?;
+    let ids: Vec<ResourceId> = planned.desired.ids().chain(planned.entries.iter().map(|it| it.resource.clone())).collect();
+    let shortener = Shortener::new(ids);
+    let views = Views { around, others, shortener };
+    for _ in 0..ROUNDS {
+        let docs = load_documents(&views, planned).await?;
+        let shown = |id: &ResourceId| views.shortener.shorten(id);
+        let lens = views.lens();
+        let world = lens.world(planned, &shown);
+        let first = plan::plan(&world, &docs);
+        let next = refine::refine(&around.context, &world, first).await;
+        let filled = if planned.desired.waiting.is_empty() {
+            Vec::new()
+        } else {
+            let outputs = plan::known_outputs(&world, &next);
+            resolve(&planned.desired, &|id| outputs.get(id))?
+        };
+        planned.plan = next;
+        planned.applied = docs.applied;
+        if filled.is_empty() || !planned.desired.settle(&around.context, filled).await.map_err(PassError::Documents)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Documents of waiting resources with the statuses that are known.
+fn resolve(desired: &Desired, status: &dyn Fn(&ResourceId) -> Option<Json>) -> Result<Vec<(ResourceId, Json)>, PassError> {
+    let mut filled = Vec::new();
+    let mut errors = Vec::new();
+    for (id, resource) in &desired.waiting {
+        match resource.resolve(status) {
+            Ok(document) => filled.push((id.clone(), document)),
+            Err(error) => errors.push(error),
+        }
+    }
+    filled.sort_by(|one, other| one.0.cmp(&other.0));
+    if errors.is_empty() { Ok(filled) } else { Err(PassError::Documents(errors)) }
+}
+
+/// Loads what the planner asks for.
+async fn load_documents(views: &Views<'_>, planned: &mut Planned) -> Result<Docs, PassError> {
+    let around = views.around;
+    let needs = {
+        let shown = |id: &ResourceId| views.shortener.shorten(id);
+        plan::needs(&views.lens().world(planned, &shown))
+    };
+    planned.desired.make(&around.context, &needs.desired).await.map_err(PassError::Documents)?;
+    let declared: HashMap<Address, Arc<Json>> = needs
+        .desired
+        .iter()
+        .filter_map(|it| Some((planned.desired.objects.get(*it)?.address.clone(), planned.desired.document(*it)?.clone())))
+        .collect();
+    planned.observation.load(&needs.observed, &around.context.sealer, &declared);
+    observe::look_closer(&around.context, &mut planned.observation, &needs.observed, &declared).await;
+    let applied = around.store.applied(&around.context.environment, &needs.applied)?;
+    Ok(Docs {
+        desired: needs.desired.iter().filter_map(|it| Some((*it, planned.desired.document(*it)?.clone()))).collect(),
+        applied: needs.applied.into_iter().zip(applied).filter_map(|(address, it)| Some((address, it?))).collect(),
+        intents: HashMap::new(),
+    })
+}
+
+/// What the planner asks of its surroundings.
+struct Views<'a> {
+    around: &'a Surroundings,
+    others: HashMap<Address, String>,
+    shortener: Shortener,
+}
+
+/// [`Views`] as the functions that a [`World`] holds.
+struct Lens<'a> {
+    around: &'a Surroundings,
+    kinds: Box<dyn Fn(&Scope) -> Option<Arc<Kind>> + Sync + 'a>,
+    mark: Box<dyn Fn(&ResourceId) -> String + Sync + 'a>,
+    others: Box<dyn Fn(&Address) -> Option<String> + Sync + 'a>,
+}
+
+impl Views<'_> {
+    fn lens(&self) -> Lens<'_> {
+        let context = &self.around.context;
+        Lens {
+            around: self.around,
+            kinds: Box::new(|scope| context.providers.get(&scope.provider)?.manifest.kinds.get(&*scope.kind).cloned()),
+            mark: Box::new(|id| mark(&self.around.project, &context.environment, id)),
+            others: Box::new(|address| self.others.get(address).cloned()),
+        }
+    }
+}
+
+impl Lens<'_> {
+    fn world<'a>(&'a self, planned: &'a Planned, shown: &'a (dyn Fn(&ResourceId) -> String + Sync)) -> World<'a> {
+        World {
+            environment: &self.around.context.environment,
+            desired: &planned.desired.objects,
+            entries: &planned.entries,
+            intents: &planned.intents,
+            views: &planned.observation.views,
+            others: &self.others,
+            kinds: &self.kinds,
+            mark: &self.mark,
+            shown,
+            now_ms: self.around.context.now,
+            options: self.around.options,
+        }
+    }
+}
+
+/// Objects that are wanted, not ours, and owned by another environment of this store.
+fn other_owners(around: &Surroundings, planned: &Planned) -> Result<HashMap<Address, String>, PassError> {
+    if planned.entries.len() >= planned.desired.objects.len()
+        && planned.entries.iter().map(|it| &it.address).eq(planned.desired.objects.iter().map(|it| &it.address))
+    {
+        return Ok(HashMap::new());
+    }
+    let ours: std::collections::HashSet<&Address> = planned.entries.iter().map(|it| &it.address).collect();
+    let strange: Vec<&Address> = planned.desired.objects.iter().map(|it| &it.address).filter(|it| !ours.contains(it)).collect();
+    let target = |address: &Address| around.context.providers.get(&address.scope.provider).map_or("", |it| &*it.target);
+    let asked: Vec<(&str, &Address)> = strange.iter().map(|it| (target(it), *it)).collect();
+    let owners = around.store.owners(&asked)?;
+    let foreign = strange.into_iter().zip(owners).filter_map(|(address, owner)| {
+        let owner = owner?.environment;
+        (*owner != *around.context.environment).then(|| (address.clone(), owner))
+    });
+    Ok(foreign.collect())
+}
+
+/// Our label on an object: project, environment, and the first half of the identity's SHA-256.
+pub fn mark(project: &str, environment: &str, resource: &ResourceId) -> String {
+    let digest = Digest::of(resource.as_str().as_bytes()).to_string();
+    format!("{project}/{environment}/{}", digest.get(..32).unwrap_or_default())
+}
+
+/// Keeps what may be lost: observations and the memory of documents.
+fn remember(around: &Surroundings, planned: &Planned) {
+    if planned.desired.is_new() {
+        planned.desired.remember(&around.context);
+    }
+    if !planned.observation.fresh.is_empty()
+        && let Err(error) = around.store.put_scopes(&around.context.environment, planned.observation.fresh.clone())
+    {
+        tracing::warn!("observations could not be kept: {error}");
+    }
+}
+
+/// Who applies, and with what.
+pub struct Order {
+    /// `apply`, `destroy`, `adopt` …
+    pub command: String,
+    pub actor: String,
+    pub report: Arc<dyn Report>,
+    pub cancel: Cancel,
+}
+
+/// Carries the plan out. The environment's lock must be held.
+///
+/// # Errors
+///
+/// Those of the store before anything was sent. What goes wrong with steps is in the answer.
+pub async fn apply(
+    around: Surroundings,
+    mut planned: Planned,
+    order: Order,
+) -> Result<(Surroundings, Planned, Applied), StoreError> {
+    let about = NewRun {
+        environment: around.context.environment.to_string(),
+        revision: around.revision.clone(),
+        plan: Some(planned.plan.digest),
+        command: order.command.clone(),
+        actor: order.actor.clone(),
+    };
+    let run = around.store.begin_run(about).await?;
+    record_before(&around, &mut planned, run).await?;
+    let plan = Arc::new(std::mem::take(&mut planned.plan));
+    let store = around.store.clone();
+    let recorder = RunRecorder { store, environment: around.context.environment.clone(), run };
+    let work = work(&around, &mut planned, plan.clone(), recorder, order);
+    let applied = apply::apply(work).await;
+    planned.plan = Arc::unwrap_or_clone(plan);
+    let outcome = if applied.cancelled {
+        "cancelled"
+    } else if applied.is_complete() {
+        "done"
+    } else {
+        "failed"
+    };
+    around.store.end_run(run, outcome, counts(&planned.plan, &applied)).await?;
+    Ok((around, planned, applied))
+}
+
+/// Everything that changes ownership alone, durable before the first effect: what a crash left and the world tells, entries to
+/// write anew, moves, claims, releases.
+async fn record_before(around: &Surroundings, planned: &mut Planned, run: RunId) -> Result<(), StoreError> {
+    let environment = around.context.environment.clone();
+    let tokens: Vec<String> = planned.intents.iter().map(|it| it.token.to_string()).collect();
+    if !tokens.is_empty() {
+        for bound in around.context.providers.values() {
+            if let Err(error) = bound.provider.sweep(&tokens) {
+                tracing::warn!("leftovers of a killed run could not be removed: {error}");
+            }
+        }
+    }
+    killpoint::at("record.before");
+    for resolved in &planned.plan.resolved {
+        let (verdict, edits) = crate::recover::edits(around, planned, resolved);
+        around.store.close_intent(&environment, Some(run), &resolved.token, verdict, edits).await?;
+    }
+    let edits = ownership(around, planned);
+    if !edits.is_empty() {
+        around.store.edit(&environment, Some(run), "planned", edits).await?;
+    }
+    around.store.set_agreed(&environment, std::mem::take(&mut planned.plan.agreed)).await?;
+    killpoint::at("record.after");
+    Ok(())
+}
+
+/// Edits of the steps that send nothing, and of entries that are written anew.
+fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    for record in &planned.plan.records {
+        let Some(desired) = planned.desired.objects.get(record.desired) else { continue };
+        let entry = entry(desired, record.identity.clone(), record.ownership, Some(record.agreed));
+        edits.push(put(around, entry, planned.desired.document(record.desired).cloned()));
+    }
+    for step in &planned.plan.steps {
+        match step.action {
+            Action::Forget => edits.push(Edit::Remove(step.address.clone())),
+            Action::Adopt | Action::Move => {
+                let Some(prior) = &step.prior else { continue };
+                if let Some(from) = step.from.as_ref().filter(|it| it.address != step.address) {
+                    edits.push(Edit::Remove(from.address.clone()));
+                }
+                let source = step.source.and_then(|it| planned.desired.objects.get(it));
+                let old = planned.entries.iter().find(|it| it.address == step.address);
+                let Some(mut entry) =
+                    source.map(|it| entry(it, prior.identity.clone(), step.ownership, None)).or_else(|| old.cloned())
+                else {
+                    continue;
+                };
+                entry.ownership = step.ownership;
+                let document = step.source.and_then(|it| planned.desired.document(it));
+                if apply::has_effect(step) {
+                    // Claimed now, applied later: until then what was applied is what was found.
+                    entry.applied = prior.digest;
+                    edits.push(put(around, entry, prior.doc.clone()));
+                } else {
+                    entry.agreed = Some(prior.digest);
+                    edits.push(put(around, entry, document.cloned()));
+                }
+            }
+            Action::Create | Action::Update | Action::Replace(_) | Action::Delete => {}
+        }
+    }
+    edits
+}
+
+pub(crate) fn put(around: &Surroundings, entry: Entry, applied: Option<Arc<Json>>) -> Edit {
+    let target = around.context.providers.get(&entry.address.scope.provider).map(|it| it.target.clone()).unwrap_or_default();
+    Edit::Put { entry: Box::new(entry), target, applied }
+}
+
+/// The inventory's entry for a desired object.
+pub fn entry(desired: &plan::Desired, identity: Arc<str>, ownership: Ownership, agreed: Option<Digest>) -> Entry {
+    Entry {
+        resource: desired.resource.clone(),
+        address: desired.address.clone(),
+        identity,
+        ownership,
+        applied: desired.digest,
+        agreed,
+        after: desired.after.clone(),
+        protect: desired.settings.protect,
+        prune: !desired.settings.no_prune,
+    }
+}
+
+fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder: RunRecorder, order: Order) -> Arc<Work> {
+    let touched: std::collections::HashSet<&Address> =
+        plan.steps.iter().flat_map(|it| it.from.iter().map(|it| &it.address).chain([&it.address])).collect();
+    let entries =
+        planned.entries.iter().filter(|it| touched.contains(&it.address)).map(|it| (it.address.clone(), it.clone())).collect();
+    let sources = plan
+        .steps
+        .iter()
+        .filter_map(|it| it.source)
+        .filter_map(|it| Some((it, planned.desired.objects.get(it)?.clone())))
+        .collect();
+    let waiting = std::mem::take(&mut planned.desired.waiting);
+    // Statuses are kept for what somebody waits for; nothing else is asked for one.
+    let mut statuses = HashMap::new();
+    if !waiting.is_empty() {
+        let named: std::collections::HashSet<&ResourceId> = waiting.values().flat_map(|it| it.after.iter()).collect();
+        for desired in planned.desired.objects.iter().filter(|it| named.contains(&it.resource)) {
+            if let Some(outputs) = planned.observation.object(&desired.address).and_then(|it| it.outputs.clone()) {
+                statuses.insert(desired.resource.clone(), outputs);
+            }
+        }
+    }
+    let (project, environment) = (around.project.clone(), around.context.environment.clone());
+    Arc::new(Work {
+        plan,
+        providers: around.context.providers.clone(),
+        waiting,
+        entries,
+        applied: planned.applied.clone(),
+        sources,
+        recorder: Arc::new(recorder),
+        sealer: around.context.sealer.clone(),
+        marks: Box::new(move |id| mark(&project, &environment, id)),
+        statuses: statuses.into(),
+        report: order.report,
+        cancel: order.cancel,
+        now: around.context.now,
+    })
+}
+
+/// Steps by action, and how they ended, for the history.
+fn counts(plan: &Plan, applied: &Applied) -> Json {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for (step, ended) in plan.steps.iter().zip(&applied.steps) {
+        let word = match ended {
+            Some(apply::Ended::Done) => step.action.name(),
+            Some(apply::Ended::Unchanged) => "unchanged",
+            Some(apply::Ended::Failed(_)) => "failed",
+            Some(apply::Ended::Moved(_)) => "moved",
+            Some(apply::Ended::Skipped(_)) | None => "skipped",
+        };
+        *counts.entry(word).or_default() += 1;
+    }
+    counts.into_iter().map(|(word, count)| (word.to_owned(), Json::from(count))).collect::<trueup_core::value::Map<_, _>>().into()
+}

@@ -49,6 +49,15 @@ pub(crate) struct Gathered {
     pub findings: Vec<Diagnostic>,
 }
 
+/// Identities that the files declare, sorted, with what reading and routing them finds. Nothing is merged or evaluated: this
+/// is how a caller learns what a changed file brings before it decides what to evaluate.
+pub fn identities(input: &Input<'_>) -> (Vec<ResourceId>, Vec<Diagnostic>) {
+    let Gathered { declared, findings, .. } = gather(input, &Limits::default());
+    let mut ids: Vec<ResourceId> = declared.into_keys().collect();
+    ids.sort_unstable();
+    (ids, findings)
+}
+
 /// Reads and routes everything.
 pub(crate) fn gather(input: &Input<'_>, limits: &Limits) -> Gathered {
     let mut files = Vec::new();

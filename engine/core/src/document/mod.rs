@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::evaluate::evaluate;
+pub use self::gather::identities;
 pub use self::names::{NameFault, Shortener, resolve_name};
 pub use self::provenance::provenance;
 pub use self::read::{RawDocument, parse};

@@ -1,0 +1,376 @@
+//! One call's worth of steps: intents, the call, outcomes, and what must follow before a step is settled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use trueup_core::address::Address;
+use trueup_core::diagnostic::codes;
+use trueup_core::diff;
+use trueup_core::inventory::{Entry, Intent, IntentAction, Ownership};
+use trueup_core::observation::Observed;
+use trueup_core::plan::{Action, Change, Step};
+use trueup_core::progress::Part;
+use trueup_core::retry;
+use trueup_core::value::{Json, Map};
+use trueup_host as host;
+
+use super::{Ended, Group, Work, failed, late, look};
+use crate::engine::Bound;
+use crate::killpoint;
+use crate::observe::remember;
+use crate::seal::Sealer;
+use crate::store::{Edit, Ending, IntentRecord, OutcomeRecord};
+
+/// Tries of one change within one apply, the first among them.
+const TRIES: retry::Policy = retry::Policy { first: Duration::from_millis(200), cap: Duration::from_secs(30), tries: 5 };
+/// How long a change may stay pending within one apply.
+const PENDING_LIMIT: Duration = Duration::from_secs(600);
+
+/// One change on its way.
+pub(super) struct Item {
+    pub index: usize,
+    pub part: Part,
+    pub token: Arc<str>,
+    /// As planned, with its unknowns filled.
+    pub step: Step,
+    pub change: host::Change,
+    pub attempt: u32,
+    /// Announced: its intent is durable.
+    pub announced: bool,
+}
+
+/// The object that a part of a step acts on.
+pub(super) fn target(step: &Step, part: Part) -> &Address {
+    match (&step.from, part) {
+        (Some(from), Part::Delete) => &from.address,
+        _ => &step.address,
+    }
+}
+
+/// Runs a group to its end and says how each part ended. The two halves of a delete-first replacement follow each other here.
+pub(super) async fn run(work: Arc<Work>, group: Group) -> Vec<(usize, Part, Ended)> {
+    let Some(bound) = work.providers.get(&group.provider) else {
+        return group
+            .parts
+            .into_iter()
+            .map(|(index, part)| (index, part, Ended::Skipped("its provider is gone".to_owned())))
+            .collect();
+    };
+    group.parts.iter().filter_map(|(index, _)| work.step(*index)).for_each(|step| work.report.started(step));
+    if !group.delete_first {
+        return run_half(&work, bound, group.parts).await;
+    }
+    let deletes = group.parts.iter().map(|(index, _)| (*index, Part::Delete)).collect();
+    let (gone, mut ended): (Vec<_>, Vec<_>) =
+        run_half(&work, bound, deletes).await.into_iter().partition(|(_, _, end)| *end == Ended::Done);
+    let creates = gone.into_iter().map(|(index, _, _)| (index, Part::Create)).collect();
+    ended.extend(run_half(&work, bound, creates).await);
+    ended.into_iter().map(|(index, _, end)| (index, Part::Whole, end)).collect()
+}
+
+async fn run_half(work: &Work, bound: &Bound, parts: Vec<(usize, Part)>) -> Vec<(usize, Part, Ended)> {
+    let mut ended = Vec::new();
+    let mut items = Vec::new();
+    for (index, part) in parts {
+        match prepare(work, bound, index, part).await {
+            Ok(item) => items.push(item),
+            Err(end) => ended.push((index, part, end)),
+        }
+    }
+    while !items.is_empty() {
+        items = attempt(work, bound, items, &mut ended).await;
+    }
+    ended
+}
+
+/// Makes the change of one part, with its unknowns filled.
+async fn prepare(work: &Work, bound: &Bound, index: usize, part: Part) -> Result<Item, Ended> {
+    let planned = work.step(index).ok_or(Ended::Unchanged)?;
+    let action = match (planned.action, part) {
+        (_, Part::Delete) | (Action::Delete, _) => IntentAction::Delete,
+        (Action::Create | Action::Replace(_), _) => IntentAction::Create,
+        _ => IntentAction::Update,
+    };
+    let step = if action == IntentAction::Delete { planned.clone() } else { late::fill(work, bound, planned).await? };
+    let desired = step.desired.clone().filter(|_| action != IntentAction::Delete);
+    if desired.is_none() && action != IntentAction::Delete {
+        return Err(failed(&step, codes::STEP_FAILED, "the step has no document; plan again"));
+    }
+    let old = step.from.as_ref().and_then(|it| it.prior.as_ref()).filter(|_| part == Part::Delete).or(step.prior.as_ref());
+    // Only the half that meets the old object gets it as prior: the new half of a replacement starts from nothing.
+    let prior = if action == IntentAction::Create { None } else { old.map(|it| remote(&work.sealer, it)) };
+    let token = step.token.clone().filter(|_| part != Part::Delete || action == IntentAction::Delete);
+    let unsettled = token.is_some();
+    let token = token.map_or_else(draw, Ok).map_err(|error| failed(&step, codes::STEP_FAILED, error))?;
+    let edits = if action == IntentAction::Update { edits(&step) } else { Vec::new() };
+    let change = host::Change {
+        action,
+        address: target(&step, part).clone(),
+        token: token.to_string(),
+        attempt: 0,
+        unsettled,
+        mark: (work.marks)(&step.resource),
+        desired: desired.as_deref().map(|it| Arc::new(work.sealer.to_handles(it))),
+        prior,
+        edits,
+        ext: work.ext(&step),
+    };
+    Ok(Item { index, part, token, step, change, attempt: 0, announced: unsettled })
+}
+
+/// The differences of a step as the plugin is told of them, secrets as markers.
+pub(crate) fn edits(step: &Step) -> Vec<host::Edit> {
+    let null = Json::Null;
+    let desired = step.desired.as_deref().unwrap_or(&null);
+    let prior = step.prior.as_deref().and_then(|it| it.doc.as_deref()).unwrap_or(&null);
+    let edit = |change: &Change| {
+        let (op, root) = match (&change.before, &change.after) {
+            (None, _) => (host::EditOp::Add, desired),
+            (_, None) => (host::EditOp::Remove, prior),
+            _ => (host::EditOp::Replace, desired),
+        };
+        Some(host::Edit { op, path: change.path.to_pointer(root)?, value: change.after.clone() })
+    };
+    step.changes.iter().filter_map(edit).collect()
+}
+
+/// 128 random bits as hex digits.
+fn draw() -> Result<Arc<str>, String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| format!("no random numbers for a token: {error}"))?;
+    Ok(bytes.iter().map(|it| format!("{it:02x}")).collect::<String>().into())
+}
+
+/// An observation in the form in which it goes back to its plugin.
+pub(crate) fn remote(sealer: &Sealer, observed: &Observed) -> host::Remote {
+    let doc = observed.doc.as_deref().map_or_else(|| Json::Object(Map::new()), |it| sealer.to_handles(it));
+    host::Remote {
+        address: observed.address.clone(),
+        identity: observed.identity.to_string(),
+        doc: Arc::new(doc),
+        outputs: observed.outputs.clone(),
+        version: observed.version.as_deref().map(str::to_owned),
+        mark: observed.mark.as_deref().map(str::to_owned),
+        health: host::Health::default(),
+        sensitive: Vec::new(),
+        ext: Vec::new(),
+    }
+}
+
+/// Announces what is not announced, sends the changes once, books what came of them, and returns what must be tried again.
+async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut Vec<(usize, Part, Ended)>) -> Vec<Item> {
+    if let Err(error) = announce(work, bound, &mut items).await {
+        for item in items {
+            ended.push((item.index, item.part, failed(&item.step, codes::STORE, error.clone())));
+        }
+        return Vec::new();
+    }
+    killpoint::at("call.before");
+    let answer = bound.provider.apply(&bound.call(work.now), items.iter().map(|it| it.change.clone()).collect()).await;
+    killpoint::at("call.after");
+    let outcomes = match answer {
+        Ok(outcomes) => outcomes,
+        // Nobody knows what the call did: each object is looked at.
+        Err(error) => items.iter().map(|_| lost(&error)).collect(),
+    };
+    let mut again = Vec::new();
+    let mut records = Vec::new();
+    let mut wait = Duration::ZERO;
+    for (item, outcome) in items.into_iter().zip(outcomes) {
+        let outcome = follow(work, bound, &item, outcome).await;
+        let outcome = look::settle_doubt(work, bound, &item, outcome).await;
+        match book(work, bound, item, outcome) {
+            Booked::Ended(record, end) => {
+                records.extend(record);
+                ended.push(end);
+            }
+            Booked::Again(record, item, pause) => {
+                records.extend(record);
+                wait = wait.max(pause);
+                again.push(item);
+            }
+        }
+    }
+    if !records.is_empty()
+        && let Err(error) = work.recorder.outcome(records).await
+    {
+        // The world moved and the record did not: the intents stay open, and the next pass looks.
+        tracing::error!("outcomes could not be recorded: {error}");
+        for (index, _, end) in ended.iter_mut().filter(|(_, _, end)| matches!(end, Ended::Done)) {
+            if let Some(step) = work.step(*index) {
+                *end = failed(step, codes::STORE, format!("done, but not recorded: {error}"));
+            }
+        }
+    }
+    if !again.is_empty() && !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+    again
+}
+
+async fn announce(work: &Work, bound: &Bound, items: &mut [Item]) -> Result<(), String> {
+    let record = |item: &Item| {
+        let deletes = item.change.action == IntentAction::Delete;
+        let old = item
+            .step
+            .from
+            .as_ref()
+            .and_then(|it| it.prior.as_ref())
+            .filter(|_| item.part == Part::Delete)
+            .or(item.step.prior.as_ref());
+        let intent = Intent {
+            token: item.token.clone(),
+            resource: item.step.resource.clone(),
+            address: item.change.address.clone(),
+            action: item.change.action,
+            prior: item.change.prior.as_ref().and(old).map(|it| it.digest),
+            desired: item.step.desired_digest.filter(|_| !deletes),
+            operation: None,
+            started_ms: work.now,
+        };
+        IntentRecord { intent, target: bound.target.clone() }
+    };
+    let intents: Vec<IntentRecord> = items.iter().filter(|it| !it.announced).map(record).collect();
+    if !intents.is_empty() {
+        work.recorder.intend(intents).await.map_err(|error| error.to_string())?;
+    }
+    items.iter_mut().for_each(|it| it.announced = true);
+    Ok(())
+}
+
+/// What a call that gave no answer means for one of its changes.
+fn lost(error: &host::CallError) -> host::Outcome {
+    let failure = host::Failure::new(host::Fault::Internal, error.code(), error.to_string());
+    let settlement = if error.never_began() { host::Settlement::Rejected(failure) } else { host::Settlement::Unsettled(failure) };
+    host::Outcome { settlement, object: None, findings: Vec::new(), ext: Vec::new() }
+}
+
+/// Polls a pending change until it is something else, within [`PENDING_LIMIT`].
+async fn follow(work: &Work, bound: &Bound, item: &Item, mut outcome: host::Outcome) -> host::Outcome {
+    let limit = tokio::time::Instant::now() + PENDING_LIMIT;
+    while let host::Settlement::Pending(pending) = &outcome.settlement {
+        work.report.waiting(&item.step, &work.sealer.mask(&pending.message));
+        let handle: Arc<str> = pending.operation.as_str().into();
+        let record = OutcomeRecord { token: item.token.clone(), edits: Vec::new(), ending: Ending::Pending(handle.clone()) };
+        if work.recorder.outcome(vec![record]).await.is_err()
+            || tokio::time::Instant::now() >= limit
+            || work.cancel.is_cancelled()
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(pending.after_ms.clamp(10, 30_000))).await;
+        let object = outcome.object.take();
+        outcome = match bound.provider.poll(&bound.call(work.now), vec![(item.change.address.clone(), handle.to_string())]).await
+        {
+            Ok(mut answers) if answers.len() == 1 => answers.remove(0),
+            Ok(_) => break,
+            Err(error) => lost(&error),
+        };
+        outcome.object = outcome.object.or(object);
+    }
+    outcome
+}
+
+enum Booked {
+    Ended(Option<OutcomeRecord>, (usize, Part, Ended)),
+    Again(Option<OutcomeRecord>, Item, Duration),
+}
+
+/// Turns an outcome into what is recorded, and whether the change is over.
+fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> Booked {
+    let step = &item.step.clone();
+    let record = |edits: Vec<Edit>, ending: Ending| Some(OutcomeRecord { token: item.token.clone(), edits, ending });
+    let over = |record, end| Booked::Ended(record, (item.index, item.part, end));
+    match outcome.settlement {
+        host::Settlement::Settled => {
+            let (edits, differs) = settled_edits(work, bound, step, &item, outcome.object);
+            let end = match differs {
+                None => Ended::Done,
+                Some(path) => failed(
+                    step,
+                    codes::PLUGIN_CONTRACT,
+                    format!("the plugin says it is done, but `{path}` is not what was asked for"),
+                ),
+            };
+            over(record(edits, Ending::Settled), end)
+        }
+        host::Settlement::Pending(pending) => {
+            let text = format!("still under way: {}", work.sealer.mask(&pending.message));
+            over(None, failed(step, codes::IN_DOUBT, text))
+        }
+        host::Settlement::Rejected(failure) => {
+            let text = work.sealer.mask(&failure.to_string());
+            let hint = match failure.fault {
+                host::Fault::Throttled(hint) | host::Fault::Transient(hint) => Some(hint.map(Duration::from_millis)),
+                _ => None,
+            };
+            if let Some(hint) = hint
+                && !work.cancel.is_cancelled()
+                && let retry::Next::Wait(pause) = retry::after(&TRIES, retry::Outcome::Retry(hint), item.attempt + 1, 0.5)
+            {
+                item.attempt += 1;
+                item.change.attempt = item.attempt;
+                item.change.unsettled = true;
+                return Booked::Again(None, item, pause);
+            }
+            let code = if failure.fault == host::Fault::Denied { codes::DENIED } else { codes::STEP_FAILED };
+            over(record(Vec::new(), Ending::Rejected(text.clone())), failed(step, code, text))
+        }
+        host::Settlement::Unsettled(failure) => {
+            let text = work.sealer.mask(&failure.to_string());
+            over(
+                record(Vec::new(), Ending::Unsettled(text.clone())),
+                failed(step, codes::IN_DOUBT, format!("not known whether it took effect: {text}")),
+            )
+        }
+    }
+}
+
+/// What is owned after a settled change, and the first path at which the object is not what was asked for.
+fn settled_edits(
+    work: &Work,
+    bound: &Bound,
+    step: &Step,
+    item: &Item,
+    object: Option<host::Remote>,
+) -> (Vec<Edit>, Option<String>) {
+    let address = item.change.address.clone();
+    let (Some(desired), true) = (&step.desired, item.change.action != IntentAction::Delete) else {
+        return (vec![Edit::Remove(address)], None);
+    };
+    let identity = object.as_ref().map(|it| it.identity.clone());
+    let seen = object.map(|it| remember(&work.sealer, address.clone(), it, Some(desired)).with_doc());
+    let differs = seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| difference(bound, &address, desired, doc));
+    if let Some(outputs) = seen.as_ref().and_then(|it| it.outputs.as_deref()) {
+        work.set_status(&step.resource, outputs.clone());
+    }
+    let old = step.prior.as_ref().map(|it| it.identity.clone());
+    let source = step.source.and_then(|it| work.sources.get(&it));
+    let entry = Entry {
+        resource: step.resource.clone(),
+        address: address.clone(),
+        identity: identity.map(Arc::from).or(old).unwrap_or_else(|| address.key.clone()),
+        ownership: step.ownership,
+        applied: step.desired_digest.unwrap_or_default(),
+        agreed: seen.filter(|_| differs.is_none()).map(|it| it.digest),
+        after: source.map(|it| it.after.clone()).unwrap_or_default(),
+        protect: source.is_some_and(|it| it.settings.protect),
+        prune: !source.is_some_and(|it| it.settings.no_prune),
+    };
+    let mut edits = vec![Edit::Put { entry: Box::new(entry), target: bound.target.clone(), applied: Some(desired.clone()) }];
+    if let (Some(from), Part::Create) = (&step.from, item.part)
+        && from.address != address
+        && let Some(old) = work.entries.get(&from.address)
+    {
+        // The old half stays owned until it is gone, whatever happens in between.
+        let deposed = Entry { ownership: Ownership::Deposed, agreed: None, ..old.clone() };
+        edits.push(Edit::Put { entry: Box::new(deposed), target: bound.target.clone(), applied: None });
+    }
+    (edits, differs)
+}
+
+/// The first path at which `found` is not what `desired` asks for.
+pub(super) fn difference(bound: &Bound, address: &Address, desired: &Json, found: &Json) -> Option<String> {
+    let kind = bound.manifest.kinds.get(&*address.scope.kind)?;
+    diff::compare(desired, None, found, &kind.hints, &[]).first().map(|it| it.path.to_string())
+}

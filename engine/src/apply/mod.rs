@@ -1,0 +1,246 @@
+//! Sends the steps of a plan, in order, with an intent before every effect and an outcome after it.
+//!
+//! Executes exactly the plan: it derives no step and drops none; a step whose desired document turns out different once its
+//! unknowns are known stops as `moved`. It reaches the store through [`Recorder`] alone.
+//!
+//! Invariant: no byte of a change leaves before the intent's commit has resolved; a step whose outcome nobody knows is never
+//! repeated before its object was looked at.
+
+mod batch;
+mod late;
+mod look;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::JoinSet;
+use trueup_core::address::{Address, ResourceId, Scope};
+use trueup_core::diagnostic::{Code, Diagnostic, codes};
+use trueup_core::document::{ReplaceMode, Resource};
+use trueup_core::inventory::Entry;
+use trueup_core::manifest::ReplaceOrder;
+use trueup_core::plan::{Action, Desired, Plan, Step};
+use trueup_core::progress::{Finished, Part, Progress};
+use trueup_core::value::Json;
+
+pub(crate) use batch::{edits, remote};
+
+use crate::engine::Bound;
+use crate::seal::Sealer;
+use crate::store::Recorder;
+
+/// What becomes of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended {
+    Done,
+    /// Nothing was left to do once its unknowns were known.
+    Unchanged,
+    Failed(Diagnostic),
+    /// It is no longer the step that was planned; says what moved.
+    Moved(String),
+    /// It never began; says because of what.
+    Skipped(String),
+}
+
+/// Told of every step as it goes; the command line draws progress from it.
+pub trait Report: Send + Sync {
+    fn started(&self, step: &Step);
+    fn ended(&self, step: &Step, ended: &Ended);
+    /// A step takes long; the provider's words.
+    fn waiting(&self, step: &Step, message: &str);
+}
+
+/// Asked to stop: nothing new begins, what is under way is brought to its end.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// All that the steps need, shared by the calls under way.
+pub struct Work {
+    pub plan: Arc<Plan>,
+    pub providers: BTreeMap<Arc<str>, Bound>,
+    /// Resources that wait for a status, by id, to be evaluated again when it is known.
+    pub waiting: HashMap<ResourceId, Resource>,
+    /// Entries of the objects that steps touch, by address: what a replacement leaves behind stays owned.
+    pub entries: HashMap<Address, Entry>,
+    /// Last applied documents of the objects whose steps wait for a status.
+    pub applied: HashMap<Address, Arc<Json>>,
+    /// What the documents ask for, by [`Step::source`].
+    pub sources: HashMap<usize, Desired>,
+    pub recorder: Arc<dyn Recorder>,
+    pub sealer: Arc<Sealer>,
+    pub marks: Box<dyn Fn(&ResourceId) -> String + Send + Sync>,
+    /// Statuses of settled resources; begins with what was observed.
+    pub statuses: Mutex<HashMap<ResourceId, Arc<Json>>>,
+    pub report: Arc<dyn Report>,
+    pub cancel: Cancel,
+    /// Milliseconds since 1970 when the pass began.
+    pub now: u64,
+}
+
+/// How an apply ended: one entry for each step, by position in the plan.
+#[derive(Debug, Default)]
+pub struct Applied {
+    pub steps: Vec<Option<Ended>>,
+    pub cancelled: bool,
+}
+
+impl Applied {
+    /// Steps that ended so.
+    pub fn count(&self, which: impl Fn(&Ended) -> bool) -> usize {
+        self.steps.iter().flatten().filter(|it| which(it)).count()
+    }
+
+    /// Whether every step did what the plan said.
+    pub fn is_complete(&self) -> bool {
+        self.steps.iter().all(|it| matches!(it, Some(Ended::Done | Ended::Unchanged)))
+    }
+}
+
+impl Work {
+    fn step(&self, index: usize) -> Option<&Step> {
+        self.plan.steps.get(index)
+    }
+
+    /// What the document's settings tell the plugin: `force` and `replace`.
+    fn ext(&self, step: &Step) -> Vec<(String, String)> {
+        let Some(settings) = step.source.and_then(|it| self.sources.get(&it)).map(|it| &it.settings) else { return Vec::new() };
+        let replace = settings.replace.map(|it| match it {
+            ReplaceMode::Allow => "allow",
+            ReplaceMode::CreateFirst => "create-first",
+            ReplaceMode::DeleteFirst => "delete-first",
+        });
+        let force = settings.force.then(|| ("force".to_owned(), "true".to_owned()));
+        force.into_iter().chain(replace.map(|it| ("replace".to_owned(), it.to_owned()))).collect()
+    }
+
+    fn status(&self, resource: &ResourceId) -> Option<Arc<Json>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(resource).cloned()
+    }
+
+    fn set_status(&self, resource: &ResourceId, outputs: Json) {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.clone(), Arc::new(outputs));
+    }
+}
+
+/// Runs the plan to its end, or to where `work.cancel` stops it.
+pub async fn apply(work: Arc<Work>) -> Applied {
+    let parallel = |alias: &str| work.providers.get(alias).map_or(1, Bound::parallel);
+    let mut progress = Progress::new(&work.plan, &parallel);
+    let mut applied = Applied { steps: vec![None; work.plan.steps.len()], cancelled: false };
+    let mut running: JoinSet<Vec<(usize, Part, Ended)>> = JoinSet::new();
+    loop {
+        if work.cancel.is_cancelled() {
+            applied.cancelled = true;
+        } else {
+            let (effects, others): (Vec<_>, Vec<_>) =
+                progress.ready().into_iter().partition(|(index, _)| work.step(*index).is_some_and(has_effect));
+            for (index, part) in others.iter().copied() {
+                // Its ownership was recorded before the first effect.
+                finish(&work, &mut progress, &mut applied, index, part, Ended::Done);
+            }
+            if effects.is_empty() && !others.is_empty() {
+                continue;
+            }
+            for group in groups(&work, effects) {
+                running.spawn(batch::run(work.clone(), group));
+            }
+        }
+        let Some(joined) = running.join_next().await else { break };
+        // A panic of ours in one batch must not take the others along: its intents stay open, and the next pass looks.
+        let Ok(ended) = joined else { continue };
+        for (index, part, end) in ended {
+            finish(&work, &mut progress, &mut applied, index, part, end);
+        }
+    }
+    if !applied.cancelled {
+        let lost = Diagnostic::error(codes::STEP_FAILED, "the engine lost this step; its outcome is looked for at the next pass");
+        for it in applied.steps.iter_mut().filter(|it| it.is_none()) {
+            *it = Some(Ended::Failed(lost.clone()));
+        }
+    }
+    applied
+}
+
+/// Books the end of one part of a step, and of what it takes along.
+fn finish(work: &Work, progress: &mut Progress, applied: &mut Applied, index: usize, part: Part, end: Ended) {
+    let Some(step) = work.step(index) else { return };
+    let finished = match &end {
+        Ended::Done | Ended::Unchanged => Finished::Done,
+        Ended::Failed(finding) => Finished::Failed(finding.message.clone()),
+        Ended::Moved(text) => Finished::Moved(text.clone()),
+        Ended::Skipped(_) => Finished::Skipped,
+    };
+    let good = finished == Finished::Done;
+    let skipped = progress.finish((index, part), &finished);
+    // The old half of a create-first replacement is still to come.
+    if !good || part != Part::Create {
+        work.report.ended(step, &end);
+        if let Some(slot) = applied.steps.get_mut(index) {
+            *slot = Some(end);
+        }
+    }
+    for (other, _) in skipped {
+        let because = Ended::Skipped(step.resource.local().to_owned());
+        let Some(slot) = applied.steps.get_mut(other).filter(|it| it.is_none()) else { continue };
+        *slot = Some(because.clone());
+        if let Some(dependent) = work.step(other) {
+            work.report.ended(dependent, &because);
+        }
+    }
+}
+
+/// What one call carries: parts of one kind, scope and nature, at most as many as the kind takes.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub provider: Arc<str>,
+    pub delete_first: bool,
+    pub parts: Vec<(usize, Part)>,
+}
+
+fn groups(work: &Work, ready: Vec<(usize, Part)>) -> Vec<Group> {
+    let mut by_scope: BTreeMap<(Scope, bool, bool), Vec<(usize, Part)>> = BTreeMap::new();
+    for (index, part) in ready {
+        let Some(step) = work.step(index) else { continue };
+        let delete_first = step.action == Action::Replace(ReplaceOrder::DeleteFirst);
+        let scope = batch::target(step, part).scope.clone();
+        by_scope.entry((scope, part == Part::Delete, delete_first)).or_default().push((index, part));
+    }
+    let mut groups = Vec::new();
+    for ((scope, _, delete_first), parts) in by_scope {
+        let kind = work.providers.get(&scope.provider).and_then(|bound| bound.manifest.kinds.get(&*scope.kind));
+        let most = kind.and_then(|it| it.batch).map_or(1, |it| it.items.max(1) as usize);
+        for chunk in parts.chunks(most) {
+            groups.push(Group { provider: scope.provider.clone(), delete_first, parts: chunk.to_vec() });
+        }
+    }
+    groups
+}
+
+/// A failed step's finding, at the place where its resource is declared.
+fn failed(step: &Step, code: Code, message: impl Into<String>) -> Ended {
+    let finding = Diagnostic::error(code, message);
+    Ended::Failed(match &step.location {
+        Some(location) => finding.at(location.clone()),
+        None => finding,
+    })
+}
+
+/// Whether a step sends anything; the others only move ownership and are recorded before an apply begins.
+pub fn has_effect(step: &Step) -> bool {
+    match step.action {
+        Action::Create | Action::Update | Action::Replace(_) | Action::Delete => true,
+        Action::Adopt | Action::Move => !step.changes.is_empty(),
+        Action::Forget => false,
+    }
+}

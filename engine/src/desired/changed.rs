@@ -1,0 +1,320 @@
+//! What changed since the last pass, and how little must be evaluated because of it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use trueup_core::address::{Address, ResourceId};
+use trueup_core::diagnostic::{Diagnostic, codes};
+
+use super::index::{File, Index, Object, Row, SettingsRow};
+use super::{Context, Counts, Made, evaluate, listing};
+use trueup_core::value::{Digest, Json};
+
+/// Rounds in which references lead to further files, before everything is evaluated.
+const MAX_ROUNDS: usize = 8;
+
+/// The memory brought up to date.
+pub struct Current {
+    pub index: Index,
+    pub made: Vec<Made>,
+    pub diagnostics: Vec<Diagnostic>,
+    pub counts: Counts,
+}
+
+/// Evaluates what changed and puts it into the memory.
+///
+/// # Errors
+///
+/// Everything that forbids a plan, of all files: where a change brings an error, all files are judged anew, so that the
+/// list is the same as without a memory.
+pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current, Vec<Diagnostic>> {
+    let root = context.snapshot.tree_id("").map(|it| it.as_bytes().to_vec()).unwrap_or_default();
+    let same = !root.is_empty() && root == index.root && !index.files.is_empty();
+    let (files, mut diagnostics) = if same { (index.files.clone(), Vec::new()) } else { listing::list(context)? };
+    if index.rows.is_empty() {
+        return whole(context, files, root, diagnostics).await;
+    }
+    let change = Change::between(context, &index, &files, same);
+    if change.affected.is_empty() && change.new_files.is_empty() {
+        let counts = Counts { files: files.len(), resources: index.rows.len(), ..Counts::default() };
+        let is_moved = !same;
+        let rows = change.keep(index.rows);
+        return Ok(Current {
+            index: Index { root, files, rows, is_moved, ..Index::new(context.key.0) },
+            made: Vec::new(),
+            diagnostics,
+            counts,
+        });
+    }
+    match part(context, &index, &files, &change).await {
+        Ok(made) => {
+            let evaluate::Made { resources, files_parsed } = made;
+            let fresh: Vec<Row> = resources.iter().map(|it| row(context, it)).collect();
+            diagnostics.extend(resources.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
+            let counts = Counts { files: files.len(), files_parsed, resources: 0, evaluated: resources.len() };
+            let mut rows = change.keep(index.rows);
+            rows.extend(fresh);
+            rows.sort_by(|one, other| one.id.cmp(&other.id));
+            duplicates(&rows, &files, &resources)?;
+            let counts = Counts { resources: rows.len(), ..counts };
+            let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
+            Ok(Current { index, made: resources, diagnostics, counts })
+        }
+        // Judged in part, an error may be another one than judged as a whole.
+        Err(_) => whole(context, files, root, diagnostics).await,
+    }
+}
+
+/// Evaluates every file.
+async fn whole(
+    context: &Context,
+    files: Vec<File>,
+    root: Vec<u8>,
+    mut diagnostics: Vec<Diagnostic>,
+) -> Result<Current, Vec<Diagnostic>> {
+    let all = (0..files.len()).collect();
+    let made = match evaluate::evaluate(context, &files, all, None, None).await {
+        Ok(made) => made,
+        Err(failed) => {
+            diagnostics.extend(failed.diagnostics);
+            return Err(diagnostics);
+        }
+    };
+    let evaluate::Made { resources, files_parsed } = made;
+    diagnostics.extend(resources.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
+    let rows: Vec<Row> = resources.iter().map(|it| row(context, it)).collect();
+    duplicates(&rows, &files, &resources)?;
+    let counts = Counts { files: files.len(), files_parsed, resources: rows.len(), evaluated: rows.len() };
+    let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
+    Ok(Current { index, made: resources, diagnostics, counts })
+}
+
+/// What two listings differ by, in terms of rows.
+struct Change {
+    /// Rows whose resources must be evaluated again, or are gone.
+    affected: BTreeSet<usize>,
+    /// Files (new positions) that are new or have another content.
+    new_files: BTreeSet<usize>,
+    /// New position of each old file; None: gone or changed.
+    moved: Vec<Option<u32>>,
+    /// New position of each old file by path, changed or not; None: gone.
+    by_path: Vec<Option<u32>>,
+}
+
+impl Change {
+    fn between(context: &Context, index: &Index, files: &[File], same: bool) -> Self {
+        let mut this = Self { affected: BTreeSet::new(), new_files: BTreeSet::new(), moved: Vec::new(), by_path: Vec::new() };
+        if same {
+            this.moved = (0..index.files.len()).map(|it| u32::try_from(it).ok()).collect();
+            this.by_path = this.moved.clone();
+        } else {
+            this.compare(&index.files, files);
+        }
+        for (position, row) in index.rows.iter().enumerate() {
+            let touched = !same && row.files.iter().any(|it| this.moved.get(*it as usize).is_none_or(Option::is_none));
+            let other_blob = |(path, id): &(String, Vec<u8>)| {
+                context.snapshot.find(path).ok().flatten().is_none_or(|entry| entry.id.as_bytes() != id)
+            };
+            if touched || row.live || (!same && row.blobs.iter().any(other_blob)) {
+                this.affected.insert(position);
+            }
+        }
+        if !this.affected.is_empty() {
+            this.add_dependents(index);
+        }
+        this
+    }
+
+    /// Both lists are sorted by layer and path.
+    fn compare(&mut self, old: &[File], new: &[File]) {
+        let mut at = 0;
+        for file in old {
+            let order = |other: &File| (other.layer, &other.path).cmp(&(file.layer, &file.path));
+            while new.get(at).is_some_and(|it| order(it).is_lt()) {
+                self.new_files.insert(at);
+                at += 1;
+            }
+            let (mut moved, mut by_path) = (None, None);
+            if let Some(it) = new.get(at).filter(|it| order(it).is_eq()) {
+                by_path = u32::try_from(at).ok();
+                if it.id == file.id {
+                    moved = by_path;
+                } else {
+                    self.new_files.insert(at);
+                }
+                at += 1;
+            }
+            self.moved.push(moved);
+            self.by_path.push(by_path);
+        }
+        self.new_files.extend(at..new.len());
+    }
+
+    /// A resource that names an affected one is affected: its expressions may come out different.
+    fn add_dependents(&mut self, index: &Index) {
+        let mut dependents: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (position, row) in index.rows.iter().enumerate() {
+            row.after.iter().for_each(|it| dependents.entry(it).or_default().push(position));
+        }
+        let mut todo: Vec<usize> = self.affected.iter().copied().collect();
+        while let Some(position) = todo.pop() {
+            let Some(row) = index.rows.get(position) else { continue };
+            for dependent in dependents.get(row.id.as_str()).into_iter().flatten() {
+                if self.affected.insert(*dependent) {
+                    todo.push(*dependent);
+                }
+            }
+        }
+    }
+
+    /// The rows that stay as they are, with files at their new positions.
+    fn keep(&self, rows: Vec<Row>) -> Vec<Row> {
+        let renumber = |it: &mut u32| {
+            if let Some(Some(new)) = self.moved.get(*it as usize) {
+                *it = *new;
+            }
+        };
+        let kept = rows.into_iter().enumerate().filter(|(position, _)| !self.affected.contains(position));
+        kept.map(|(_, mut row)| {
+            row.files.iter_mut().for_each(renumber);
+            renumber(&mut row.location.0);
+            row
+        })
+        .collect()
+    }
+}
+
+/// Evaluates the affected resources and those that the changed files bring.
+async fn part(context: &Context, index: &Index, files: &[File], change: &Change) -> Result<evaluate::Made, evaluate::Failed> {
+    let row_of: HashMap<&str, usize> = index.rows.iter().enumerate().map(|(position, row)| (row.id.as_str(), position)).collect();
+    let brought = evaluate::identities(context, files, &change.new_files)?;
+    let mut only: HashSet<ResourceId> = brought.iter().cloned().collect();
+    // An identity that a changed file brings may have other files: they take part, so that layers merge and doubles are seen.
+    let mut rows: BTreeSet<usize> = change.affected.clone();
+    rows.extend(brought.iter().filter_map(|it| row_of.get(it.as_str()).copied()));
+    only.extend(rows.iter().filter_map(|it| ResourceId::parse(&index.rows.get(*it)?.id)));
+    let mut wanted: BTreeSet<usize> = change.new_files.clone();
+    let mut todo: Vec<usize> = rows.iter().copied().collect();
+    let mut seen = rows;
+    for _ in 0..MAX_ROUNDS {
+        add_files(index, change, &row_of, &mut todo, &mut seen, &mut wanted);
+        match evaluate::evaluate(context, files, wanted.iter().copied().collect(), Some(only.clone()), Some(index)).await {
+            // A new reference leads to what is declared elsewhere: its files take part, and it is tried again.
+            Err(failed) if !failed.missing.is_empty() => {
+                todo.extend(
+                    failed.missing.iter().filter_map(|it| row_of.get(it.as_str()).copied()).filter(|it| seen.insert(*it)),
+                );
+                if todo.is_empty() {
+                    return Err(failed);
+                }
+            }
+            other => return other,
+        }
+    }
+    Err(Vec::new().into())
+}
+
+/// Adds the files of the rows in `todo`, and of all that they name.
+fn add_files(
+    index: &Index,
+    change: &Change,
+    row_of: &HashMap<&str, usize>,
+    todo: &mut Vec<usize>,
+    seen: &mut BTreeSet<usize>,
+    wanted: &mut BTreeSet<usize>,
+) {
+    while let Some(position) = todo.pop() {
+        let Some(row) = index.rows.get(position) else { continue };
+        wanted
+            .extend(row.files.iter().filter_map(|it| change.by_path.get(*it as usize).copied().flatten()).map(|it| it as usize));
+        for dependency in row.after.iter().filter_map(|it| row_of.get(it.as_str())) {
+            if seen.insert(*dependency) {
+                todo.push(*dependency);
+            }
+        }
+    }
+}
+
+/// Files of these rows and of all that they name, directly or not.
+pub fn files_of(index: &Index, rows: &[u32]) -> Vec<usize> {
+    let mut todo: Vec<usize> = rows.iter().map(|it| *it as usize).collect();
+    let mut seen: HashSet<usize> = todo.iter().copied().collect();
+    let mut files = BTreeSet::new();
+    while let Some(position) = todo.pop() {
+        let Some(row) = index.rows.get(position) else { continue };
+        files.extend(row.files.iter().map(|it| *it as usize));
+        for name in &row.after {
+            if let Ok(position) = index.rows.binary_search_by(|it| it.id.as_str().cmp(name))
+                && seen.insert(position)
+            {
+                todo.push(position);
+            }
+        }
+    }
+    files.into_iter().collect()
+}
+
+/// What is remembered of a resource.
+fn row(context: &Context, made: &Made) -> Row {
+    let it = &made.resource;
+    let position = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
+    let object = |(address, document): &(Address, Arc<Json>)| Object {
+        kind: address.scope.kind.to_string(),
+        scope: address.scope.scope.to_string(),
+        key: address.key.to_string(),
+        digest: Digest::of_json(document).0,
+    };
+    let blobs = it.blobs.iter().filter_map(|path| {
+        let entry = context.snapshot.find(path).ok().flatten()?;
+        Some((path.to_string(), entry.id.as_bytes().to_vec()))
+    });
+    Row {
+        id: it.id.to_string(),
+        files: it.files.clone(),
+        after: it.after.iter().map(ToString::to_string).collect(),
+        settings: SettingsRow::of(&it.settings),
+        location: (it.files.first().copied().unwrap_or(position(0)), it.location.line, it.location.column, it.location.width),
+        blobs: blobs.collect(),
+        live: it.waits || !it.secrets.is_empty() || !it.warnings.is_empty(),
+        objects: made.objects.iter().map(object).collect(),
+    }
+}
+
+/// Two resources that render to one object are an error of both.
+fn duplicates(rows: &[Row], files: &[File], fresh: &[Made]) -> Result<(), Vec<Diagnostic>> {
+    let addresses: HashSet<(&str, &str, &str, &str)> = fresh
+        .iter()
+        .flat_map(|made| made.objects.iter().map(|(it, _)| (&*it.scope.provider, &*it.scope.kind, &*it.scope.scope, &*it.key)))
+        .collect();
+    let mut owners: HashMap<(&str, &str, &str, &str), &Row> = HashMap::with_capacity(addresses.len());
+    let mut errors = Vec::new();
+    for row in rows {
+        let alias = row.id.split(':').next().unwrap_or_default();
+        for object in &row.objects {
+            let address = (alias, object.kind.as_str(), object.scope.as_str(), object.key.as_str());
+            if !addresses.contains(&address) {
+                continue;
+            }
+            if let Some(other) = owners.insert(address, row) {
+                errors.push(double(files, row, other, object));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn double(files: &[File], row: &Row, other: &Row, object: &Object) -> Diagnostic {
+    let place = |row: &Row| {
+        let (file, line, column, width) = row.location;
+        let path = files.get(file as usize).map_or("", |it| it.path.as_str());
+        trueup_core::diagnostic::Location { file: path.into(), line, column, width }
+    };
+    let name = |row: &Row| row.id.split_once(':').map_or(row.id.clone(), |(_, local)| local.to_owned());
+    let separator = if object.scope.is_empty() { "" } else { "/" };
+    let text =
+        format!("`{}` and `{}` are both {} `{}{separator}{}`", name(other), name(row), object.kind, object.scope, object.key);
+    Diagnostic::error(codes::DUPLICATE_OBJECT, text)
+        .at(place(row))
+        .also(place(other), "first declared here")
+        .hint("keep one of the two")
+}

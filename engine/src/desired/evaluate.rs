@@ -1,0 +1,240 @@
+//! Files to resources to objects: one evaluation in the core, one batch of rendering in the plugins.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use trueup_core::address::{Address, ResourceId};
+use trueup_core::diagnostic::{Diagnostic, Severity, codes};
+use trueup_core::document::{self, FileInput, Input, LayerInput, Provider, Resource};
+use trueup_core::expression::SecretPart;
+use trueup_core::value::{Json, Path};
+use trueup_host as host;
+
+use super::index::{File, Index};
+use super::{Context, Made as Resolved, natural_address};
+use crate::engine::Bound;
+use crate::seal;
+use crate::source::{BlobId, Entry, EntryKind};
+
+/// Declarations in one call of `render`.
+const BATCH: usize = 500;
+/// Bytes of one document file.
+const MAX_FILE: u64 = 16 << 20;
+
+/// Why an evaluation made nothing.
+#[derive(Debug)]
+pub struct Failed {
+    pub diagnostics: Vec<Diagnostic>,
+    /// Resources that are known and were not among the files: with theirs it may succeed.
+    pub missing: Vec<ResourceId>,
+}
+
+impl From<Vec<Diagnostic>> for Failed {
+    fn from(diagnostics: Vec<Diagnostic>) -> Self {
+        Self { diagnostics, missing: Vec::new() }
+    }
+}
+
+/// What an evaluation made.
+pub struct Made {
+    pub resources: Vec<Resolved>,
+    pub files_parsed: usize,
+}
+
+/// Identities of the documents in these files, unmerged.
+///
+/// # Errors
+///
+/// What parsing and routing find.
+pub fn identities(context: &Context, files: &[File], which: &BTreeSet<usize>) -> Result<Vec<ResourceId>, Vec<Diagnostic>> {
+    let providers = providers(context);
+    let layers = read(context, files, which.iter().copied())?;
+    let blobs = |_: &str| None;
+    let (ids, findings) = document::identities(&input(context, &providers, &layers, &blobs, None));
+    if findings.iter().any(Diagnostic::is_error) { Err(findings) } else { Ok(ids) }
+}
+
+/// Evaluates and renders the resources in `which` files, or `only` some of them; `known` names what else there is.
+///
+/// # Errors
+///
+/// All findings, where an error is among them, and what is missing.
+pub async fn evaluate(
+    context: &Context,
+    files: &[File],
+    which: Vec<usize>,
+    only: Option<HashSet<ResourceId>>,
+    known: Option<&Index>,
+) -> Result<Made, Failed> {
+    let files_parsed = which.len();
+    let known: Option<HashSet<ResourceId>> =
+        known.map(|it| it.rows.iter().filter_map(|row| ResourceId::parse(&row.id)).collect());
+    let providers = providers(context);
+    let layers = read(context, files, which.into_iter())?;
+    let blobs = |path: &str| context.blobs.digest(path);
+    let evaluation = document::evaluate(&input(context, &providers, &layers, &blobs, known.as_ref()), only.as_ref());
+    drop(layers);
+    if !evaluation.missing.is_empty() || evaluation.diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(Failed { diagnostics: evaluation.diagnostics, missing: evaluation.missing });
+    }
+    let mut resources = evaluation.resources;
+    if let Some(first) = resources.first_mut() {
+        // Findings about files rather than resources travel with the first resource: they are warnings, shown once.
+        first.warnings.extend(evaluation.diagnostics);
+    }
+    let mut errors = Vec::new();
+    for resource in &mut resources {
+        if let Err(error) = fill_secrets(context, resource) {
+            errors.push(error);
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    Ok(Made { resources: render(context, resources).await?, files_parsed })
+}
+
+fn providers(context: &Context) -> Vec<Provider> {
+    context
+        .providers
+        .iter()
+        .map(|(alias, it)| Provider { alias: alias.clone(), manifest: it.manifest.clone(), secrets: it.secrets.clone() })
+        .collect()
+}
+
+fn input<'a>(
+    context: &'a Context,
+    providers: &'a [Provider],
+    layers: &'a [LayerInput],
+    blobs: &'a dyn Fn(&str) -> Option<(trueup_core::value::Digest, u64)>,
+    known: Option<&'a HashSet<ResourceId>>,
+) -> Input<'a> {
+    Input {
+        environment: context.environment.clone(),
+        vars: context.vars.clone(),
+        providers,
+        default_provider: context.default_provider.clone(),
+        layers: layers.to_vec(),
+        blobs,
+        known,
+    }
+}
+
+/// Reads files into layers.
+fn read(context: &Context, files: &[File], which: impl Iterator<Item = usize>) -> Result<Vec<LayerInput>, Vec<Diagnostic>> {
+    let mut layers: Vec<LayerInput> =
+        context.layers.iter().map(|it| LayerInput { name: it.clone(), files: Vec::new() }).collect();
+    let mut errors = Vec::new();
+    for position in which {
+        let Some(file) = files.get(position) else { continue };
+        let Some(layer) = layers.get_mut(usize::from(file.layer)) else { continue };
+        let Some(id) = BlobId::new(&file.id) else { continue };
+        let entry = Entry { path: file.path.as_str().into(), id, kind: EntryKind::File, executable: false };
+        match context.snapshot.read(&entry, MAX_FILE) {
+            Ok(bytes) => layer.files.push(FileInput {
+                index: u32::try_from(position).unwrap_or(u32::MAX),
+                path: file.path.as_str().into(),
+                bytes,
+            }),
+            Err(error) => errors.push(error.to_diagnostic()),
+        }
+    }
+    if errors.is_empty() { Ok(layers) } else { Err(errors) }
+}
+
+/// Gives each secret of a resource its HMAC, where values may be read.
+fn fill_secrets(context: &Context, resource: &mut Resource) -> Result<(), Diagnostic> {
+    let Some(values) = context.secrets.as_ref().filter(|_| !resource.secrets.is_empty()) else { return Ok(()) };
+    let mut document = (*resource.doc).clone();
+    for (path, parts) in &resource.secrets {
+        let (mut names, mut value) = (Vec::new(), String::new());
+        for part in parts {
+            match part {
+                SecretPart::Text(text) => value.push_str(text),
+                SecretPart::Secret(name) => {
+                    let text =
+                        values(name).map_err(|text| Diagnostic::error(codes::CREDENTIALS, text).at(resource.location.clone()))?;
+                    value.push_str(&text);
+                    names.push(name.as_str());
+                }
+            }
+        }
+        set(&mut document, path, context.sealer.take(&names.join("+"), value));
+    }
+    resource.doc = Arc::new(document);
+    Ok(())
+}
+
+fn set(document: &mut Json, path: &Path, value: Json) {
+    seal::set(document, path, value);
+}
+
+/// Resources to objects, a batch of each provider at a time.
+pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Result<Vec<Resolved>, Vec<Diagnostic>> {
+    let mut by_provider: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
+    for resource in resources {
+        by_provider.entry(resource.id.alias().to_owned()).or_default().push(resource);
+    }
+    let (mut made, mut errors) = (Vec::new(), Vec::new());
+    for (alias, resources) in by_provider {
+        let Some(bound) = context.providers.get(alias.as_str()) else { continue };
+        if !bound.renders() {
+            made.extend(
+                resources
+                    .into_iter()
+                    .map(|it| Resolved { objects: vec![(natural_address(&it, &it.doc), it.doc.clone())], resource: it }),
+            );
+            continue;
+        }
+        let mut rest = resources.into_iter().peekable();
+        while rest.peek().is_some() {
+            let batch: Vec<Resource> = rest.by_ref().take(BATCH).collect();
+            render_batch(context, bound, batch, &mut made, &mut errors).await;
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    made.sort_by(|one, other| one.resource.id.cmp(&other.resource.id));
+    Ok(made)
+}
+
+async fn render_batch(
+    context: &Context,
+    bound: &Bound,
+    batch: Vec<Resource>,
+    made: &mut Vec<Resolved>,
+    errors: &mut Vec<Diagnostic>,
+) {
+    let declared =
+        batch.iter().map(|it| host::Declared { address: natural_address(it, &it.doc), doc: handles(context, it) }).collect();
+    let answers = match bound.provider.render(&bound.call(context.now), declared).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            errors.push(Diagnostic::error(codes::PLUGIN_CALL, error.to_string()));
+            return;
+        }
+    };
+    for (mut resource, answer) in batch.into_iter().zip(answers) {
+        for finding in answer.findings {
+            let text = context.sealer.mask(&finding.summary);
+            let mut finding_out =
+                Diagnostic { severity: finding.severity, ..Diagnostic::error(codes::RENDER, text) }.at(resource.location.clone());
+            finding_out.hint = finding.detail.map(|it| context.sealer.mask(&it));
+            if finding.severity == Severity::Error {
+                errors.push(finding_out);
+            } else {
+                resource.warnings.push(finding_out);
+            }
+        }
+        let objects = answer.objects.into_iter().map(|it| -> (Address, Arc<Json>) {
+            let document = if resource.secrets.is_empty() { it.doc } else { Arc::new(context.sealer.from_handles(&it.doc)) };
+            (it.address, document)
+        });
+        made.push(Resolved { objects: objects.collect(), resource });
+    }
+}
+
+fn handles(context: &Context, resource: &Resource) -> Arc<Json> {
+    if resource.secrets.is_empty() { resource.doc.clone() } else { Arc::new(context.sealer.to_handles(&resource.doc)) }
+}

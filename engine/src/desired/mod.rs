@@ -1,0 +1,322 @@
+//! From a revision to the objects that an environment wants: documents, resources, objects, and no more work than changed.
+//!
+//! Owns the memory of what an environment's documents came to ([`index`]) and the way from there to [`plan::Desired`]: files
+//! whose content is the same are neither parsed nor rendered again. A document that must be looked at after all (its object
+//! differs) is made on demand. The result is the same with and without the memory; a test compares the two.
+
+mod changed;
+mod evaluate;
+mod index;
+mod listing;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use globset::GlobSet;
+use trueup_core::address::{Address, ResourceId, Scope};
+use trueup_core::diagnostic::{Diagnostic, Location};
+use trueup_core::document::{Resource, Settings};
+use trueup_core::plan;
+use trueup_core::value::{Digest, Json};
+
+use crate::blobs::BlobTable;
+use crate::engine::Providers;
+use crate::seal::Sealer;
+use crate::source::Snapshot;
+use index::{Index, Row};
+
+/// Gives the value of a granted secret; the error is for people and holds no value.
+pub type SecretValues = dyn Fn(&str) -> Result<String, String> + Send + Sync;
+
+/// All that an environment's objects follow from.
+pub struct Context {
+    pub environment: Arc<str>,
+    pub vars: Json,
+    pub default_provider: Option<Arc<str>>,
+    pub layers: Vec<Arc<str>>,
+    pub exclude: GlobSet,
+    pub providers: Providers,
+    pub snapshot: Arc<Snapshot>,
+    pub sealer: Arc<Sealer>,
+    /// None where no secret may be read (`validate`, `render`): markers then hold no HMAC.
+    pub secrets: Option<Arc<SecretValues>>,
+    pub blobs: Arc<BlobTable>,
+    /// Where the memory lies; None: nothing is remembered.
+    pub memory: Option<PathBuf>,
+    /// Digest of everything above that is not Git.
+    pub key: Digest,
+    /// By alias: the plugin's digest and the settings as written.
+    pub fixed: Json,
+    /// Milliseconds since 1970 when the pass began.
+    pub now: u64,
+}
+
+/// What it cost to know what is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub files: usize,
+    pub files_parsed: usize,
+    pub resources: usize,
+    pub evaluated: usize,
+}
+
+/// The objects that an environment wants.
+pub struct Desired {
+    index: Index,
+    /// By resource, then address. Positions are what [`plan::Needs`] speaks of.
+    pub objects: Vec<plan::Desired>,
+    /// Row of each object.
+    row_of: Vec<u32>,
+    documents: HashMap<usize, Arc<Json>>,
+    /// Resources that wait for a status.
+    pub waiting: HashMap<ResourceId, Resource>,
+    pub diagnostics: Vec<Diagnostic>,
+    pub counts: Counts,
+}
+
+/// A resource after evaluation and rendering.
+pub(crate) struct Made {
+    pub resource: Resource,
+    pub objects: Vec<(Address, Arc<Json>)>,
+}
+
+impl Desired {
+    /// Whether anything forbids a plan.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// Identities of all resources, sorted.
+    pub fn ids(&self) -> impl Iterator<Item = ResourceId> + '_ {
+        self.index.rows.iter().filter_map(|row| ResourceId::parse(&row.id))
+    }
+
+    /// The document of an object, if it is at hand.
+    pub fn document(&self, object: usize) -> Option<&Arc<Json>> {
+        self.documents.get(&object)
+    }
+
+    /// Makes the documents of these objects, those at hand excepted.
+    ///
+    /// # Errors
+    ///
+    /// What evaluating or rendering them finds.
+    pub async fn make(&mut self, context: &Context, wanted: &[usize]) -> Result<(), Vec<Diagnostic>> {
+        let mut rows: Vec<u32> =
+            wanted.iter().filter(|it| !self.documents.contains_key(it)).filter_map(|it| self.row_of.get(*it).copied()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let only = rows.iter().filter_map(|it| ResourceId::parse(&self.index.rows.get(*it as usize)?.id)).collect();
+        let files = changed::files_of(&self.index, &rows);
+        let made = evaluate::evaluate(context, &self.index.files, files, Some(only), Some(&self.index))
+            .await
+            .map_err(|it| it.diagnostics)?;
+        self.counts.files_parsed += made.files_parsed;
+        self.counts.evaluated += made.resources.len();
+        let by_address: HashMap<Address, Arc<Json>> = made.resources.into_iter().flat_map(|it| it.objects).collect();
+        for row in rows {
+            let first = self.row_of.partition_point(|it| *it < row);
+            for object in first..self.row_of.partition_point(|it| *it <= row) {
+                if let Some(document) = self.objects.get(object).and_then(|it| by_address.get(&it.address)) {
+                    self.documents.insert(object, document.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes documents in whose statuses became known; whether any object's document is another one now.
+    ///
+    /// # Errors
+    ///
+    /// What judging or rendering them finds.
+    pub async fn settle(&mut self, context: &Context, filled: Vec<(ResourceId, Json)>) -> Result<bool, Vec<Diagnostic>> {
+        let mut resources = Vec::new();
+        for (id, document) in filled {
+            let Some(resource) = self.waiting.get(&id).filter(|it| *it.doc != document) else { continue };
+            let mut resource = resource.clone();
+            resource.doc = Arc::new(document);
+            resources.push(resource);
+        }
+        if resources.is_empty() {
+            return Ok(false);
+        }
+        let mut changed = false;
+        for made in evaluate::render(context, resources).await? {
+            let id = made.resource.id.clone();
+            self.waiting.insert(id.clone(), made.resource);
+            let first = self.objects.partition_point(|it| it.resource < id);
+            for (address, document) in made.objects {
+                let found = self
+                    .objects
+                    .iter_mut()
+                    .enumerate()
+                    .skip(first)
+                    .take_while(|(_, it)| it.resource == id)
+                    .find(|(_, it)| it.address == address);
+                let Some((at, object)) = found else { continue };
+                let digest = Digest::of_json(&document);
+                changed |= object.digest != digest;
+                object.digest = digest;
+                self.documents.insert(at, document);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Remembers what was found. Losing it costs time only, so that a failure is a warning.
+    pub fn remember(&self, context: &Context) {
+        if let Some(file) = &context.memory
+            && let Err(error) = self.index.save(file)
+        {
+            tracing::warn!("cannot write {}: {error}", file.display());
+        }
+    }
+
+    /// Whether the memory on disk is older than this.
+    pub fn is_new(&self) -> bool {
+        self.counts.files_parsed > 0 || self.index.is_moved
+    }
+}
+
+/// What `context`'s environment wants at its revision.
+///
+/// Findings are in [`Desired::diagnostics`]; with an error among them the objects are not complete and must not be planned.
+pub async fn load(context: &Context) -> Desired {
+    let remembered = match &context.memory {
+        Some(file) => Index::load(file, context.key.0),
+        None => Index::new(context.key.0),
+    };
+    match changed::bring_up_to_date(context, remembered).await {
+        Ok(current) => build(context, current),
+        Err(diagnostics) => {
+            let index = Index::new(context.key.0);
+            Desired {
+                index,
+                objects: Vec::new(),
+                row_of: Vec::new(),
+                documents: HashMap::new(),
+                waiting: HashMap::new(),
+                diagnostics,
+                counts: Counts::default(),
+            }
+        }
+    }
+}
+
+/// Lays rows out as objects.
+fn build(context: &Context, current: changed::Current) -> Desired {
+    let changed::Current { index, made, diagnostics, counts } = current;
+    let mut builder = Builder::new(context, &index);
+    for (position, row) in index.rows.iter().enumerate() {
+        builder.row(position, row);
+    }
+    let Builder { objects, row_of, .. } = builder;
+    let mut documents = HashMap::new();
+    let mut waiting = HashMap::new();
+    let mut by_address: HashMap<Address, Arc<Json>> = HashMap::new();
+    for it in made {
+        by_address.extend(it.objects);
+        if it.resource.waits {
+            waiting.insert(it.resource.id.clone(), it.resource);
+        }
+    }
+    if !by_address.is_empty() {
+        for (position, object) in objects.iter().enumerate() {
+            if let Some(document) = by_address.remove(&object.address) {
+                documents.insert(position, document);
+            }
+        }
+    }
+    Desired { index, objects, row_of, documents, waiting, diagnostics, counts }
+}
+
+/// Turns rows into objects; texts that repeat are shared.
+struct Builder<'a> {
+    context: &'a Context,
+    index: &'a Index,
+    paths: Vec<Arc<str>>,
+    defaults: Arc<Settings>,
+    nothing: Arc<[ResourceId]>,
+    scopes: HashMap<(Arc<str>, String, String), Scope>,
+    objects: Vec<plan::Desired>,
+    row_of: Vec<u32>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(context: &'a Context, index: &'a Index) -> Self {
+        let objects = Vec::with_capacity(index.rows.len());
+        Self {
+            context,
+            index,
+            paths: index.files.iter().map(|it| Arc::from(it.path.as_str())).collect(),
+            defaults: Arc::default(),
+            nothing: Arc::from([]),
+            scopes: HashMap::new(),
+            objects,
+            row_of: Vec::with_capacity(index.rows.len()),
+        }
+    }
+
+    fn row(&mut self, position: usize, row: &Row) {
+        let Some(resource) = ResourceId::parse(&row.id) else { return };
+        let Some((alias, bound)) = self.context.providers.get_key_value(resource.alias()) else { return };
+        let settings = row.settings.as_ref().map_or_else(|| self.defaults.clone(), |it| Arc::new(it.settings()));
+        let after = if row.after.is_empty() {
+            self.nothing.clone()
+        } else {
+            row.after.iter().filter_map(|it| ResourceId::parse(it)).collect()
+        };
+        let (file, line, column, width) = row.location;
+        let file = self.paths.get(file as usize).cloned().unwrap_or_default();
+        for object in &row.objects {
+            let Some(kind) = bound.manifest.kinds.get(&object.kind) else { continue };
+            // Objects of a scope follow each other, so that the last scope is nearly always the right one.
+            let last = self.objects.last().map(|it: &plan::Desired| &it.address.scope);
+            let scope = match last {
+                Some(last) if *last.scope == *object.scope && *last.kind == *object.kind && last.provider == *alias => {
+                    last.clone()
+                }
+                _ => self
+                    .scopes
+                    .entry((alias.clone(), object.kind.clone(), object.scope.clone()))
+                    .or_insert_with(|| Scope {
+                        provider: alias.clone(),
+                        kind: kind.name.clone(),
+                        scope: object.scope.as_str().into(),
+                    })
+                    .clone(),
+            };
+            self.objects.push(plan::Desired {
+                resource: resource.clone(),
+                address: Address { scope, key: object.key.as_str().into() },
+                digest: Digest(object.digest),
+                settings: settings.clone(),
+                after: after.clone(),
+                location: Location { file: file.clone(), line, column, width },
+                kind: kind.clone(),
+            });
+            self.row_of.push(u32::try_from(position).unwrap_or(u32::MAX));
+        }
+        let _ = self.index;
+    }
+}
+
+/// The address that a resource has where its plugin does not render: from the fields that the schema marks, else
+/// `[namespace/]name`.
+pub fn natural_address(resource: &Resource, document: &Json) -> Address {
+    let hints = &resource.kind.hints;
+    let text = |path: &Option<trueup_core::value::Path>| {
+        path.as_ref().and_then(|it| it.get(document)).and_then(Json::as_str).map(str::to_owned)
+    };
+    let name = match &resource.namespace {
+        Some(namespace) => format!("{namespace}/{}", resource.name),
+        None => resource.name.to_string(),
+    };
+    let scope = text(&hints.scope).unwrap_or_default();
+    Address::new(resource.id.alias(), &resource.kind.name, &scope, &text(&hints.key).unwrap_or(name))
+}

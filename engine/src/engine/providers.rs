@@ -1,0 +1,207 @@
+//! An environment's providers: plugins loaded by digest, rights worked out, configuration judged.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::manifest::Manifest;
+use trueup_core::schema;
+use trueup_core::value::{Digest, Json, Map, canonical, json};
+use trueup_host as host;
+use trueup_host::grant::{self, DirGrant, Given, Slot};
+
+use super::{Bound, Engine, Problem, Providers, Reading, folders};
+use crate::blobs::BlobTable;
+use crate::bundled;
+use crate::config::credentials::Credentials;
+use crate::config::project::{CredentialNames, Environment, PluginRef, ProviderConfig};
+use crate::config::trust::resolve;
+use crate::seal::Sealer;
+use crate::services::{Denials, ProviderServices};
+use crate::store::cache::CacheFile;
+
+/// Bytes of a plugin's file.
+const MAX_PLUGIN: u64 = 64 << 20;
+
+/// Providers, and what of them goes into digests.
+pub struct Loaded {
+    pub providers: Providers,
+    /// By alias: digest of the plugin and settings as written, never made absolute.
+    pub fixed: Json,
+}
+
+/// Loads every provider of an environment.
+///
+/// # Errors
+///
+/// All findings of all providers at once.
+pub async fn load(
+    engine: &Engine,
+    environment: &Environment,
+    reading: Reading,
+    sealer: &Arc<Sealer>,
+    blobs: &Arc<BlobTable>,
+    denials: &Arc<Denials>,
+) -> Result<Loaded, Problem> {
+    let runtime = runtime()?;
+    let credentials = if reading == Reading::World { Some(engine.credentials()?) } else { None };
+    let cache = (reading == Reading::World).then(|| Arc::new(CacheFile::beside(engine.state())));
+    let (mut providers, mut fixed, mut findings) = (Providers::new(), Map::new(), Vec::new());
+    for (alias, config) in &environment.providers {
+        let plugin = match load_plugin(engine, &runtime, &config.plugin).await {
+            Ok(plugin) => plugin,
+            Err(text) => {
+                findings.push(
+                    Diagnostic::error(codes::PLUGIN_LOAD, format!("provider `{alias}`: {text}")).at(config.location.clone()),
+                );
+                continue;
+            }
+        };
+        if let Err(errors) = judge(alias, config, plugin.manifest()) {
+            findings.extend(errors);
+            continue;
+        }
+        let given = match give(engine, config, plugin.manifest(), credentials.as_ref()) {
+            Ok(given) => given,
+            Err(error) => {
+                findings.push(error);
+                continue;
+            }
+        };
+        let grant = match reading {
+            Reading::Documents => Ok(grant::Grant::default()),
+            Reading::World => grant::intersect(alias, plugin.manifest(), &config.config, &given, None),
+        };
+        let grant = match grant {
+            Ok(grant) => grant,
+            Err(refused) => {
+                findings
+                    .extend(refused.into_iter().map(|text| Diagnostic::error(codes::DENIED, text).at(config.location.clone())));
+                continue;
+            }
+        };
+        fixed.insert(alias.to_string(), as_written(&plugin, config));
+        let services = ProviderServices {
+            blobs: Some(blobs.clone()),
+            sealer: sealer.clone(),
+            cache: cache.clone(),
+            cache_name: format!("{}/{alias}/{}/{}", environment.name, plugin.digest(), Digest::of_json(&config.config)),
+            denials: denials.clone(),
+        };
+        let settings = host::ProviderSettings {
+            alias: alias.clone(),
+            config: config.config.clone(),
+            grant,
+            services: Arc::new(services),
+            parallel: plugin.manifest().parallel,
+        };
+        let bound = Bound {
+            alias: alias.clone(),
+            manifest: plugin.manifest().clone(),
+            target: target(&plugin, config, &given).into(),
+            secrets: config.secrets.as_slice().into(),
+            provider: plugin.provider(settings),
+        };
+        providers.insert(alias.clone(), bound);
+    }
+    if findings.is_empty() { Ok(Loaded { providers, fixed: Json::Object(fixed) }) } else { Err(Problem::Findings(findings)) }
+}
+
+/// The sandbox, with its cache in the user's folder.
+pub fn runtime() -> Result<host::Runtime, Problem> {
+    let cache_dir = folders()?.cache.join("compiled");
+    let options = host::RuntimeOptions { cache_dir, limits: host::Limits::default() };
+    host::Runtime::new(options).map_err(|error| Problem::Findings(vec![Diagnostic::error(codes::PLUGIN_LOAD, error.to_string())]))
+}
+
+/// A plugin by what `plugin:` says.
+///
+/// # Errors
+///
+/// Words for people.
+pub async fn load_plugin(engine: &Engine, runtime: &host::Runtime, reference: &PluginRef) -> Result<host::Plugin, String> {
+    match reference {
+        PluginRef::Bundled(name) => {
+            let bundled = bundled::find(name).ok_or_else(|| {
+                let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
+                format!(
+                    "there is no bundled plugin `{name}`; there is {}; a file is named by a path that begins with ./",
+                    names.join(", ")
+                )
+            })?;
+            let digest = Digest::parse(bundled.sha256).ok_or("the bundled plugin has no digest")?;
+            runtime.load_by_digest(&digest, || Ok(bundled.wasm.to_vec())).await.map_err(|error| error.to_string())
+        }
+        PluginRef::Path(path) => {
+            let file = engine.root.join(path);
+            let bytes = read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let digest = Digest::of(&bytes);
+            engine.pins.check(reference, &digest).map_err(|finding| finding.message)?;
+            runtime.load_by_digest(&digest, || Ok(bytes)).await.map_err(|error| error.to_string())
+        }
+        PluginRef::Oci(text) => Err(format!("`{text}`: this version loads bundled plugins and files; pull it and name the file")),
+    }
+}
+
+fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+    let size = std::fs::metadata(file)?.len();
+    if size > MAX_PLUGIN {
+        return Err(std::io::Error::other(format!("{size} bytes; plugins above {MAX_PLUGIN} are not loaded")));
+    }
+    std::fs::read(file)
+}
+
+/// Holds `config` against the manifest's schema.
+fn judge(alias: &str, config: &ProviderConfig, manifest: &Manifest) -> Result<(), Vec<Diagnostic>> {
+    let wrong = |message: String, hint: Option<String>| Diagnostic {
+        hint,
+        ..Diagnostic::error(codes::PROJECT, format!("`config` of provider `{alias}`: {message}")).at(config.location.clone())
+    };
+    match schema::check(&config.config, &manifest.config) {
+        Ok(findings) if findings.is_empty() => Ok(()),
+        Ok(findings) => Err(findings.into_iter().map(|it| wrong(it.message, it.hint)).collect()),
+        Err(text) => Err(vec![wrong(format!("the plugin's schema cannot be used: {text}"), None)]),
+    }
+}
+
+/// What `trueup.yaml` gives, resolved.
+fn give(
+    engine: &Engine,
+    config: &ProviderConfig,
+    manifest: &Manifest,
+    credentials: Option<&Credentials>,
+) -> Result<Given, Diagnostic> {
+    let dirs =
+        config.dirs.iter().map(|text| DirGrant { text: text.clone(), path: resolve(&engine.root, Path::new(text)) }).collect();
+    let mut slots = BTreeMap::new();
+    if let Some(credentials) = credentials {
+        let only = manifest.credentials.keys().next().filter(|_| manifest.credentials.len() == 1);
+        let named = config.credential.iter().filter_map(|it| Some((only?.clone(), it)));
+        let slot = |names: &CredentialNames| -> Result<Slot, Diagnostic> {
+            Ok(Slot { read: credentials.credential(&names.read)?, write: credentials.credential(&names.write)? })
+        };
+        for (name, names) in named.chain(config.credentials.iter().map(|(name, it)| (name.clone(), it))) {
+            slots.insert(name, slot(names).map_err(|error| error.at(config.location.clone()))?);
+        }
+    }
+    Ok(Given {
+        hosts: config.hosts.clone(),
+        dirs,
+        dns: config.dns.clone(),
+        credentials: slots,
+        secrets: config.secrets.iter().cloned().collect(),
+        reads: config.plugin.is_pinned_by_lock().then(|| config.reads.clone()),
+    })
+}
+
+/// Digest and settings as written.
+fn as_written(plugin: &host::Plugin, config: &ProviderConfig) -> Json {
+    json!({ "plugin": plugin.digest().to_string(), "config": config.config, "dirs": config.dirs, "hosts": config.hosts, "dns": config.dns, "secrets": config.secrets })
+}
+
+/// What a provider acts on: its plugin's name, and where that reaches.
+fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given) -> String {
+    let dirs: Vec<String> = given.dirs.iter().map(|it| it.path.display().to_string()).collect();
+    canonical(&json!([plugin.manifest().name, config.config, dirs, config.hosts, config.dns]))
+}

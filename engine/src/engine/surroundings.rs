@@ -1,0 +1,114 @@
+//! From an opened project to what a pass needs.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::plan::Options;
+use trueup_core::value::{Digest, json};
+
+use super::{Engine, Problem, providers};
+use crate::blobs::BlobTable;
+use crate::config::project::Environment;
+use crate::desired::{Context, SecretValues};
+use crate::pass::Surroundings;
+use crate::seal::Sealer;
+use crate::services::Denials;
+use crate::store::{self, Store};
+
+/// How far an environment is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Documents only (`validate`, `render`, `explain`): pure functions of plugins, no rights, no secrets, no memory.
+    Documents,
+    /// Everything that a plan or an apply needs.
+    World,
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Engine {
+    /// What is needed to read an environment's documents.
+    ///
+    /// # Errors
+    ///
+    /// Rights that are not trusted, plugins that cannot be loaded, settings that are wrong.
+    pub async fn context(&self, environment: &Environment, reading: Reading, denials: Arc<Denials>) -> Result<Context, Problem> {
+        let world = reading == Reading::World;
+        if world {
+            self.check_trust()?;
+        }
+        let key = if world { store::secret_key(self.state())? } else { [0; 32] };
+        let sealer = Arc::new(Sealer::new(key));
+        let blobs = Arc::new(BlobTable::new(self.snapshot.clone()));
+        let loaded = providers::load(self, environment, reading, &sealer, &blobs, &denials).await?;
+        let secrets: Option<Arc<SecretValues>> = if world {
+            let credentials = self.credentials()?;
+            Some(Arc::new(move |name: &str| credentials.secret(name)))
+        } else {
+            None
+        };
+        let fixed = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "environment": environment.name,
+            "vars": environment.vars,
+            "layers": environment.layers,
+            "exclude": environment.exclude,
+            "defaultProvider": environment.default_provider.as_deref(),
+            "providers": loaded.fixed,
+        });
+        let memory = (world && !self.snapshot.is_worktree())
+            .then(|| self.state().with_file_name("memory").join(format!("{}.index", environment.name)));
+        Ok(Context {
+            environment: environment.name.as_str().into(),
+            vars: environment.vars.clone(),
+            default_provider: environment.default_provider.clone(),
+            layers: environment.layers.iter().map(|it| Arc::from(it.as_str())).collect(),
+            exclude: globs(environment)?,
+            providers: loaded.providers,
+            snapshot: self.snapshot.clone(),
+            sealer,
+            secrets,
+            blobs,
+            memory,
+            key: Digest::of_json(&fixed),
+            fixed: loaded.fixed,
+            now: now_ms(),
+        })
+    }
+
+    /// What a pass over an environment needs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::context`]; those of the store.
+    pub async fn surroundings(
+        &self,
+        environment: &Environment,
+        options: Options,
+        denials: Arc<Denials>,
+    ) -> Result<Surroundings, Problem> {
+        let context = self.context(environment, Reading::World, denials).await?;
+        let store: Arc<dyn Store> = self.store()?;
+        let fixed = context.fixed.as_object().into_iter().flatten().map(|(alias, it)| (alias.clone(), it.to_string())).collect();
+        let options = Options { drift: environment.drift, ..options };
+        Ok(Surroundings { context, store, project: self.project.id.as_str().into(), revision: self.revision(), options, fixed })
+    }
+}
+
+fn globs(environment: &Environment) -> Result<GlobSet, Problem> {
+    let mut set = GlobSetBuilder::new();
+    for text in &environment.exclude {
+        let glob = Glob::new(text).map_err(|error| {
+            let finding =
+                Diagnostic::error(codes::PROJECT, format!("`exclude` of {} holds a wrong glob: {error}", environment.name));
+            Problem::Findings(vec![finding.at(environment.location.clone())])
+        })?;
+        set.add(glob);
+    }
+    set.build().map_err(|error| Problem::Usage(format!("the globs of `exclude` cannot be used together: {error}")))
+}

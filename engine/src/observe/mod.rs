@@ -1,0 +1,295 @@
+//! From scopes to observations: what the world looks like, read as little as possible.
+//!
+//! A scope whose version did not change is not read again: the provider answers `unchanged` and what was remembered stands.
+//! Values are sealed here, before anything is kept or compared. A scope that could not be read is a view that says so; it never
+//! looks empty.
+
+mod memory;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use trueup_core::address::{Address, Scope};
+use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::observation::{Coverage, Observed, ScopeView};
+use trueup_core::value::{Json, canonical};
+use trueup_host as host;
+
+use crate::engine::Bound;
+use crate::seal::Sealer;
+use crate::store::ScopeRecord;
+pub use memory::{Objects, Remembered};
+
+/// Objects in one page of an answer.
+const PAGE: u32 = 10_000;
+/// Pages of one scope; a provider that pages on for ever is stopped here.
+const MAX_PAGES: usize = 10_000;
+
+/// The world as this pass sees it.
+#[derive(Default)]
+pub struct Observation {
+    pub views: BTreeMap<Scope, ScopeView>,
+    /// Documents still as text, by scope, for [`Observation::load`].
+    texts: HashMap<Scope, Objects>,
+    /// What to remember: scopes that were read anew.
+    pub fresh: Vec<ScopeRecord>,
+    pub warnings: Vec<Diagnostic>,
+    pub read: Counts,
+}
+
+/// What observing cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub scopes: usize,
+    /// Of these, answered `unchanged`.
+    pub unchanged: usize,
+    /// Objects that a provider sent.
+    pub objects: usize,
+}
+
+/// What the engine knows of an object before it is observed: whether its document matters, and where it holds secrets.
+pub trait Declared: Sync {
+    /// None: nobody's declared business; its document is not kept. Otherwise a document (desired or last applied) whose
+    /// secrets say what must be sealed, or null where it holds none.
+    fn interest(&self, address: &Address) -> Option<Arc<Json>>;
+}
+
+impl Observation {
+    /// Parses the documents of these objects into their views; `declared` says where they hold secrets.
+    pub fn load(&mut self, addresses: &[Address], sealer: &Sealer, declared: &HashMap<Address, Arc<Json>>) {
+        for address in addresses {
+            let Some(remembered) = self.texts.get(&address.scope).and_then(|it| it.get(&address.key)) else { continue };
+            let mut object = remembered.with_doc();
+            if let (Some(document), Some(beside)) = (&mut object.doc, declared.get(address)) {
+                sealer.seal(Arc::make_mut(document), &[], Some(beside));
+            }
+            if let Some(place) = self.views.get_mut(&address.scope).and_then(|view| view.objects.get_mut(&address.key)) {
+                *place = object;
+            }
+        }
+    }
+
+    /// Takes the view of another provider in.
+    pub fn merge(&mut self, other: Self) {
+        self.views.extend(other.views);
+        self.texts.extend(other.texts);
+        self.fresh.extend(other.fresh);
+        self.warnings.extend(other.warnings);
+        self.read.scopes += other.read.scopes;
+        self.read.unchanged += other.read.unchanged;
+        self.read.objects += other.read.objects;
+    }
+
+    /// One object of a view.
+    pub fn object(&self, address: &Address) -> Option<&Observed> {
+        self.views.get(&address.scope)?.objects.get(&address.key)
+    }
+}
+
+/// Asks for the documents of objects that nobody declared when they were observed, and that are compared now.
+pub async fn look_closer(
+    context: &crate::desired::Context,
+    observation: &mut Observation,
+    addresses: &[Address],
+    declared: &HashMap<Address, Arc<Json>>,
+) {
+    let mut by_provider: BTreeMap<Arc<str>, Vec<host::Lookup>> = BTreeMap::new();
+    for address in addresses {
+        let Some(object) = observation.object(address).filter(|it| it.doc.is_none()) else { continue };
+        let lookup = host::Lookup { identity: Some(object.identity.to_string()), ..host::Lookup::new(address.clone()) };
+        by_provider.entry(address.scope.provider.clone()).or_default().push(lookup);
+    }
+    for (alias, lookups) in by_provider {
+        let Some(bound) = context.providers.get(&alias) else { continue };
+        let asked: Vec<Address> = lookups.iter().map(|it| it.address.clone()).collect();
+        let Ok(answers) = bound.provider.read(&bound.call(context.now), lookups).await else { continue };
+        for (address, answer) in asked.into_iter().zip(answers) {
+            let host::Observation::Found(remote) = answer else { continue };
+            let null = Json::Null;
+            let beside = declared.get(&address).map_or(&null, |it| &**it);
+            let seen = remember(&context.sealer, address.clone(), *remote, Some(beside)).with_doc();
+            if let Some(place) = observation.views.get_mut(&address.scope).and_then(|view| view.objects.get_mut(&address.key)) {
+                *place = seen;
+            }
+        }
+    }
+}
+
+/// Observes `scopes` of one provider, given what is remembered of them.
+pub async fn observe(
+    bound: &Bound,
+    scopes: Vec<Scope>,
+    mut known: HashMap<Scope, ScopeRecord>,
+    declared: &dyn Declared,
+    sealer: &Sealer,
+    now: u64,
+) -> Observation {
+    let mut observation = Observation::default();
+    let scopes = scopes.into_iter().map(|scope| (known.remove(&scope), scope)).map(|(record, scope)| (scope, record)).collect();
+    Reader { bound, declared, sealer, now, observation: &mut observation }.read(scopes).await;
+    observation
+}
+
+/// Scopes on their way to views.
+struct Reader<'a> {
+    bound: &'a Bound,
+    declared: &'a dyn Declared,
+    sealer: &'a Sealer,
+    now: u64,
+    observation: &'a mut Observation,
+}
+
+/// A scope between two pages.
+struct Open {
+    scope: Scope,
+    /// What an `unchanged` or a delta builds on.
+    base: Option<(Objects, Option<String>)>,
+    objects: Objects,
+    gone: Vec<Arc<str>>,
+    cursor: Option<String>,
+    seen: HashSet<String>,
+    pages: usize,
+}
+
+impl Reader<'_> {
+    async fn read(&mut self, scopes: Vec<(Scope, Option<ScopeRecord>)>) {
+        let mut open: Vec<Open> = scopes.into_iter().map(|(scope, record)| Open::new(scope, record)).collect();
+        while !open.is_empty() {
+            let queries = open.iter().map(Open::query).collect();
+            let answers = match self.bound.provider.scan(&self.bound.call(self.now), queries).await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    let text = error.to_string();
+                    open.drain(..).for_each(|it| self.fail(it.scope, &text));
+                    return;
+                }
+            };
+            let asked = std::mem::take(&mut open);
+            for (scope, answer) in asked.into_iter().zip(answers) {
+                match answer {
+                    Ok(snapshot) => open.extend(self.page(scope, snapshot)),
+                    Err(failure) => self.fail(scope.scope, &failure.to_string()),
+                }
+            }
+        }
+    }
+
+    /// Takes one page in; gives the scope back while there are more.
+    fn page(&mut self, mut open: Open, snapshot: host::Snapshot) -> Option<Open> {
+        self.observation.read.objects += snapshot.objects.len();
+        let own = open.scope.kind.clone();
+        for remote in snapshot.objects {
+            // Objects of other kinds in the same scope are the business of a scan of theirs.
+            if own == remote.address.scope.kind {
+                let remembered = self.take(&open.scope, remote);
+                open.objects.insert(remembered.observed.address.key.clone(), remembered);
+            }
+        }
+        open.gone.extend(snapshot.gone.into_iter().filter(|it| it.address.scope.kind == own).map(|it| it.address.key));
+        for finding in snapshot.findings {
+            let text = self.sealer.mask(&finding.summary);
+            self.observation
+                .warnings
+                .push(Diagnostic { severity: finding.severity, ..Diagnostic::warning(codes::OBSERVE_FAILED, text) });
+        }
+        if let Some(next) = snapshot.next {
+            open.pages += 1;
+            if open.pages >= MAX_PAGES || !open.seen.insert(next.clone()) {
+                self.fail(open.scope, "the provider's pages do not end");
+                return None;
+            }
+            open.cursor = Some(next);
+            return Some(open);
+        }
+        self.close(open, snapshot.coverage, snapshot.version);
+        None
+    }
+
+    /// The last page is in: makes the view, and what to remember.
+    fn close(&mut self, open: Open, coverage: host::Coverage, version: Option<String>) {
+        let Open { scope, base, objects, gone, .. } = open;
+        let (objects, coverage, fresh) = match (coverage, base) {
+            (host::Coverage::Whole, _) => (objects, Coverage::Whole, true),
+            (host::Coverage::Unchanged, Some((base, _))) => {
+                self.observation.read.unchanged += 1;
+                (base, Coverage::Whole, false)
+            }
+            (host::Coverage::Delta, Some((mut base, _))) => {
+                gone.iter().for_each(|key| drop(base.remove(key)));
+                base.extend(objects);
+                (base, Coverage::Whole, true)
+            }
+            (host::Coverage::Partial, _) => (objects, Coverage::Partial, false),
+            (host::Coverage::Unchanged | host::Coverage::Delta, None) => {
+                return self.fail(scope, "the provider answered with a difference to something it was never told");
+            }
+        };
+        self.observation.read.scopes += 1;
+        if fresh {
+            self.observation.fresh.push(ScopeRecord { scope: scope.clone(), version, objects: memory::encode(&objects) });
+        }
+        self.insert(scope, coverage, objects);
+    }
+
+    fn insert(&mut self, scope: Scope, coverage: Coverage, objects: Objects) {
+        let seen = objects.iter().map(|(key, it)| (key.clone(), it.observed.clone())).collect();
+        self.observation.views.insert(scope.clone(), ScopeView { scope: scope.clone(), coverage, objects: seen });
+        self.observation.texts.insert(scope, objects);
+    }
+
+    fn fail(&mut self, scope: Scope, why: &str) {
+        self.observation.read.scopes += 1;
+        let why = self.sealer.mask(why);
+        self.observation
+            .views
+            .insert(scope.clone(), ScopeView { scope, coverage: Coverage::Failed(why), objects: BTreeMap::new() });
+    }
+
+    /// One object as the provider sent it: sealed, digested, its document kept only where it matters.
+    fn take(&self, scope: &Scope, remote: host::Remote) -> Remembered {
+        let address = Address { scope: scope.clone(), key: remote.address.key.clone() };
+        remember(self.sealer, address.clone(), remote, self.declared.interest(&address).as_deref())
+    }
+}
+
+/// See [`Reader::take`]; `interest` as [`Declared::interest`] answers.
+pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interest: Option<&Json>) -> Remembered {
+    let mut doc = sealer.from_handles(&remote.doc);
+    sealer.seal(&mut doc, &remote.sensitive, interest);
+    let outputs = remote.outputs.filter(|it| it.as_object().is_some_and(|it| !it.is_empty())).map(|mut outputs| {
+        sealer.seal(Arc::make_mut(&mut outputs), &remote.sensitive, None);
+        outputs
+    });
+    let text = canonical(&doc);
+    let observed = Observed {
+        address,
+        identity: remote.identity.into(),
+        digest: sealer.digest(&text),
+        doc: None,
+        outputs,
+        version: remote.version.map(Arc::from),
+        mark: remote.mark.map(Arc::from),
+        health: remote.health.state,
+        health_message: remote.health.message.into(),
+    };
+    Remembered { observed, doc: interest.is_some().then(|| text.into_boxed_str()) }
+}
+
+impl Open {
+    fn new(scope: Scope, record: Option<ScopeRecord>) -> Self {
+        let base = record.and_then(|it| Some((memory::decode(&scope, &it.objects)?, it.version)));
+        Self { scope, base, objects: Objects::new(), gone: Vec::new(), cursor: None, seen: HashSet::new(), pages: 0 }
+    }
+
+    fn query(&self) -> host::ScopeQuery {
+        host::ScopeQuery {
+            kind: self.scope.kind.clone(),
+            scope: self.scope.scope.clone(),
+            cursor: self.cursor.clone(),
+            since: self.base.as_ref().and_then(|(_, version)| version.clone()),
+            limit: PAGE,
+            wait_ms: 0,
+            ext: Vec::new(),
+        }
+    }
+}

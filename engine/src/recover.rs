@@ -1,0 +1,27 @@
+//! What a crash left, booked as the world tells: the planner found the evidence, the store learns of it here.
+
+use trueup_core::inventory::IntentAction;
+use trueup_core::plan::{Evidence, Resolved};
+
+use crate::pass::{Planned, Surroundings};
+use crate::store::{Edit, Verdict};
+
+/// The verdict on a change in doubt, and what is owned from now on.
+pub fn edits(around: &Surroundings, planned: &Planned, resolved: &Resolved) -> (Verdict, Vec<Edit>) {
+    let verdict = match resolved.evidence {
+        Evidence::Done => Verdict::Done,
+        Evidence::Undone | Evidence::Superseded => Verdict::Undone,
+    };
+    let mut edits = Vec::new();
+    if resolved.evidence == Evidence::Done {
+        match (&resolved.entry, resolved.action) {
+            (Some(entry), _) => {
+                let document = planned.document_at(&entry.address, entry.applied);
+                edits.push(crate::pass::put(around, entry.clone(), document));
+            }
+            (None, IntentAction::Delete) => edits.push(Edit::Remove(resolved.address.clone())),
+            (None, _) => {}
+        }
+    }
+    (verdict, edits)
+}

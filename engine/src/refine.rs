@@ -1,0 +1,72 @@
+//! A plugin's say in the plan, for plugins that want one: it may make a step smaller, stop it, or ask for a replacement.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use trueup_core::inventory::IntentAction;
+use trueup_core::plan::{Action, Plan, Step, Verdict, World, apply_verdicts};
+use trueup_core::value::{Json, Path};
+use trueup_host as host;
+
+use crate::desired::Context;
+use crate::engine::Bound;
+
+/// Differing objects in one call.
+const BATCH: usize = 500;
+
+/// The plan with the verdicts of all plugins merged in. A plugin that fails here has its steps held: what it would have
+/// refused must not happen because it crashed.
+pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
+    let mut by_provider: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
+    for (at, step) in plan.steps.iter().enumerate() {
+        let asks = context.providers.get(&step.address.scope.provider).is_some_and(Bound::refines);
+        if asks && matches!(step.action, Action::Create | Action::Update | Action::Replace(_) | Action::Delete | Action::Adopt) {
+            by_provider.entry(step.address.scope.provider.clone()).or_default().push(at);
+        }
+    }
+    let mut verdicts = Vec::new();
+    for (alias, steps) in by_provider {
+        let Some(bound) = context.providers.get(&alias) else { continue };
+        for batch in steps.chunks(BATCH) {
+            let candidates = batch.iter().filter_map(|at| plan.steps.get(*at)).map(|step| candidate(context, step)).collect();
+            match bound.provider.refine(&bound.call(context.now), candidates).await {
+                Ok(answers) => verdicts.extend(
+                    batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(context, plan.steps.get(*at)?, it)))),
+                ),
+                Err(error) => verdicts.extend(batch.iter().map(|at| (*at, Verdict::Hold(error.to_string())))),
+            }
+        }
+    }
+    verdicts.retain(|(_, verdict)| *verdict != Verdict::Accept);
+    if verdicts.is_empty() { plan } else { apply_verdicts(world, plan, verdicts) }
+}
+
+fn candidate(context: &Context, step: &Step) -> host::Candidate {
+    let action = match step.action {
+        Action::Create => IntentAction::Create,
+        Action::Delete => IntentAction::Delete,
+        _ => IntentAction::Update,
+    };
+    host::Candidate {
+        action,
+        address: step.address.clone(),
+        desired: step.desired.as_deref().map(|it| Arc::new(context.sealer.to_handles(it))),
+        object: step.prior.as_deref().map(|it| crate::apply::remote(&context.sealer, it)),
+        edits: crate::apply::edits(step),
+    }
+}
+
+fn verdict(context: &Context, step: &Step, verdict: host::Verdict) -> Verdict {
+    let null = Json::Null;
+    let root = step.desired.as_deref().or(step.prior.as_deref().and_then(|it| it.doc.as_deref())).unwrap_or(&null);
+    let paths = |pointers: Vec<String>| pointers.iter().map(|it| Path::from_pointer(it, root)).collect();
+    match verdict {
+        host::Verdict::Accept => Verdict::Accept,
+        host::Verdict::Ignore(pointers) => Verdict::Ignore(paths(pointers)),
+        host::Verdict::Replace { paths: pointers, create_first, reason } => {
+            Verdict::Replace { paths: paths(pointers), create_first, reason: context.sealer.mask(&reason) }
+        }
+        host::Verdict::Hold(reason) => Verdict::Hold(context.sealer.mask(&reason)),
+        host::Verdict::Refuse(failure) => Verdict::Refuse(context.sealer.mask(&failure.to_string())),
+    }
+}
