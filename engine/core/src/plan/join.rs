@@ -72,7 +72,9 @@ impl<'a> Join<'a> {
         for (used, held) in used.iter_mut().zip(&held) {
             *used = doubts.dropped(held);
         }
-        let state = State { world, doubts, views: Views::new(world), held, used, unchanged: 0, matched: Vec::new() };
+        let scopes = world.views.iter().collect();
+        let (views, matched) = (Views::new(world), Vec::new());
+        let state = State { world, doubts, views, scopes, held, used, unchanged: 0, matched };
         state.run(if world.options.destroy { &[] } else { world.desired })
     }
 }
@@ -81,6 +83,8 @@ struct State<'a> {
     world: &'a World<'a>,
     doubts: &'a Doubts,
     views: Views<'a>,
+    /// The views again: where neighbours share no scope, walking a tree of long texts would be most of the work.
+    scopes: HashMap<&'a Scope, &'a ScopeView>,
     held: Vec<&'a Entry>,
     /// By position in `held`: whether a desired object has it, or its object is known to be gone.
     used: Vec<bool>,
@@ -230,7 +234,7 @@ impl<'a> State<'a> {
             return false;
         }
         if !last.is_some_and(|view| view.scope == want.address.scope) {
-            *last = self.world.views.get(&want.address.scope);
+            *last = self.scopes.get(&want.address.scope).copied();
         }
         let Some(view) = last.filter(|view| !matches!(view.coverage, Coverage::Failed(_))) else { return false };
         let found = view.objects.get(&want.address.key);

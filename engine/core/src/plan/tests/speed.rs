@@ -1,6 +1,6 @@
 //! How long the hot path takes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 
@@ -22,6 +22,12 @@ fn large() -> Sim {
     }
     sim.desired.sort_by(|(a, _), (b, _)| a.resource.cmp(&b.resource));
     sim
+}
+
+/// Time that this thread has run: other work on the machine does not count.
+fn on_cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts the time of threads");
+    Duration::from_nanos(stat.split(' ').next().and_then(|it| it.parse().ok()).expect("nanoseconds come first"))
 }
 
 #[test]
@@ -50,9 +56,9 @@ fn needs_of_100_000_objects_in_sync_take_less_than_60_ms() {
             options: Options::default(),
         };
         let best = (0..5).map(|_| {
-            let began = Instant::now();
+            let began = on_cpu();
             assert_eq!(needs(&world), Needs::default());
-            began.elapsed()
+            on_cpu() - began
         });
         let best = best.min().unwrap();
         assert_eq!(plan(&world, &Docs::default()).unchanged, 100_000);
