@@ -4,6 +4,7 @@
 //! by its words.
 
 use std::fmt;
+use std::sync::Arc;
 
 use trueup_core::diagnostic::{Code, Diagnostic, codes};
 
@@ -21,8 +22,31 @@ pub struct CliError {
     pub hint: Option<String>,
     /// Findings that belong to it, with places.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where the lines to show with them come from.
+    pub texts: Option<Texts>,
     /// How the process ends.
     pub exit: Exit,
+}
+
+/// Gives the text of a file of the source by its path.
+#[derive(Clone)]
+pub struct Texts(Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+
+impl Texts {
+    pub fn new(texts: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(texts))
+    }
+
+    /// None where there is no such file, or it cannot be read.
+    pub fn get(&self, file: &str) -> Option<String> {
+        (self.0)(file)
+    }
+}
+
+impl fmt::Debug for Texts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Texts")
+    }
 }
 
 impl CliError {
@@ -33,7 +57,7 @@ impl CliError {
             codes::LOCKED => Exit::TryAgain,
             _ => Exit::Failed,
         };
-        Self { code, message: message.into(), hint: None, diagnostics: Vec::new(), exit }
+        Self { code, message: message.into(), hint: None, diagnostics: Vec::new(), texts: None, exit }
     }
 
     /// Wrong use of the command line.
@@ -45,6 +69,13 @@ impl CliError {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says where lines come from.
+    #[must_use]
+    pub fn texts(mut self, texts: Texts) -> Self {
+        self.texts = Some(texts);
         self
     }
 
@@ -85,6 +116,9 @@ impl CliError {
 
     /// For people, ending in a line break; nothing where the diagnostics say it already.
     pub fn render(&self, style: &Style) -> String {
+        if self.diagnostics.iter().any(|it| it.is_error() && it.message == self.message) {
+            return String::new();
+        }
         let head = style.paint(Tone::Bad, format!("error[{}]", self.code));
         let mut out = format!("{head}: {}\n", clean(&self.message));
         if let Some(hint) = &self.hint {

@@ -13,12 +13,13 @@ pub mod table;
 pub mod value;
 pub mod yaml;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use serde::Serialize;
 use trueup_core::diagnostic::Diagnostic;
 
-use self::style::Style;
+use self::style::{Style, Surroundings};
+use crate::cli::arguments::Global;
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -59,6 +60,13 @@ pub struct Output {
     /// Whether stderr is a terminal that can be redrawn.
     pub animated: bool,
     printed: bool,
+    /// Whether stdin, stdout and stderr are terminals.
+    terminals: (bool, bool, bool),
+}
+
+/// Columns of a terminal.
+fn columns(stream: impl std::os::fd::AsFd) -> Option<usize> {
+    rustix::termios::tcgetwinsize(stream).ok().map(|it| usize::from(it.ws_col)).filter(|it| *it > 0)
 }
 
 impl Output {
@@ -75,12 +83,38 @@ impl Output {
             interactive: false,
             animated: false,
             printed: false,
+            terminals: (false, false, false),
         }
     }
 
     /// The process's own streams.
     pub fn standard() -> Self {
-        Self::new(Box::new(io::BufWriter::new(io::stdout())), Box::new(io::stderr()))
+        let terminals = (io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal());
+        Self { terminals, ..Self::new(Box::new(io::BufWriter::new(io::stdout())), Box::new(io::stderr())) }
+    }
+
+    /// Takes over what the command line and the environment say about output.
+    pub fn configure(&mut self, global: &Global) {
+        let (stdin, stdout, stderr) = self.terminals;
+        let get = |name: &str| std::env::var(name).ok().filter(|it| !it.is_empty());
+        let (term, locale) = (get("TERM"), ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(get));
+        let style = |terminal: bool, width: Option<usize>| {
+            let surroundings = Surroundings {
+                terminal,
+                no_color: get("NO_COLOR").is_some(),
+                clicolor_force: get("CLICOLOR_FORCE").is_some_and(|it| it != "0"),
+                term: term.as_deref(),
+                locale: locale.as_deref(),
+            };
+            Style::decide(global.color, surroundings, width)
+        };
+        self.style = style(stdout, stdout.then(|| columns(io::stdout())).flatten());
+        self.err_style = style(stderr, stderr.then(|| columns(io::stderr())).flatten());
+        self.format = global.output;
+        self.quiet = global.quiet;
+        self.verbose = global.verbose;
+        self.interactive = stdin && stderr && !global.no_input;
+        self.animated = stderr && term.as_deref() != Some("dumb") && get("CI").is_none();
     }
 
     /// Text on stdout, for people; nothing where a program reads stdout.
@@ -88,6 +122,11 @@ impl Output {
         if !self.format.is_object() {
             self.raw(text);
         }
+    }
+
+    /// Text on stdout whatever the format: help, scripts.
+    pub fn script(&mut self, text: &str) {
+        self.raw(text);
     }
 
     /// Names on stdout, one a line, cleaned.
@@ -147,7 +186,7 @@ impl Output {
 /// Streams for tests: what was written can be read afterwards.
 #[cfg(test)]
 pub(crate) mod capture {
-    use std::io::{self, Write};
+    use std::io::{self, IsTerminal as _, Write};
     use std::sync::{Arc, Mutex};
 
     /// A stream that remembers.
