@@ -186,7 +186,7 @@ impl Output {
 /// Streams for tests: what was written can be read afterwards.
 #[cfg(test)]
 pub(crate) mod capture {
-    use std::io::{self, IsTerminal as _, Write};
+    use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
     /// A stream that remembers.
