@@ -120,6 +120,23 @@ fn input<'a>(
     }
 }
 
+/// Reads files and hands them to `look` as the core takes them.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub fn with_input<R>(
+    context: &Context,
+    files: &[File],
+    which: Vec<usize>,
+    look: impl FnOnce(&Input<'_>) -> R,
+) -> Result<R, Vec<Diagnostic>> {
+    let providers = providers(context);
+    let layers = read(context, files, which.into_iter())?;
+    let blobs = |path: &str| context.blobs.digest(path);
+    Ok(look(&input(context, &providers, &layers, &blobs, None)))
+}
+
 /// Reads files into layers.
 fn read(context: &Context, files: &[File], which: impl Iterator<Item = usize>) -> Result<Vec<LayerInput>, Vec<Diagnostic>> {
     let mut layers: Vec<LayerInput> =

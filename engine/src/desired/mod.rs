@@ -8,6 +8,7 @@ mod changed;
 mod evaluate;
 mod index;
 mod listing;
+mod origin;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -189,6 +189,9 @@ pub struct Drifted {
     #[serde(default)]
     pub resource: String,
     pub changes: Vec<Change>,
+    /// The whole object vanished.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gone: bool,
 }
 
 /// Something wanted that the plan will not do.
@@ -360,12 +363,7 @@ fn changes(id: &ResourceId, changes: &[core::Change], context: &PlanContext<'_>)
         path: it.path.to_string(),
         before: it.before.as_ref().map(public),
         after: it.after.as_ref().map(public),
-        origin: match it.origin {
-            core::Origin::Git => "git",
-            core::Origin::Drift => "drift",
-            core::Origin::Both => "both",
-        }
-        .to_owned(),
+        origin: it.origin.name().to_owned(),
         place: Place::from((context.locate)(id, &it.path).as_ref()),
     };
     changes.iter().map(change).collect()
@@ -376,6 +374,7 @@ fn drifted(it: &core::Drifted, context: &PlanContext<'_>) -> Drifted {
         id: it.resource.to_string(),
         resource: (context.shorten)(&it.resource),
         changes: changes(&it.resource, &it.changes, context),
+        gone: it.gone,
     }
 }
 

@@ -185,7 +185,9 @@ fn details(plan: &Plan, limits: &Limits, style: &Style, out: &mut String) {
     let mut groups: Vec<(&Step, Vec<&str>)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut hidden = 0;
-    let mut steps: Vec<&Step> = plan.steps.iter().filter(|it| !it.changes.is_empty()).collect();
+    // What a deletion takes away was declared by somebody; its fields are shown where everything is.
+    let shown = |it: &&Step| !it.changes.is_empty() && (it.action != Action::Delete || !limits.fold);
+    let mut steps: Vec<&Step> = plan.steps.iter().filter(shown).collect();
     steps.sort_by(|a, b| (risk(a.action), &a.resource).cmp(&(risk(b.action), &b.resource)));
     for step in steps {
         let key = limits.fold.then(|| likeness(step));
@@ -311,7 +313,8 @@ fn drift(plan: &Plan, show: Show, limits: &Limits, style: &Style, out: &mut Stri
     }
     let _ = writeln!(out, "\nDrift, left as it is (drift: warn or off): {}", count(plan.drift.len(), "resource"));
     for drifted in plan.drift.iter().take(limits.listed) {
-        let _ = writeln!(out, "  {}  {}", clean(name(&drifted.resource, &drifted.id)), count(drifted.changes.len(), "field"));
+        let what = if drifted.gone { "is gone".to_owned() } else { count(drifted.changes.len(), "field") };
+        let _ = writeln!(out, "  {}  {what}", clean(name(&drifted.resource, &drifted.id)));
         if show != Show::Summary {
             for change in drifted.changes.iter().take(limits.fields) {
                 field(change, false, limits, style, out);
