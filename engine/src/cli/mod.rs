@@ -5,15 +5,27 @@
 //!
 //! Invariant: [`run`] never ends the process and never panics on input, so that it can be called again (the demo does).
 
+mod apply;
 pub mod arguments;
 mod ask;
 mod completions;
+mod doctor;
+mod documents;
 pub mod error;
 pub mod exit;
+mod explain;
 mod help;
 mod init;
 pub mod interrupt;
+mod ownership;
+mod plan;
+mod plugin;
+mod reviewed;
+mod session;
+mod state;
+mod trust;
 mod version;
+mod why;
 
 use std::ffi::OsString;
 
@@ -63,10 +75,26 @@ pub async fn run(arguments: Vec<OsString>, output: &mut Output, interrupt: &Inte
 async fn dispatch(verb: Verb, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     match verb {
         Verb::Init(it) => init::run(&it, shell),
+        Verb::Demo(_) => Err(CliError::usage("not yet")),
+        Verb::Trust(it) => trust::run(&it, shell),
+        Verb::Plan(it) => plan::run(&it, shell).await,
+        Verb::Apply(it) => apply::apply(&it, shell).await,
+        Verb::Destroy(it) => apply::destroy(&it, shell).await,
+        Verb::Adopt(it) => apply::adopt(&it, shell).await,
+        Verb::Forget(it) => ownership::forget(&it, shell).await,
+        Verb::Resolve(it) => ownership::resolve(&it, shell).await,
+        Verb::Status(it) => state::status(&it, shell),
+        Verb::Get(it) => state::get(&it, shell),
+        Verb::History(it) => state::history(&it, shell),
+        Verb::Why(it) => why::run(&it, shell).await,
+        Verb::Explain(it) => explain::run(&it, shell).await,
+        Verb::Validate(it) => documents::validate(&it, shell).await,
+        Verb::Render(it) => documents::render(&it, shell).await,
+        Verb::Plugin(it) => plugin::run(&it, shell).await,
+        Verb::Doctor(_) => doctor::run(shell),
         Verb::Completions(it) => completions::run(&it, shell.output),
         Verb::Version(_) => version::run(shell.output),
         Verb::Help(it) => help::run(&it, shell.output),
-        _ => Err(CliError::usage("not yet")),
     }
 }
 

@@ -8,8 +8,10 @@ pub mod diagnostic;
 pub mod json;
 pub mod plan;
 pub mod progress;
+pub mod result;
 pub mod style;
 pub mod table;
+pub mod time;
 pub mod value;
 pub mod yaml;
 

@@ -1,0 +1,332 @@
+//! `trueup apply`, `destroy` and `adopt`: show the plan, get a yes, carry it out.
+
+use std::sync::Arc;
+
+use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::document::Shortener;
+use trueup_core::plan::{self as core, Action, Options, Step};
+
+use super::Shell;
+use super::arguments::{AdoptArgs, ApplyArgs, DestroyArgs, RevisionArgs, ShowArgs};
+use super::ask;
+use super::error::CliError;
+use super::exit::Exit;
+use super::plan::{findings, options, show};
+use super::reviewed;
+use super::session::{Session, actor, shortener};
+use crate::apply::{Applied, Cancel, Ended, Report};
+use crate::output::progress::{self, Progress};
+use crate::output::result::{Outcome, Result as Shape, StepResult};
+use crate::output::{Format, json};
+use crate::pass::{self, Order, Planned, Surroundings};
+
+/// How a person agrees.
+enum Consent {
+    /// Was given on the command line, or by reviewing exactly this plan.
+    Given,
+    /// y/N.
+    Ask(&'static str),
+    /// The environment's name.
+    AskName,
+}
+
+/// One way of changing things.
+struct Intention<'a> {
+    command: &'static str,
+    consent: Consent,
+    show: &'a ShowArgs,
+    /// What to run instead where nobody can be asked.
+    otherwise: String,
+    /// `--plan`.
+    reviewed: Option<&'a str>,
+    /// Only these steps are carried out.
+    only: fn(&Step) -> bool,
+    detailed: bool,
+}
+
+pub async fn apply(arguments: &ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let given = arguments.yes || arguments.plan.is_some();
+    let intention = Intention {
+        command: "apply",
+        consent: if given { Consent::Given } else { Consent::Ask("Apply this plan?") },
+        show: &arguments.show,
+        otherwise: "trueup apply --yes".to_owned(),
+        reviewed: arguments.plan.as_deref(),
+        only: |_| true,
+        detailed: arguments.detailed_exitcode,
+    };
+    if arguments.wait {
+        shell.output.note("--wait: kinds of the bundled plugins are healthy when their step is settled\n");
+    }
+    carry_out(&intention, &arguments.revision, options(&arguments.limits), shell).await
+}
+
+pub async fn destroy(arguments: &DestroyArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let limits = Options { allow_deletes: arguments.allow_deletes, destroy: true, ..Options::default() };
+    let intention = Intention {
+        command: "destroy",
+        consent: if arguments.yes { Consent::Given } else { Consent::AskName },
+        show: &arguments.show,
+        otherwise: "trueup destroy --yes --allow-deletes N".to_owned(),
+        reviewed: None,
+        only: |_| true,
+        detailed: false,
+    };
+    // A name typed by a person allows as many as were shown; a script says how many.
+    let options = if arguments.yes || !shell.output.interactive {
+        limits
+    } else {
+        Options { allow_deletes: limits.allow_deletes.or(Some(usize::MAX)), ..limits }
+    };
+    carry_out(&intention, &RevisionArgs::default(), options, shell).await
+}
+
+pub async fn adopt(arguments: &AdoptArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let options = Options { adopt_declared: arguments.declared, adopt_recovered: arguments.recovered, ..Options::default() };
+    let flag = if arguments.declared { "--declared" } else { "--recovered" };
+    let intention = Intention {
+        command: "adopt",
+        consent: if arguments.yes { Consent::Given } else { Consent::Ask("Adopt these?") },
+        show: &arguments.show,
+        otherwise: format!("trueup adopt {flag} --yes"),
+        reviewed: None,
+        only: |step| step.action == Action::Adopt,
+        detailed: false,
+    };
+    carry_out(&intention, &arguments.revision, options, shell).await
+}
+
+async fn carry_out(
+    intention: &Intention<'_>,
+    revision: &RevisionArgs,
+    options: Options,
+    shell: &mut Shell<'_>,
+) -> Result<Exit, CliError> {
+    let mut session = Session::open(shell, revision)?;
+    let around = session.surroundings(shell, options).await?;
+    // Held from before the plan until the end, so that nobody changes what was planned on.
+    let _lock = session.engine.lock(&session.environment.name).map_err(|it| session.failure(it))?;
+    let mut planned = session.plan(&around).await?;
+    restrict(&mut planned.plan, intention.only);
+    if intention.command == "adopt" {
+        planned.plan.digest = core::digest(&planned.plan, &around.fixed);
+    }
+    let shape = session.shape(&around, &planned);
+    findings(&session, &planned, shell);
+    if let Some(wanted) = intention.reviewed {
+        reviewed::check(wanted, &shape, &around, shell)?;
+    }
+    session.hint_uncommitted(planned.desired.counts.files, shell);
+    if shape.steps.is_empty() {
+        return nothing(intention, &shape, around, planned, shell).await;
+    }
+    let given = matches!(intention.consent, Consent::Given);
+    if shell.output.format == Format::Table {
+        show(&shape, intention.show, None, shell)?;
+    }
+    if !given && !agree(intention, &shape, shell) {
+        return declined(intention, &shape, shell);
+    }
+    let refused = !shape.refused.is_empty();
+    let result = execute(intention.command, &session, around, planned, &shape, shell).await?;
+    let complete = result.steps.iter().all(|it| matches!(it.outcome, Outcome::Done | Outcome::Unchanged));
+    Ok(if complete && !refused { Exit::Fine } else { Exit::Failed })
+}
+
+/// Keeps only some steps; what waited for a step that is left out waits no more.
+fn restrict(plan: &mut core::Plan, only: fn(&Step) -> bool) {
+    let mut kept: Vec<Option<usize>> = Vec::with_capacity(plan.steps.len());
+    let mut next = 0;
+    for step in &plan.steps {
+        kept.push(only(step).then_some(next));
+        next += usize::from(only(step));
+    }
+    plan.steps.retain(only);
+    for step in &mut plan.steps {
+        step.after = step.after.iter().filter_map(|it| kept.get(*it).copied().flatten()).collect();
+    }
+}
+
+/// Gets a person's word, where a person is there.
+fn agree(intention: &Intention<'_>, shape: &json::Plan, shell: &mut Shell<'_>) -> bool {
+    if shell.output.format.is_object() {
+        return false;
+    }
+    match intention.consent {
+        Consent::Given => true,
+        Consent::Ask(question) => ask::confirm(shell.output, question),
+        Consent::AskName => {
+            let question = format!("This deletes {} objects.", shape.summary.delete);
+            ask::confirm_by_name(shell.output, &question, &shape.environment)
+        }
+    }
+}
+
+/// Nobody agreed: the plan was shown, nothing is done.
+fn declined(intention: &Intention<'_>, shape: &json::Plan, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    if shell.output.format != Format::Table {
+        show(shape, intention.show, None, shell)?;
+    }
+    if intention.detailed && shape.refused.is_empty() {
+        shell.output.error("nothing was done\n");
+        return Ok(Exit::Changes);
+    }
+    let text = if shell.output.interactive { "nothing was done" } else { "nothing was done, as nobody is here to agree" };
+    Err(CliError::new(codes::USAGE, text)
+        .exit(Exit::Failed)
+        .hint(format!("to go on without being asked: {}", intention.otherwise)))
+}
+
+/// There is nothing to send; what was learnt is recorded all the same.
+async fn nothing(
+    intention: &Intention<'_>,
+    shape: &json::Plan,
+    around: Surroundings,
+    planned: Planned,
+    shell: &mut Shell<'_>,
+) -> Result<Exit, CliError> {
+    let refused = !shape.refused.is_empty();
+    let plan = &planned.plan;
+    let newest = around.store.history(Some(&around.context.environment), 1)?;
+    let known = newest.first().is_some_and(|it| it.about.revision == around.revision && it.outcome.as_deref() == Some("done"));
+    let learnt = !plan.agreed.is_empty() || !plan.records.is_empty() || !plan.resolved.is_empty();
+    if learnt || !known {
+        let report: Arc<dyn Report> = Arc::new(Reporter { progress: progress(shell), short: Shortener::default() });
+        let order = Order { command: intention.command.to_owned(), actor: actor(), report, cancel: Cancel::default() };
+        pass::apply(around, planned, order).await?;
+    }
+    if shell.output.format.is_object() {
+        shell.output.object(&Shape::new(shape, Vec::new(), false))?;
+    } else {
+        show(shape, intention.show, None, shell)?;
+    }
+    Ok(if refused { Exit::Failed } else { Exit::Fine })
+}
+
+fn progress(shell: &Shell<'_>) -> Progress {
+    Progress::new(shell.output.err_style, shell.output.animated, shell.output.quiet)
+}
+
+/// Sends the steps, with progress on stderr, and says how they ended.
+async fn execute(
+    command: &str,
+    session: &Session,
+    around: Surroundings,
+    planned: Planned,
+    shape: &json::Plan,
+    shell: &mut Shell<'_>,
+) -> Result<Shape, CliError> {
+    let reporter = Arc::new(Reporter { progress: progress(shell), short: shortener(&planned) });
+    reporter.progress.begin(planned.plan.steps.len());
+    let cancel = Cancel::default();
+    let stop = cancel.clone();
+    let working = shell.interrupt.working(move || stop.cancel());
+    let order = Order { command: command.to_owned(), actor: actor(), report: reporter.clone(), cancel };
+    let applied = pass::apply(around, planned, order).await;
+    drop(working);
+    reporter.progress.finish();
+    let (_, planned, applied) = applied?;
+    let result = Shape::new(shape, steps(&planned, &applied, &reporter.short), applied.cancelled);
+    let texts = session.texts();
+    let mut found: Vec<Diagnostic> = failures(&applied);
+    found.extend(session.denied());
+    shell.output.diagnostics(&found, &|file| texts.get(file));
+    let result = result.with(&found);
+    match shell.output.format {
+        Format::Table => {
+            let text = result.render(&shell.output.style);
+            shell.output.print(&text);
+        }
+        Format::Json | Format::Yaml => shell.output.object(&result)?,
+        Format::Name => shell.output.names(result.steps.iter().map(|it| it.resource.as_str())),
+    }
+    Ok(result)
+}
+
+/// Findings of failed steps, once each.
+fn failures(applied: &Applied) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = Vec::new();
+    for ended in applied.steps.iter().flatten() {
+        if let Ended::Failed(finding) = ended
+            && !found.contains(finding)
+        {
+            found.push(finding.clone());
+        }
+    }
+    found
+}
+
+fn steps(planned: &Planned, applied: &Applied, short: &Shortener) -> Vec<StepResult> {
+    let ended = applied.steps.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    let result = |(step, ended): (&Step, Option<&Ended>)| {
+        let (outcome, reason) = outcome(ended);
+        StepResult {
+            action: step.action.into(),
+            resource: short.shorten(&step.resource),
+            id: step.resource.to_string(),
+            outcome,
+            reason,
+        }
+    };
+    planned.plan.steps.iter().zip(ended).map(result).collect()
+}
+
+fn outcome(ended: Option<&Ended>) -> (Outcome, Option<String>) {
+    match ended {
+        Some(Ended::Done) => (Outcome::Done, None),
+        Some(Ended::Unchanged) => (Outcome::Unchanged, None),
+        Some(Ended::Failed(finding)) => (Outcome::Failed, Some(finding.message.clone())),
+        Some(Ended::Moved(text)) => (Outcome::Moved, Some(text.clone())),
+        Some(Ended::Skipped(because)) => (Outcome::Skipped, Some(format!("{because} did not succeed"))),
+        None => (Outcome::Skipped, Some("the run was stopped before".to_owned())),
+    }
+}
+
+/// Draws what the engine tells of its steps.
+struct Reporter {
+    progress: Progress,
+    short: Shortener,
+}
+
+impl Report for Reporter {
+    fn started(&self, step: &Step) {
+        self.progress.started(step.action.into(), &self.short.shorten(&step.resource));
+    }
+
+    fn ended(&self, step: &Step, ended: &Ended) {
+        let (outcome, reason) = outcome(Some(ended));
+        let how = match outcome {
+            Outcome::Done | Outcome::Unchanged => progress::Ended::Done,
+            Outcome::Failed => progress::Ended::Failed,
+            Outcome::Moved => progress::Ended::Moved,
+            Outcome::Skipped => progress::Ended::Skipped,
+        };
+        self.progress.ended(step.action.into(), &self.short.shorten(&step.resource), how, reason.as_deref().unwrap_or_default());
+    }
+
+    fn waiting(&self, step: &Step, message: &str) {
+        self.progress.phase(&format!("{} waits: {message}", self.short.shorten(&step.resource)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::json::tests::step;
+
+    #[test]
+    fn steps_left_out_are_waited_for_no_more() {
+        let mut plan = core::Plan {
+            steps: vec![
+                step(Action::Create, "site:File/a", vec![], &[]),
+                step(Action::Adopt, "site:File/b", vec![], &[]),
+                step(Action::Adopt, "site:File/c", vec![], &[]),
+            ],
+            ..core::Plan::default()
+        };
+        plan.steps[1].after = vec![0];
+        plan.steps[2].after = vec![0, 1];
+        restrict(&mut plan, |it| it.action == Action::Adopt);
+        assert_eq!(plan.steps.iter().map(|it| it.after.clone()).collect::<Vec<_>>(), [vec![], vec![0]]);
+    }
+}

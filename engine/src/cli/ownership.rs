@@ -1,0 +1,132 @@
+//! `trueup forget` and `trueup resolve`: what is owned changes by a person's word, and nothing is sent.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde_json::json;
+use trueup_core::address::ResourceId;
+use trueup_core::diagnostic::codes;
+use trueup_core::document::Shortener;
+use trueup_core::inventory::{Entry, Intent, IntentAction, Ownership};
+use trueup_core::plan::Options;
+
+use super::Shell;
+use super::arguments::{ForgetArgs, ResolveArgs, RevisionArgs};
+use super::ask;
+use super::error::CliError;
+use super::exit::Exit;
+use super::session::{Session, actor, name_fault};
+use crate::output::clean::clean;
+use crate::store::{Edit, NewRun, RunId, Store, Verdict};
+
+pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let session = Session::open(shell, &RevisionArgs::default())?;
+    let environment = session.environment.name.as_str();
+    let store = session.engine.store().map_err(|it| session.failure(it))?;
+    let _lock = session.engine.lock(environment).map_err(|it| session.failure(it))?;
+    let owned = store.inventory(environment)?;
+    let names = Shortener::new(owned.iter().map(|it| it.resource.clone()));
+    let mut ids = Vec::new();
+    for text in &arguments.resources {
+        ids.push(names.resolve(text).map_err(|fault| name_fault(&fault))?);
+    }
+    let chosen: Vec<&Entry> = owned.iter().filter(|it| ids.contains(&it.resource)).collect();
+    let mut text = format!("Released from {} without deleting anything:\n", clean(environment));
+    for entry in &chosen {
+        let _ = writeln!(text, "  {}  {}", clean(&names.shorten(&entry.resource)), clean(&entry.address.to_string()));
+    }
+    if !arguments.yes {
+        shell.output.error(&text);
+        if shell.output.format.is_object() || !ask::confirm(shell.output, "Forget these?") {
+            return Err(CliError::new(codes::USAGE, "nothing was done").exit(Exit::Failed).hint("--yes goes on without asking"));
+        }
+    }
+    let run = begin(&*store, &session, "forget").await?;
+    let edits = chosen.iter().map(|it| Edit::Remove(it.address.clone())).collect();
+    store.edit(environment, Some(run), "forgotten", edits).await?;
+    store.end_run(run, "done", json!({"forget": chosen.len()})).await?;
+    if shell.output.format.is_object() {
+        let ids: Vec<&str> = chosen.iter().map(|it| it.resource.as_str()).collect();
+        shell.output.object(&json!({"format": "trueup.forget/1", "environment": environment, "forgotten": ids}))?;
+    } else {
+        shell.output.print(&text);
+        shell.output.note("what is still declared in Git is now an object that nobody owns: the next plan says so\n");
+    }
+    Ok(Exit::Fine)
+}
+
+pub async fn resolve(arguments: &ResolveArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let mut session = Session::open(shell, &RevisionArgs::default())?;
+    let around = session.surroundings(shell, Options::default()).await?;
+    let environment = session.environment.name.clone();
+    let _lock = session.engine.lock(&environment).map_err(|it| session.failure(it))?;
+    let intents = around.store.intents(&environment)?;
+    let intent = find(&arguments.resource, &intents)?;
+    let owned = around.store.inventory(&environment)?.into_iter().find(|it| it.address == intent.address);
+    let (verdict, edit) = match &arguments.adopt {
+        Some(identity) => (Verdict::Adopted, Some(adopted(intent, owned, identity, &around))),
+        // What is not there is not owned either.
+        None => (Verdict::Absent, owned.map(|it| Edit::Remove(it.address))),
+    };
+    let run = begin(&*around.store, &session, "resolve").await?;
+    let edits = edit.into_iter().collect();
+    around.store.close_intent(&environment, Some(run), &intent.token, verdict, edits).await?;
+    around.store.end_run(run, "done", json!({"resolve": 1})).await?;
+    let word = if verdict == Verdict::Adopted { "adopted" } else { "absent" };
+    if shell.output.format.is_object() {
+        let object =
+            json!({"format": "trueup.resolve/1", "environment": environment, "id": intent.resource.as_str(), "verdict": word});
+        shell.output.object(&object)?;
+    } else {
+        let next = "Next: trueup plan shows what is still to do\n";
+        shell.output.print(&format!("{}: settled as {word}.\n{next}", clean(intent.resource.local())));
+    }
+    Ok(Exit::Fine)
+}
+
+/// The change in doubt of that resource.
+fn find<'a>(text: &str, intents: &'a [Intent]) -> Result<&'a Intent, CliError> {
+    if intents.is_empty() {
+        return Err(
+            CliError::new(codes::IN_DOUBT, "no change of this environment is in doubt").hint("there is nothing to resolve")
+        );
+    }
+    let names = Shortener::new(intents.iter().map(|it| it.resource.clone()));
+    let id: ResourceId = names.resolve(text).map_err(|fault| {
+        let all: Vec<String> = intents.iter().map(|it| names.shorten(&it.resource)).collect();
+        name_fault(&fault).hint(format!("in doubt: {}", all.join(", ")))
+    })?;
+    intents.iter().find(|it| it.resource == id).ok_or_else(|| CliError::new(codes::IN_DOUBT, format!("{id} is not in doubt")))
+}
+
+/// Owns the object that a person named, so that the next plan compares it.
+fn adopted(intent: &Intent, owned: Option<Entry>, identity: &str, around: &crate::pass::Surroundings) -> Edit {
+    let entry = match owned {
+        Some(entry) => Entry { identity: identity.into(), agreed: None, ..entry },
+        None => Entry {
+            resource: intent.resource.clone(),
+            address: intent.address.clone(),
+            identity: identity.into(),
+            // A delete that did not happen leaves the object as it was: owned by nobody's document but ours.
+            ownership: if intent.action == IntentAction::Delete { Ownership::Recovered } else { Ownership::Owned },
+            applied: intent.desired.unwrap_or_default(),
+            agreed: None,
+            after: Arc::from([]),
+            protect: false,
+            prune: true,
+        },
+    };
+    let target = around.context.providers.get(&entry.address.scope.provider).map(|it| it.target.clone()).unwrap_or_default();
+    Edit::Put { entry: Box::new(entry), target, applied: None }
+}
+
+async fn begin(store: &dyn Store, session: &Session, command: &str) -> Result<RunId, CliError> {
+    let about = NewRun {
+        environment: session.environment.name.clone(),
+        revision: session.engine.revision(),
+        plan: None,
+        command: command.to_owned(),
+        actor: actor(),
+    };
+    Ok(store.begin_run(about).await?)
+}

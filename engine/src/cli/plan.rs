@@ -1,0 +1,116 @@
+//! `trueup plan`: what would change, and nothing else.
+
+use std::path::Path;
+
+use trueup_core::diagnostic::codes;
+use trueup_core::plan::Options;
+
+use super::Shell;
+use super::arguments::{LimitArgs, PlanArgs, ShowArgs};
+use super::error::CliError;
+use super::exit::Exit;
+use super::session::Session;
+use crate::output::plan::render;
+use crate::output::{Format, json};
+use crate::pass::{Planned, Surroundings};
+
+pub async fn run(arguments: &PlanArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let mut session = Session::open(shell, &arguments.revision)?;
+    let around = session.surroundings(shell, options(&arguments.limits)).await?;
+    let planned = session.plan(&around).await?;
+    let shape = session.shape(&around, &planned);
+    if let Some(file) = &arguments.out {
+        write(file, &shape)?;
+    }
+    save(&around, &planned, &shape).await?;
+    findings(&session, &planned, shell);
+    let next = format!("trueup apply -e {} --plan {}", shape.environment, shape.id());
+    show(&shape, &arguments.show, Some(&next), shell)?;
+    session.hint_uncommitted(planned.desired.counts.files, shell);
+    Ok(exit(&shape, arguments.detailed_exitcode))
+}
+
+/// What the limits of the command line mean to the planner.
+pub fn options(limits: &LimitArgs) -> Options {
+    Options { allow_deletes: limits.allow_deletes, allow_recreate: limits.allow_recreate, ..Options::default() }
+}
+
+/// Refused or wrong comes before "something would change".
+pub fn exit(plan: &json::Plan, detailed: bool) -> Exit {
+    let wrong = !plan.refused.is_empty() || plan.diagnostics.iter().any(|it| it.severity == "error");
+    match (wrong, detailed && !plan.steps.is_empty()) {
+        (true, _) => Exit::Failed,
+        (false, true) => Exit::Changes,
+        (false, false) => Exit::Fine,
+    }
+}
+
+/// The plan on stdout, in the format asked for.
+pub fn show(plan: &json::Plan, how: &ShowArgs, next: Option<&str>, shell: &mut Shell<'_>) -> Result<(), CliError> {
+    match shell.output.format {
+        Format::Table => {
+            let text = render(plan, how.show, next, &shell.output.style);
+            shell.output.print(&text);
+        }
+        Format::Json | Format::Yaml => shell.output.object(plan)?,
+        Format::Name => shell.output.names(plan.steps.iter().map(|it| it.resource.as_str())),
+    }
+    Ok(())
+}
+
+/// Warnings of documents and of the sandbox, on stderr.
+pub fn findings(session: &Session, planned: &Planned, shell: &mut Shell<'_>) {
+    let texts = session.texts();
+    shell.output.diagnostics(&planned.diagnostics, &|file| texts.get(file));
+    let counts = &planned.desired.counts;
+    let read = &planned.observation.read;
+    if shell.output.verbose > 0 {
+        shell.output.note(&format!(
+            "read {} of {} files, evaluated {} of {} resources; {} scopes, {} unchanged, {} objects sent\n",
+            counts.files_parsed, counts.files, counts.evaluated, counts.resources, read.scopes, read.unchanged, read.objects
+        ));
+    }
+}
+
+/// Keeps a plan that does something, for `apply --plan ID`.
+async fn save(around: &Surroundings, planned: &Planned, shape: &json::Plan) -> Result<(), CliError> {
+    if planned.plan.steps.is_empty() {
+        return Ok(());
+    }
+    let text = serde_json::to_string(shape)?;
+    around.store.save_plan(&around.context.environment, planned.plan.digest, text).await?;
+    Ok(())
+}
+
+fn write(file: &Path, shape: &json::Plan) -> Result<(), CliError> {
+    let text = format!("{}\n", serde_json::to_string_pretty(shape)?);
+    std::fs::write(file, text)
+        .map_err(|error| CliError::new(codes::USAGE, format!("cannot write `{}`: {error}", file.display())).exit(Exit::Failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::json::tests::{shape, step};
+
+    #[test]
+    fn refused_comes_before_changes_and_changes_only_count_where_asked() {
+        let nothing = shape(&trueup_core::plan::Plan::default());
+        let changing = shape(&trueup_core::plan::Plan {
+            steps: vec![step(trueup_core::plan::Action::Create, "site:File/a", vec![], &[])],
+            ..Default::default()
+        });
+        let mut refusing = changing.clone();
+        refusing.refused.push(json::Refused {
+            id: "site:File/b".to_owned(),
+            resource: "File/b".to_owned(),
+            code: "TU0601".to_owned(),
+            reason: "protected".to_owned(),
+            hint: None,
+            place: json::Place::default(),
+        });
+        let all = [&nothing, &changing, &refusing];
+        assert_eq!(all.map(|it| exit(it, false)), [Exit::Fine, Exit::Fine, Exit::Failed]);
+        assert_eq!(all.map(|it| exit(it, true)), [Exit::Fine, Exit::Changes, Exit::Failed]);
+    }
+}

@@ -1,0 +1,264 @@
+//! `trueup plugin list` and `plugin show`: what plugins are there, what they can do, what they ask for.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value as Json, json};
+use trueup_core::diagnostic::codes;
+use trueup_core::manifest::{Kind, Manifest};
+use trueup_core::value::Digest;
+use trueup_host as host;
+
+use super::Shell;
+use super::arguments::{PluginArgs, PluginShowArgs, PluginVerb, RevisionArgs};
+use super::error::CliError;
+use super::exit::Exit;
+use super::session::{failure, open};
+use crate::bundled;
+use crate::config::project::PluginRef;
+use crate::engine::{Engine, folders};
+use crate::output::Format;
+use crate::output::clean::{clean, clip};
+use crate::output::style::{Style, Tone};
+use crate::output::table::table;
+use crate::output::value::bytes;
+
+/// Bytes of a component.
+const SIZE: u64 = 64 << 20;
+/// Levels of a schema that are shown.
+const DEPTH: usize = 8;
+
+pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    match &arguments.verb {
+        PluginVerb::List => list(shell),
+        PluginVerb::Show(it) => show(it, shell).await,
+    }
+}
+
+fn list(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let mut rows: Vec<[String; 4]> = bundled::ALL
+        .iter()
+        .map(|it| [it.name.to_owned(), "bundled".to_owned(), bytes(it.wasm.len() as u64), it.sha256.to_owned()])
+        .collect();
+    if let Ok(engine) = open(shell, &RevisionArgs::default()) {
+        for (alias, provider) in &engine.project.providers {
+            if provider.plugin.is_pinned_by_lock() {
+                let pin =
+                    engine.pins.plugins.get(provider.plugin.text()).map_or_else(|| "not pinned".to_owned(), Digest::to_string);
+                rows.push([provider.plugin.text().to_owned(), format!("provider {alias}"), String::new(), pin]);
+            }
+        }
+    }
+    match shell.output.format {
+        Format::Json | Format::Yaml => {
+            let plugins: Vec<Json> = rows
+                .iter()
+                .map(|[name, from, size, sha256]| json!({"name": name, "from": from, "size": size, "sha256": sha256}))
+                .collect();
+            shell.output.object(&json!({"format": "trueup.plugins/1", "plugins": plugins}))?;
+        }
+        Format::Name => shell.output.names(rows.iter().map(|it| it[0].as_str())),
+        Format::Table => {
+            let short = |it: &[String; 4]| {
+                let digest = it[3].get(..12).unwrap_or(&it[3]).to_owned();
+                vec![it[0].clone(), it[1].clone(), it[2].clone(), digest]
+            };
+            let rows: Vec<Vec<String>> = rows.iter().map(short).collect();
+            let text = table(&["PLUGIN", "FROM", "SIZE", "SHA256"], &rows, &shell.output.style);
+            shell.output.print(&text);
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+async fn show(arguments: &PluginShowArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let engine = open(shell, &RevisionArgs::default()).ok();
+    let plugin = load(&arguments.plugin, engine.as_ref()).await?;
+    let manifest = plugin.manifest();
+    let kind = match &arguments.kind {
+        None => None,
+        Some(name) => Some(manifest.kinds.get(name.as_str()).ok_or_else(|| {
+            let all: Vec<&str> = manifest.kinds.keys().map(String::as_str).collect();
+            CliError::new(codes::UNKNOWN_KIND, format!("the plugin has no kind `{name}`"))
+                .hint(format!("it has {}", all.join(", ")))
+        })?),
+    };
+    if shell.output.format.is_object() {
+        let kinds: Vec<Json> = manifest
+            .kinds
+            .values()
+            .filter(|it| kind.is_none_or(|kind| kind.name == it.name))
+            .map(|it| json!({"name": &*it.name, "schema": &*it.schema}))
+            .collect();
+        let object = json!({
+            "format": "trueup.plugin/1", "name": manifest.name, "version": manifest.version,
+            "sha256": plugin.digest().to_string(), "size": plugin.size(),
+            "imports": plugin.imports(), "exports": plugin.exports().names(),
+            "asks": {"hosts": manifest.hosts, "directories": manifest.dirs, "dns": manifest.dns, "credentials": manifest.credentials, "secrets": manifest.secrets, "reads": manifest.reads},
+            "kinds": kinds,
+        });
+        shell.output.object(&object)?;
+        return Ok(Exit::Fine);
+    }
+    let style = shell.output.style;
+    let text = match kind {
+        Some(kind) => kind_text(kind, &style),
+        None => {
+            let mut text = head(&plugin, &style);
+            for kind in manifest.kinds.values() {
+                text.push('\n');
+                text.push_str(&kind_text(kind, &style));
+            }
+            text
+        }
+    };
+    shell.output.print(&text);
+    Ok(Exit::Fine)
+}
+
+/// A bundled plugin by name, a provider's by its alias, or a component by its path.
+async fn load(name: &str, engine: Option<&Engine>) -> Result<host::Plugin, CliError> {
+    let failed = |error: String| CliError::new(codes::PLUGIN_LOAD, format!("`{name}`: {error}"));
+    let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
+    let runtime = host::Runtime::new(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
+    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let provider = engine.and_then(|it| it.project.providers.get(name).map(|provider| (it, provider)));
+    let name_of_bundled = match provider.map(|(_, it)| &it.plugin) {
+        Some(PluginRef::Bundled(name)) => name.as_str(),
+        _ => name,
+    };
+    if let Some(found) = bundled::find(name_of_bundled) {
+        let digest = Digest::parse(found.sha256).ok_or_else(|| failed("it has no digest".to_owned()))?;
+        let loaded = runtime.load_by_digest(&digest, || Ok(found.wasm.to_vec())).await;
+        return loaded.map_err(|error| failed(error.to_string()));
+    }
+    let path = match provider {
+        Some((engine, provider)) => match &provider.plugin {
+            PluginRef::Path(path) => engine.root.join(path),
+            other => return Err(failed(format!("`{}` cannot be loaded by this version", other.text()))),
+        },
+        None => std::path::PathBuf::from(name),
+    };
+    let size = std::fs::metadata(&path).map_err(|error| {
+        let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
+        failed(error.to_string())
+            .hint(format!("give a bundled plugin ({}), the alias of a provider, or a path", names.join(", ")))
+    })?;
+    if size.len() > SIZE {
+        return Err(failed(format!("{} is more than a component may have", bytes(size.len()))));
+    }
+    let wasm = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+    runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))
+}
+
+fn head(plugin: &host::Plugin, style: &Style) -> String {
+    let manifest = plugin.manifest();
+    let title = format!("{} {}", clean(&manifest.name), clean(&manifest.version));
+    let mut out = format!("{}\n", style.paint(Tone::Strong, title));
+    let _ = writeln!(out, "  sha256   {}\n  size     {}", plugin.digest(), bytes(plugin.size()));
+    let _ = writeln!(out, "  asks     {}", asks(manifest));
+    let _ = writeln!(out, "  imports  {}", list_or_none(plugin.imports()));
+    let exports: Vec<String> = plugin.exports().names().into_iter().map(str::to_owned).collect();
+    let _ = writeln!(out, "  exports  {}", list_or_none(&exports));
+    out
+}
+
+/// What it wants; it gets nothing of this unless the project gives it and the operator agrees.
+fn asks(manifest: &Manifest) -> String {
+    let mut all: Vec<String> = manifest.hosts.iter().map(|it| format!("requests to {it}")).collect();
+    if manifest.dirs {
+        all.push("files in granted directories".to_owned());
+    }
+    if manifest.dns {
+        all.push("DNS messages".to_owned());
+    }
+    all.extend(manifest.credentials.iter().map(|(slot, schemes)| format!("credential {slot} ({})", schemes.join(" or "))));
+    if manifest.secrets {
+        all.push("secrets in an apply".to_owned());
+    }
+    all.extend(manifest.reads.iter().map(|it| format!("`{it}` while reading")));
+    list_or_none(&all)
+}
+
+fn list_or_none(items: &[String]) -> String {
+    if items.is_empty() { "nothing".to_owned() } else { clean(&items.join(", ")).into_owned() }
+}
+
+/// A kind's fields as people read them: name, type, what is special, the description.
+fn kind_text(kind: &Kind, style: &Style) -> String {
+    let mut out = format!("{}\n", style.paint(Tone::Strong, format!("kind {}", clean(&kind.name))));
+    if let Some(text) = kind.schema.get("description").and_then(Json::as_str) {
+        let _ = writeln!(out, "  {}", clip(text, 200, style.ellipsis()));
+    }
+    fields(&kind.schema, 1, style, &mut out);
+    out
+}
+
+fn fields(schema: &Json, depth: usize, style: &Style, out: &mut String) {
+    let required: Vec<&str> =
+        schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
+    for (name, field) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+        let indent = "  ".repeat(depth);
+        let head = format!("{indent}{}", clean(name));
+        let mut notes = vec![kind_of(field)];
+        if required.contains(&name.as_str()) {
+            notes.push("required".to_owned());
+        }
+        for (key, word) in [
+            ("x-trueup-immutable", "cannot change in place"),
+            ("x-trueup-computed", "set by the system"),
+            ("x-trueup-sensitive", "secret"),
+            ("x-trueup-write-only", "never read back"),
+            ("x-trueup-blob", "path of a file in the repository"),
+        ] {
+            if field.get(key).and_then(Json::as_bool) == Some(true) {
+                notes.push(word.to_owned());
+            }
+        }
+        if let Some(default) = field.get("default") {
+            notes.push(format!("default {}", clip(&default.to_string(), 40, style.ellipsis())));
+        }
+        let about = field.get("description").and_then(Json::as_str).unwrap_or_default();
+        let line = format!("{head:32} {:40} {}", notes.join(", "), clip(about, 160, style.ellipsis()));
+        let _ = writeln!(out, "{}", line.trim_end());
+        if depth < DEPTH {
+            let inner = field.get("items").filter(|it| it.get("properties").is_some()).unwrap_or(field);
+            fields(inner, depth + 1, style, out);
+        }
+    }
+}
+
+fn kind_of(field: &Json) -> String {
+    if let Some(options) = field.get("enum").and_then(Json::as_array) {
+        return options.iter().take(8).map(|it| clean(&it.to_string()).into_owned()).collect::<Vec<_>>().join(" | ");
+    }
+    let name = match field.get("type") {
+        Some(Json::String(name)) => name.clone(),
+        Some(Json::Array(names)) => names.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" or "),
+        _ => "any".to_owned(),
+    };
+    match (name.as_str(), field.get("items")) {
+        ("array", Some(items)) => format!("list of {}", kind_of(items)),
+        _ => clean(&name).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_reads_like_a_list_of_fields() {
+        let schema = json!({"properties": {"spec": {"type": "object", "required": ["path"], "properties": {
+            "path": {"type": "string", "description": "below the root", "x-trueup-immutable": true},
+            "tags": {"type": "array", "items": {"type": "string"}},
+            "on": {"enum": ["a", "b"]},
+        }}}});
+        let mut out = String::new();
+        fields(&schema, 1, &Style::PLAIN, &mut out);
+        let words: Vec<Vec<&str>> = out.lines().map(|it| it.split_whitespace().collect()).collect();
+        assert_eq!(words[0], ["spec", "object"]);
+        assert_eq!(words[1], ["on", "\"a\"", "|", "\"b\""]);
+        assert_eq!(words[2].join(" "), "path string, required, cannot change in place below the root");
+        assert_eq!(words[3].join(" "), "tags list of string");
+    }
+}

@@ -1,0 +1,259 @@
+//! What most verbs begin with: the project opened, one environment chosen, failures in words.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use trueup_core::address::ResourceId;
+use trueup_core::diagnostic::{Diagnostic, Location, codes};
+use trueup_core::document::{NameFault, Shortener};
+use trueup_core::plan::Options;
+use trueup_core::value::Path;
+
+use super::Shell;
+use super::arguments::RevisionArgs;
+use super::ask;
+use super::error::{CliError, Texts};
+use super::exit::Exit;
+use crate::config::project::Environment;
+use crate::engine::{Engine, Problem, Where};
+use crate::output::clean::clean;
+use crate::output::json;
+use crate::output::style::Tone;
+use crate::pass::{Planned, Surroundings};
+use crate::services::Denials;
+use crate::source::Snapshot;
+use crate::store::StoreError;
+
+/// Bytes of a file shown beside a finding.
+const TEXT: u64 = 16 << 20;
+/// Resources of a plan whose values are said to stand somewhere.
+const PLACED: usize = 200;
+/// Files of an environment up to which uncommitted ones are looked for when nobody watches.
+const LOOKED_AT: usize = 2_000;
+
+/// An opened project and the environment that a verb is about.
+pub struct Session {
+    pub engine: Engine,
+    pub environment: Environment,
+    pub denials: Arc<Denials>,
+}
+
+impl Session {
+    /// Opens the project that the global options name, and the environment.
+    pub fn open(shell: &Shell<'_>, revision: &RevisionArgs) -> Result<Self, CliError> {
+        let engine = open(shell, revision)?;
+        let environment = engine.environment(shell.global.environment.as_deref());
+        let environment = environment.map_err(|it| failure(it, Some(&engine.protected)))?;
+        Ok(Self { engine, environment, denials: Arc::default() })
+    }
+
+    /// What a pass needs. Asks for trust on a terminal where it is missing.
+    pub async fn surroundings(&mut self, shell: &mut Shell<'_>, options: Options) -> Result<Surroundings, CliError> {
+        if let Err(problem) = self.engine.check_trust() {
+            self.ask_for_trust(problem, shell)?;
+        }
+        let around = self.engine.surroundings(&self.environment, options, self.denials.clone()).await;
+        around.map_err(|it| self.failure(it))
+    }
+
+    fn ask_for_trust(&mut self, problem: Problem, shell: &mut Shell<'_>) -> Result<(), CliError> {
+        let Problem::Untrusted(rights) = &problem else { return Err(self.failure(problem)) };
+        if shell.output.interactive {
+            let text = super::trust::list(rights, &shell.output.err_style);
+            shell.output.error(&format!("This project asks for:\n{text}"));
+            if ask::confirm(shell.output, "Trust it with this, from now on?") {
+                super::trust::record(&self.engine, rights)?;
+                self.engine.trust_for_this_run();
+                return Ok(());
+            }
+        }
+        Err(self.failure(problem))
+    }
+
+    /// Plans; findings of documents become the error.
+    pub async fn plan(&self, around: &Surroundings) -> Result<Planned, CliError> {
+        crate::pass::plan(around).await.map_err(|it| self.failure(Problem::from(it)))
+    }
+
+    /// A failure of the engine in words.
+    pub fn failure(&self, problem: Problem) -> CliError {
+        failure(problem, Some(&self.engine.snapshot))
+    }
+
+    /// Lines of the revision, for findings.
+    pub fn texts(&self) -> Texts {
+        texts(&self.engine.snapshot)
+    }
+
+    /// The plan for people and programs, with refusals of the sandbox among its findings.
+    pub fn shape(&self, around: &Surroundings, planned: &Planned) -> json::Plan {
+        let short = shortener(planned);
+        let mut changed: Vec<ResourceId> =
+            planned.plan.steps.iter().filter(|it| !it.changes.is_empty()).map(|it| it.resource.clone()).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        changed.truncate(PLACED);
+        let places = Places(planned.desired.places(&around.context, &changed));
+        let mut diagnostics = planned.diagnostics.clone();
+        diagnostics.extend(self.denied());
+        json::Plan::new(
+            &planned.plan,
+            &json::PlanContext {
+                project: &self.engine.project.name,
+                environment: &self.environment.name,
+                revision: &around.revision,
+                branch: self.engine.commit().and_then(|it| it.branch.as_deref()),
+                shorten: &|id| short.shorten(id),
+                locate: &|id, path| places.find(id, path),
+                diagnostics: &diagnostics,
+            },
+        )
+    }
+
+    /// What plugins were refused since this was last asked, as findings.
+    pub fn denied(&self) -> Vec<Diagnostic> {
+        let finding = |it: trueup_host::Denial| {
+            let text = format!("provider `{}` was refused `{}` in its `{}`: {}", it.provider, it.import, it.function, it.text);
+            Diagnostic::warning(codes::DENIED, text)
+        };
+        self.denials.take().into_iter().map(finding).collect()
+    }
+
+    /// Says which uncommitted files are not part of what is looked at.
+    pub fn hint_uncommitted(&self, files: usize, shell: &mut Shell<'_>) {
+        let watched = shell.output.interactive || files <= LOOKED_AT;
+        if shell.output.quiet || !watched || self.engine.snapshot.is_worktree() || shell.global.source.is_some() {
+            return;
+        }
+        let mut dirs: Vec<&str> = self.environment.layers.iter().map(String::as_str).collect();
+        dirs.push(crate::config::project::FILE);
+        let modified = self.engine.source.modified_below(&self.engine.snapshot, &dirs);
+        if modified.is_empty() {
+            return;
+        }
+        let names: Vec<_> = modified.iter().take(5).map(|it| clean(it)).collect();
+        let more = modified.len().checked_sub(5).filter(|it| *it > 0).map(|it| format!(" and {it} more")).unwrap_or_default();
+        let text = format!("not committed, so not part of this: {}{more}; --worktree takes them\n", names.join(", "));
+        let text = shell.output.err_style.paint(Tone::Change, text).into_owned();
+        shell.output.note(&text);
+    }
+}
+
+/// Where values stand, by resource.
+struct Places(HashMap<ResourceId, Vec<(Path, Location)>>);
+
+impl Places {
+    /// The place of the value at `path`, else of the nearest value above it, else of the first below it.
+    fn find(&self, id: &ResourceId, path: &Path) -> Option<Location> {
+        let places = self.0.get(id)?;
+        let above = places.iter().filter(|(it, _)| it.covers(path)).max_by_key(|(it, _)| it.0.len());
+        above.or_else(|| places.iter().find(|(it, _)| path.covers(it))).map(|(_, place)| place.clone())
+    }
+}
+
+/// Opens the project without choosing an environment.
+pub fn open(shell: &Shell<'_>, revision: &RevisionArgs) -> Result<Engine, CliError> {
+    let global = &shell.global;
+    if global.path.is_some() && global.source.is_none() {
+        return Err(CliError::usage("--path needs --source").hint("for a folder here, give it with -C"));
+    }
+    let place = Where {
+        directory: global.directory.clone(),
+        source: global.source.clone(),
+        path: global.path.clone(),
+        state: global.state.clone(),
+        credentials: global.credentials.clone(),
+        trust: global.trust,
+        rev: revision.rev.clone(),
+        worktree: revision.worktree,
+    };
+    // Settings that do not parse are shown with their lines where the file can be read from disk.
+    let folder = global.directory.clone().unwrap_or_else(|| ".".into());
+    Engine::open(place).map_err(|it| {
+        let error = failure(it, None);
+        if error.diagnostics.is_empty() { error } else { error.texts(Texts::new(move |file| on_disk(&folder, file))) }
+    })
+}
+
+/// A settings file of the project in or above `folder`.
+fn on_disk(folder: &std::path::Path, file: &str) -> Option<String> {
+    let folder = folder.canonicalize().ok()?;
+    let path = folder.ancestors().map(|it| it.join(file)).find(|it| it.exists())?;
+    let size = std::fs::metadata(&path).ok()?.len();
+    (size <= TEXT).then(|| std::fs::read_to_string(path).ok()).flatten()
+}
+
+/// Lines of a snapshot.
+pub fn texts(snapshot: &Arc<Snapshot>) -> Texts {
+    let snapshot = snapshot.clone();
+    Texts::new(move |file| {
+        let entry = snapshot.find(file).ok()??;
+        let bytes = snapshot.read(&entry, TEXT).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    })
+}
+
+/// A failure of the engine in words, with its lines from `snapshot`.
+pub fn failure(problem: Problem, snapshot: Option<&Arc<Snapshot>>) -> CliError {
+    match problem {
+        Problem::Findings(findings) => {
+            let error = CliError::from_diagnostics(findings);
+            match snapshot {
+                Some(snapshot) => error.texts(texts(snapshot)),
+                None => error,
+            }
+        }
+        Problem::Source(error) => {
+            let failure = CliError::new(error.code(), error.to_string());
+            let failure = if error.is_unreachable() { failure.exit(Exit::TryAgain) } else { failure };
+            match error.hint() {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        }
+        Problem::Store(error) => store(&error),
+        Problem::Untrusted(_) => CliError::new(codes::UNTRUSTED, "this project asks for rights that nobody has granted yet")
+            .hint("`trueup trust` shows and records them; --trust grants them for this run"),
+        Problem::Usage(text) => CliError::usage(text),
+        Problem::Locked(text) => CliError::new(codes::LOCKED, text).hint("wait for it, then try again"),
+    }
+}
+
+/// A failure of the store in words.
+pub fn store(error: &StoreError) -> CliError {
+    let failure = CliError::new(codes::STORE, error.to_string());
+    if error.is_transient() { failure.exit(Exit::TryAgain).hint("try again") } else { failure }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        store(&error)
+    }
+}
+
+/// A name that means nothing, or too much.
+pub fn name_fault(fault: &NameFault) -> CliError {
+    let failure = CliError::new(fault.code(), fault.to_string());
+    match fault {
+        NameFault::Missing { hint: Some(hint), .. } => failure.hint(format!("did you mean {hint}?")),
+        NameFault::Missing { .. } => failure.hint("`trueup get` lists what an environment owns"),
+        NameFault::Malformed { .. } => failure.hint("a resource is written Kind/name, Kind/namespace/name or alias:Kind/name"),
+        NameFault::Ambiguous { candidates, .. } => failure.hint(format!("write one of {}", candidates.join(", "))),
+    }
+}
+
+/// Short forms of everything that a plan names.
+pub fn shortener(planned: &Planned) -> Shortener {
+    let steps = planned.plan.steps.iter().map(|it| it.resource.clone());
+    let refused = planned.plan.refused.iter().map(|it| it.resource.clone());
+    let drift = planned.plan.drift.iter().map(|it| it.resource.clone());
+    Shortener::new(planned.desired.ids().chain(steps).chain(refused).chain(drift))
+}
+
+/// Who runs this, for the history.
+pub fn actor() -> String {
+    ["TRUEUP_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()))
+        .map_or_else(|| "unknown".to_owned(), |it| it.chars().take(200).collect())
+}
