@@ -9,6 +9,7 @@ mod apply;
 pub mod arguments;
 mod ask;
 mod completions;
+mod demo;
 mod doctor;
 mod documents;
 pub mod error;
@@ -75,7 +76,7 @@ pub async fn run(arguments: Vec<OsString>, output: &mut Output, interrupt: &Inte
 async fn dispatch(verb: Verb, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     match verb {
         Verb::Init(it) => init::run(&it, shell),
-        Verb::Demo(_) => Err(CliError::usage("not yet")),
+        Verb::Demo(_) => demo::run(shell).await,
         Verb::Trust(it) => trust::run(&it, shell),
         Verb::Plan(it) => plan::run(&it, shell).await,
         Verb::Apply(it) => apply::apply(&it, shell).await,

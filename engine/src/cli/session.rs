@@ -96,7 +96,17 @@ impl Session {
         let places = Places(planned.desired.places(&around.context, &changed));
         let mut diagnostics = planned.diagnostics.clone();
         diagnostics.extend(self.denied());
-        json::Plan::new(
+        let (counts, read) = (&planned.desired.counts, &planned.observation.read);
+        let work = json::Work {
+            files: counts.files,
+            files_parsed: counts.files_parsed,
+            resources: counts.resources,
+            evaluated: counts.evaluated,
+            scopes: read.scopes,
+            scopes_unchanged: read.unchanged,
+            objects: read.objects,
+        };
+        let plan = json::Plan::new(
             &planned.plan,
             &json::PlanContext {
                 project: &self.engine.project.name,
@@ -107,7 +117,8 @@ impl Session {
                 locate: &|id, path| places.find(id, path),
                 diagnostics: &diagnostics,
             },
-        )
+        );
+        json::Plan { work: Some(work), ..plan }
     }
 
     /// What plugins were refused since this was last asked, as findings.

@@ -35,6 +35,23 @@ pub struct Plan {
     pub drift: Vec<Drifted>,
     pub refused: Vec<Refused>,
     pub diagnostics: Vec<Diagnostic>,
+    /// What it cost to make this plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+}
+
+/// What a plan cost: what was read and evaluated, of how much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Work {
+    pub files: usize,
+    pub files_parsed: usize,
+    pub resources: usize,
+    pub evaluated: usize,
+    pub scopes: usize,
+    pub scopes_unchanged: usize,
+    /// Objects that providers sent.
+    pub objects: usize,
 }
 
 impl Plan {
@@ -311,6 +328,7 @@ impl Plan {
             drift: plan.drift.iter().map(|it| drifted(it, context)).collect(),
             refused: plan.refused.iter().map(|it| refused(it, context)).collect(),
             diagnostics: context.diagnostics.iter().map(Diagnostic::from).collect(),
+            work: None,
         }
     }
 }

@@ -42,6 +42,16 @@ impl Scratch {
         Ok(Self { repo, folder: folder.to_path_buf(), author: author.to_owned(), email: email.to_owned() })
     }
 
+    /// Opens one that was made before.
+    ///
+    /// # Errors
+    ///
+    /// [`SourceError::Unreadable`] where the folder is no repository.
+    pub fn open(folder: &Path, author: &str, email: &str) -> Result<Self, SourceError> {
+        let repo = gix::open_opts(folder, options()).map_err(|err| unwritable(folder, cause(&err)))?;
+        Ok(Self { repo, folder: folder.to_path_buf(), author: author.to_owned(), email: email.to_owned() })
+    }
+
     /// Commits the folder as it stands but for the folders named in `without`; returns the commit's id in hex.
     ///
     /// # Errors
