@@ -325,12 +325,11 @@ impl Fetcher {
         const SIGSEGV: i32 = 11;
         const SIGXCPU: i32 = 24;
         const SIGXFSZ: i32 = 25;
-        let crossed =
-            |what: &str, limit: String| SourceError::Limit { what: format!("{what} of fetching `{}`", order.url), limit };
+        let crossed = |what: &str, limit: String| SourceError::Limit { what: format!("{what} `{}`", order.url), limit };
         match status.and_then(|it| it.signal()) {
-            Some(SIGXFSZ) => crossed("the largest file", format!("{} bytes", self.limits.file)),
-            Some(SIGXCPU) => crossed("the processor time", format!("{} s", self.limits.cpu.as_secs())),
-            Some(SIGABRT | SIGSEGV) => crossed("the memory", format!("{} bytes", self.limits.memory)),
+            Some(SIGXFSZ) => crossed("the pack from", format!("{} bytes", self.limits.file)),
+            Some(SIGXCPU) => crossed("the processor time to fetch", format!("{} s", self.limits.cpu.as_secs())),
+            Some(SIGABRT | SIGSEGV) => crossed("the memory to fetch", format!("{} bytes", self.limits.memory)),
             _ => SourceError::BadAnswer { url: order.url.clone(), cause: "the fetch ended without an answer".into() },
         }
     }

@@ -311,7 +311,7 @@ fn complete(repo: &gix::Repository, root: ObjectId, limits: &Limits) -> Result<(
         if seen.len() > limits.files {
             return Err(SourceError::Limit { what: "the number of directories".into(), limit: limits.files.to_string() });
         }
-        let (_, data) = object(repo, tree, Some(Kind::Tree), limits.object, || format!("directory {tree}"))?;
+        let data = object(repo, tree, Kind::Tree, limits.object, || format!("directory {tree}"))?;
         for entry in TreeRefIter::from_bytes(&data, gix::hash::Kind::Sha1) {
             let entry = entry.map_err(|err| SourceError::Unreadable { what: format!("directory {tree}"), cause: cause(&err) })?;
             match entry.mode.kind() {

@@ -97,7 +97,7 @@ fn lines(content: &[u8]) -> Vec<&[u8]> {
 }
 
 fn content(repo: &gix::Repository, blob: BlobId) -> Result<Vec<u8>, SourceError> {
-    object(repo, object_id(&blob)?, Some(Kind::Blob), FILE, || format!("blob {blob}")).map(|(_, data)| data)
+    object(repo, object_id(&blob)?, Kind::Blob, FILE, || format!("blob {blob}"))
 }
 
 fn blob_at(repo: &gix::Repository, commit: ObjectId, path: &str, limits: &Limits) -> Result<Option<BlobId>, SourceError> {

@@ -24,7 +24,7 @@ use super::{BlobId, SourceError};
 const OPEN_PER_THREAD: usize = 8;
 
 /// No object is inflated beyond this many bytes, whatever its header says.
-const ALLOC_LIMIT: &str = "gitoxide.objects.allocLimit=1g";
+const ALLOC_LIMIT: &str = "gitoxide.objects.allocLimit=512m";
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -212,26 +212,27 @@ fn object_id(id: &BlobId) -> Result<ObjectId, SourceError> {
         .map_err(|err| SourceError::Unreadable { what: format!("object {id}"), cause: cause(&err) })
 }
 
-/// The bytes of an object of at most `max` bytes; its kind and size are looked at before it is inflated. `name` says for
-/// people what it is.
-fn object(
-    repo: &gix::Repository,
-    id: ObjectId,
-    want: Option<Kind>,
-    max: u64,
-    name: impl Fn() -> String,
-) -> Result<(Kind, Vec<u8>), SourceError> {
+/// The bytes of an object of at most `max` bytes. `name` says for people what it is.
+///
+/// A blob's kind and size are looked at before it is inflated. Other objects are inflated at once, as looking first costs as
+/// much again and [`ALLOC_LIMIT`] bounds them.
+fn object(repo: &gix::Repository, id: ObjectId, want: Kind, max: u64, name: impl Fn() -> String) -> Result<Vec<u8>, SourceError> {
     let unreadable = |cause: String| SourceError::Unreadable { what: name(), cause };
-    let header = repo.try_find_header(id).map_err(|err| unreadable(cause(&err)))?;
-    let Some(header) = header else {
-        return Err(unreadable(format!("object {id} is not in the repository")));
+    let judge = |kind: Kind, size: u64| match (kind == want, size > max) {
+        (false, _) => Err(unreadable(format!("object {id} is a {kind} and not a {want}"))),
+        (true, true) => Err(SourceError::Limit { what: format!("{} ({size} bytes)", name()), limit: format!("{max} bytes") }),
+        (true, false) => Ok(()),
     };
-    if let Some(want) = want.filter(|want| header.kind() != *want) {
-        return Err(unreadable(format!("object {id} is a {} and not a {want}", header.kind())));
+    if want == Kind::Blob
+        && let Some(header) = repo.try_find_header(id).map_err(|err| unreadable(cause(&err)))?
+    {
+        judge(header.kind(), header.size())?;
     }
-    if header.size() > max {
-        return Err(SourceError::Limit { what: format!("{} ({} bytes)", name(), header.size()), limit: format!("{max} bytes") });
+    match repo.try_find_object(id).map_err(|err| unreadable(cause(&err)))? {
+        None => Err(unreadable(format!("object {id} is not in the repository"))),
+        Some(mut object) => {
+            judge(object.kind, object.data.len() as u64)?;
+            Ok(std::mem::take(&mut object.data))
+        }
     }
-    let mut object = repo.find_object(id).map_err(|err| unreadable(cause(&err)))?;
-    Ok((object.kind, std::mem::take(&mut object.data)))
 }

@@ -71,7 +71,7 @@ fn with_commit<R>(
     limits: &Limits,
     f: impl FnOnce(CommitRef<'_>) -> Result<R, SourceError>,
 ) -> Result<R, SourceError> {
-    let (_, data) = object(repo, id, Some(Kind::Commit), limits.object, || format!("commit {id}"))?;
+    let data = object(repo, id, Kind::Commit, limits.object, || format!("commit {id}"))?;
     f(CommitRef::from_bytes(&data, gix::hash::Kind::Sha1).map_err(|err| unreadable(id, &err))?)
 }
 
@@ -200,7 +200,7 @@ fn peel(repo: &gix::Repository, mut id: ObjectId, limits: &Limits) -> Result<Opt
             Some(Kind::Commit) => return Ok(Some(id)),
             Some(Kind::Tree | Kind::Blob) => return Ok(None),
             Some(Kind::Tag) => {
-                let (_, data) = object(repo, id, Some(Kind::Tag), limits.object, || format!("tag {id}"))?;
+                let data = object(repo, id, Kind::Tag, limits.object, || format!("tag {id}"))?;
                 id = TagRef::from_bytes(&data, gix::hash::Kind::Sha1).map_err(|err| unreadable(id, &err))?.target();
             }
         }

@@ -71,7 +71,7 @@ pub fn list(repo: &gix::Repository, root: BlobId, dir: &str, limits: &Limits) ->
 
 /// The content of a file, at most `max` bytes.
 pub fn read(repo: &gix::Repository, entry: &Entry, max: u64) -> Result<Arc<[u8]>, SourceError> {
-    let (_, data) = object(repo, object_id(&entry.id)?, Some(Kind::Blob), max, || format!("`{}`", entry.path))?;
+    let data = object(repo, object_id(&entry.id)?, Kind::Blob, max, || format!("`{}`", entry.path))?;
     Ok(data.into())
 }
 
@@ -103,7 +103,7 @@ impl Walk<'_> {
         if self.trees > self.limits.files {
             return Err(limit("the number of directories".to_owned(), self.limits.files));
         }
-        let (_, data) = object(self.repo, id, Some(Kind::Tree), self.limits.object, || format!("the directory `{}`", self.path))?;
+        let data = object(self.repo, id, Kind::Tree, self.limits.object, || format!("the directory `{}`", self.path))?;
         self.stack.push(Frame { data, at: 0, path: self.path.len() });
         Ok(())
     }
@@ -150,7 +150,7 @@ fn child(
     name: &str,
     limits: &Limits,
 ) -> Result<Option<(TreeEntryKind, ObjectId)>, SourceError> {
-    let (_, data) = object(repo, object_id(&tree)?, Some(Kind::Tree), limits.object, || format!("the directory of `{name}`"))?;
+    let data = object(repo, object_id(&tree)?, Kind::Tree, limits.object, || format!("the directory of `{name}`"))?;
     for entry in TreeRefIter::from_bytes(&data, gix::hash::Kind::Sha1) {
         let entry = entry.map_err(|err| broken_tree(name, &super::cause(&err)))?;
         if entry.filename == name.as_bytes() {

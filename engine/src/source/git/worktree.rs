@@ -22,6 +22,8 @@ use super::{blob_id, cause, checked_name};
 
 /// Files and directories that [`modified`] looks at before it gives up.
 const GLANCE: usize = 20_000;
+/// Files in the index of a whole repository that [`modified`] loads.
+const LOADED: usize = 50_000;
 /// Bytes of a file that [`modified`] reads to compare it.
 const COMPARED: u64 = 16 << 20;
 
@@ -90,6 +92,9 @@ pub fn modified(source: &Source, snapshot: &Snapshot, dirs: &[&str]) -> Result<V
     let (Some(root), Content::Commit { .. }) = (source.root.clone(), &snapshot.content) else {
         return Ok(Vec::new());
     };
+    if !source.repository()?.with(|repo| Ok(is_small(&repo.index_path())))? {
+        return Ok(Vec::new());
+    }
     on_disk(source, &root, |disk| {
         let Some(index) = &disk.index else {
             return Ok(Vec::new());
@@ -129,6 +134,16 @@ pub fn modified(source: &Source, snapshot: &Snapshot, dirs: &[&str]) -> Result<V
         differ.dedup();
         Ok(differ)
     })
+}
+
+/// Whether an index is worth loading for a hint: its header says how many files it holds.
+fn is_small(index: &Path) -> bool {
+    let mut header = [0; 12];
+    let read = File::open(index).and_then(|mut file| file.read_exact(&mut header));
+    match (read, header) {
+        (Ok(()), [_, _, _, _, _, _, _, _, count @ ..]) => u32::from_be_bytes(count) as usize <= LOADED,
+        (Err(_), _) => false,
+    }
 }
 
 /// Runs `f` on the folder `root`, with the index and ignore rules of its repository if it is in one.

@@ -329,3 +329,57 @@ fn the_commit_behind_a_line_is_found_through_edits_above_it_and_merges() {
     }
     assert_eq!(source.history(&head, "missing.yaml", 1), None);
 }
+
+#[test]
+fn a_linked_worktree_has_its_own_head_and_files() {
+    let repo = Repository::new();
+    let first = repo.write("a.yaml", "1").commit("first");
+    let linked = tempfile::tempdir().unwrap();
+    let path = linked.path().join("side");
+    repo.git(&["worktree", "add", "-q", "-b", "side", path.to_str().unwrap()]);
+    repo.write("a.yaml", "2").commit("second");
+    std::fs::write(path.join("new.yaml"), "n").unwrap();
+    let source = Source::open(&path).unwrap();
+    let head = source.resolve("HEAD").unwrap();
+    assert_eq!((head.id.as_str(), head.branch.as_deref()), (first.as_str(), Some("side")));
+    assert_eq!(text(&source.snapshot(&head).unwrap(), "a.yaml"), "1");
+    assert_eq!(paths(&source.worktree().unwrap(), "").unwrap(), ["a.yaml", "new.yaml"]);
+    assert_eq!(source.modified(&source.snapshot(&head).unwrap()), ["new.yaml"]);
+}
+
+#[test]
+fn a_bare_repository_is_read_and_has_no_worktree() {
+    let repo = Repository::new();
+    repo.write("a.yaml", "1").commit("first");
+    let bare = tempfile::tempdir().unwrap();
+    repo.git(&["clone", "-q", "--bare", ".", bare.path().to_str().unwrap()]);
+    let source = Source::open(bare.path()).unwrap();
+    assert_eq!(text(&source.snapshot(&source.resolve("main").unwrap()).unwrap(), "a.yaml"), "1");
+    assert_eq!(source.worktree().unwrap_err(), SourceError::NoWorktree);
+}
+
+#[test]
+fn a_repository_of_another_format_is_an_error_that_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(super::git(dir.path()).args(["init", "-q", "--object-format=sha256"]).status().unwrap().success());
+    let err = Source::open(dir.path()).unwrap_err();
+    assert!(matches!(err, SourceError::Unreadable { .. }) && err.to_string().contains("sha256"), "{err}");
+    let broken = Repository::new();
+    broken.write(".git/HEAD", "nonsense");
+    let err = Source::open(broken.path()).and_then(|it| it.resolve("HEAD")).unwrap_err();
+    assert!(matches!(err, SourceError::Unreadable { .. }), "{err}");
+}
+
+#[test]
+fn a_history_that_is_cut_off_ends_with_the_oldest_commit_there_is() {
+    let repo = Repository::new();
+    repo.write("a.yaml", "1").commit("first");
+    repo.write("b.yaml", "1");
+    let second = repo.commit("second");
+    let shallow = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", repo.path().display());
+    repo.git(&["clone", "-q", "--depth=1", &url, shallow.path().to_str().unwrap()]);
+    let source = Source::open(shallow.path()).unwrap();
+    let head = source.snapshot(&source.resolve("HEAD").unwrap()).unwrap();
+    assert_eq!(source.history(&head, "a.yaml", 1).unwrap().id, second);
+}

@@ -441,7 +441,7 @@ fn a_pack_over_the_limit_of_a_file_is_refused_by_name() {
     world.limits.file = 1 << 20;
     let err = world.fetch_id(None).unwrap_err();
     assert_eq!(err.code(), codes::SOURCE_LIMIT);
-    assert!(err.to_string().contains("the largest file") && err.to_string().contains("1048576 bytes"), "{err}");
+    assert!(err.to_string().contains("the pack from") && err.to_string().contains("1048576 bytes"), "{err}");
     world.limits.file = 8 << 20;
     assert!(world.fetch_id(None).is_ok());
 }
