@@ -342,6 +342,7 @@ impl Provider {
     pub async fn apply(&self, info: &CallInfo, changes: Vec<Change>) -> Result<Vec<Outcome>, CallError> {
         let mut lease = self.lease(Phase::Apply, "apply", info).await?;
         let question: Vec<_> = changes.iter().map(to::change).collect();
+        lease.instance.store.data_mut().tokens = changes.iter().map(|it| it.token.clone()).collect();
         let (it, facts) = (&mut lease.instance, to::info(info, millis(lease.limit)));
         let answer = timed(lease.limit, it.guests.lifecycle.call_apply(&mut it.store, &question, &facts)).await;
         let answer = lease.end(answer)?;

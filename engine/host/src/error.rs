@@ -69,8 +69,8 @@ impl std::error::Error for LoadError {
 
 /// Why a call into a plugin gave no answer. Its instance is gone; the next call gets a new one.
 ///
-/// After any of these from `apply`, `poll` or `cancel` it is unknown what the call changed, except for
-/// [`CallError::Unsupported`] and [`CallError::Configure`], with which it never began.
+/// After any of these from `apply`, `poll` or `cancel` it is unknown what the call changed, unless
+/// [`CallError::never_began`] says that it did not come so far.
 #[derive(Debug)]
 pub enum CallError {
     /// Ran past its deadline and was stopped.
@@ -126,7 +126,15 @@ impl CallError {
 
     /// Whether it is certain that the call had no effect outside.
     pub fn never_began(&self) -> bool {
-        matches!(self, Self::Configure { .. } | Self::Unsupported { .. })
+        match self {
+            Self::Configure { .. } | Self::Unsupported { .. } | Self::Host { .. } => true,
+            Self::Deadline { function, .. }
+            | Self::Memory { function, .. }
+            | Self::Stack { function, .. }
+            | Self::Trap { function, .. }
+            | Self::TooLarge { function, .. }
+            | Self::Contract { function, .. } => matches!(*function, "start" | "configure" | "describe"),
+        }
     }
 }
 

@@ -126,8 +126,12 @@ impl files::Host for State {
         if let Err(why) = allowed {
             return Ok(self.deny_files(changes.len(), &why));
         }
-        let change =
-            Change { roots: Roots(&self.context.grant.dirs), services: &*self.context.services, deadline: self.call.deadline };
+        let change = Change {
+            roots: Roots(&self.context.grant.dirs),
+            services: &*self.context.services,
+            tokens: &self.tokens,
+            deadline: self.call.deadline,
+        };
         let answers = blocking(|| change.all(changes));
         self.tell_denied(&answers);
         Ok(answers)

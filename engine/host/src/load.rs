@@ -93,7 +93,7 @@ impl Runtime {
             }
         };
         let manifest = Arc::new(parse(&known.manifest)?);
-        let exports = indices.exports();
+        let exports = indices.exports().offered(&manifest);
         let (digest, size, manifest_text) = (*digest, known.size, known.manifest.into());
         let runtime = self.clone();
         Ok(Plugin(Arc::new(Inner { runtime, digest, pre, indices, manifest, manifest_text, size, imports, exports })))
@@ -202,7 +202,7 @@ impl Plugin {
         &self.0.imports
     }
 
-    /// Which optional interfaces it exports.
+    /// Which optional interfaces it exports, and says in its manifest that they do anything.
     pub fn exports(&self) -> Exports {
         self.0.exports
     }

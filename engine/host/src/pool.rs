@@ -138,6 +138,7 @@ impl Instance {
     pub(crate) fn begin(&mut self, function: &'static str, limit: Duration, outside: bool) {
         let state = self.store.data_mut();
         state.call = Call { function, deadline: Instant::now() + limit, outside };
+        state.tokens.clear();
         state.log.begin(function);
         self.calls += 1;
     }

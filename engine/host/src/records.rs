@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use trueup_core::address::Address;
 pub use trueup_core::inventory::IntentAction;
+use trueup_core::manifest::Manifest;
 use trueup_core::observation::HealthState;
 use trueup_core::value::Json;
 
@@ -377,6 +378,20 @@ pub struct Exports {
 }
 
 impl Exports {
+    /// Without those that the manifest does not list among its features: an SDK exports them all.
+    #[must_use]
+    pub(crate) fn offered(self, manifest: &Manifest) -> Self {
+        Self {
+            rendering: self.rendering && manifest.offers("rendering"),
+            planning: self.planning && manifest.offers("planning"),
+            operations: self.operations && manifest.offers("operations"),
+            schemas: self.schemas && manifest.offers("schemas"),
+            discovery: self.discovery && manifest.offers("discovery"),
+            migration: self.migration && manifest.offers("migration"),
+            health_checks: self.health_checks && manifest.offers("health-checks"),
+        }
+    }
+
     /// The names of those that are there, in the contract's order.
     pub fn names(self) -> Vec<&'static str> {
         let all = [

@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(crate) log: Arc<LogSink>,
     pub(crate) call: Call,
+    /// Tokens of the changes that the running `apply` carries; empty in every other call.
+    pub(crate) tokens: Vec<String>,
 }
 
 /// The call that runs now.
@@ -81,6 +83,7 @@ impl State {
             phase,
             log,
             call: Call { function: "start", deadline: Instant::now() + limits.call, outside: false },
+            tokens: Vec::new(),
             context,
         };
         let mut store = Store::new(engine, state);

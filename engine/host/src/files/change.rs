@@ -23,6 +23,8 @@ const TRIES: usize = 16;
 pub(crate) struct Change<'a> {
     pub(crate) roots: Roots<'a>,
     pub(crate) services: &'a dyn Services,
+    /// Tokens of the changes that the running call was asked for: a staged file is found again by its token alone.
+    pub(crate) tokens: &'a [String],
     pub(crate) deadline: Instant,
 }
 
@@ -57,6 +59,9 @@ impl Change<'_> {
     fn one(&self, change: wit::FileChange) -> Answer<Option<wit::Entry>> {
         late(self.deadline)?;
         let place = self.roots.place(&change.path)?;
+        if !self.tokens.contains(&change.token) {
+            return denied("the token is not one of the changes that were asked for");
+        }
         let expect = &change.expect;
         match change.operation {
             wit::Operation::Write(write) => self.write(place, write, expect, &change.token).map(Some),

@@ -1,1 +1,331 @@
+//! The import on real directories.
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use trueup_core::value::Digest;
+
+use super::*;
+use crate::grant::DirGrant;
+use crate::runtime::Limits;
+use crate::services::{NoServices, Secret, SecretError, Services};
+
+struct World {
+    dir: tempfile::TempDir,
+    grants: Vec<DirGrant>,
+}
+
+/// `./site` is granted; `outside` stands beside it.
+fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("site")).unwrap();
+    fs::create_dir(dir.path().join("outside")).unwrap();
+    fs::write(dir.path().join("outside/secret"), "secret").unwrap();
+    let grants = vec![DirGrant { text: "./site".to_owned(), path: dir.path().join("site") }];
+    World { dir, grants }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+impl World {
+    fn site(&self) -> std::path::PathBuf {
+        self.dir.path().join("site")
+    }
+
+    fn list(&self, path: &str) -> Answer<Vec<(String, wit::FileType)>> {
+        let answers = list_all(&Roots(&self.grants), &[path.to_owned()], &Limits::default(), soon());
+        let listing = answers.into_iter().next().unwrap()?;
+        Ok(listing.entries.into_iter().map(|it| (it.name, it.kind)).collect())
+    }
+
+    fn read(&self, path: &str, max: u64) -> Answer<wit::Content> {
+        let request = wit::ReadRequest { path: path.to_owned(), max_bytes: max };
+        read_all(&Roots(&self.grants), &[request], &Limits::default(), soon()).into_iter().next().unwrap()
+    }
+
+    fn change(&self, path: &str, operation: wit::Operation, expect: wit::Expectation) -> Answer<Option<wit::Entry>> {
+        self.change_with(&NoServices, path, operation, expect)
+    }
+
+    fn change_with(
+        &self,
+        services: &dyn Services,
+        path: &str,
+        operation: wit::Operation,
+        expect: wit::Expectation,
+    ) -> Answer<Option<wit::Entry>> {
+        let change = wit::FileChange { path: path.to_owned(), operation, expect, token: "t0ken".to_owned() };
+        let all = Change { roots: Roots(&self.grants), services, tokens: &["t0ken".to_owned()], deadline: soon() };
+        all.all(vec![change]).into_iter().next().unwrap()
+    }
+}
+
+fn text(text: &str) -> wit::Operation {
+    wit::Operation::Write(wit::Write { payload: wit::Payload::Bytes(text.as_bytes().to_vec()), mode: None })
+}
+
+/// The error's case, for comparison in tests.
+fn case<T>(answer: Answer<T>) -> String {
+    match answer {
+        Ok(_) => "ok".to_owned(),
+        Err(wit::FileError::Denied(_)) => "denied".to_owned(),
+        Err(wit::FileError::Io(text)) => text,
+        Err(wit::FileError::WrongType(kind)) => format!("wrong-type {kind:?}"),
+        Err(other) => format!("{other:?}"),
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+#[test]
+fn a_path_outside_the_grant_is_denied_before_anything_is_opened() {
+    let world = world();
+    for path in [
+        "/etc/passwd",
+        "site/a",
+        "./sitex/a",
+        "./site/../outside/secret",
+        "./site//a",
+        "./site/./a",
+        "./site/.trueup-tmp/x",
+        "./site/a\0b",
+        "",
+        "./site/",
+    ] {
+        assert_eq!(case(world.read(path, 10)), "denied", "{path}");
+        assert_eq!(case(world.change(path, text("x"), wit::Expectation::Any)), "denied", "{path}");
+    }
+    assert_eq!(fs::read_dir(world.site()).unwrap().count(), 0);
+}
+
+#[test]
+fn no_symbolic_link_is_followed_anywhere_in_a_path() {
+    let world = world();
+    symlink("../outside", world.site().join("dir")).unwrap();
+    symlink("../outside/secret", world.site().join("file")).unwrap();
+    symlink("nowhere", world.site().join("dangling")).unwrap();
+    let wrong = "wrong-type FileType::Symlink";
+    for path in ["./site/dir", "./site/dir/secret", "./site/file", "./site/dangling"] {
+        assert_eq!(case(world.list(path)), wrong, "list {path}");
+        assert_eq!(case(world.read(path, 10)), wrong, "read {path}");
+        assert_eq!(case(world.change(path, text("x"), wit::Expectation::Any)), wrong, "write {path}");
+        assert_eq!(case(world.change(path, wit::Operation::SetMode(0o777), wit::Expectation::Any)), wrong, "mode {path}");
+        assert_eq!(case(world.change(path, wit::Operation::RemoveFile, wit::Expectation::Any)), wrong, "remove {path}");
+        let make = world.change(&format!("{path}/new/x"), wit::Operation::MakeDirectory(None), wit::Expectation::Any);
+        assert_eq!(case(make), wrong, "make below {path}");
+    }
+    assert_eq!(fs::read(world.dir.path().join("outside/secret")).unwrap(), b"secret");
+    assert_eq!(fs::read_dir(world.dir.path().join("outside")).unwrap().count(), 1);
+    // A link is listed as what it is.
+    let names = world.list("./site").unwrap();
+    assert!(names.iter().all(|(_, kind)| *kind == wit::FileType::Symlink) && names.len() == 3, "{names:?}");
+}
+
+#[test]
+fn the_granted_directory_itself_may_stand_behind_a_link() {
+    let mut world = world();
+    symlink("site", world.dir.path().join("current")).unwrap();
+    world.grants = vec![DirGrant { text: "./current".to_owned(), path: world.dir.path().join("current") }];
+    assert_eq!(case(world.change("./current/a", text("x"), wit::Expectation::Absent)), "ok");
+    assert_eq!(fs::read(world.site().join("a")).unwrap(), b"x");
+}
+
+#[test]
+fn a_file_is_written_whole_with_its_parents_and_modes() {
+    let world = world();
+    let made = world.change("./site/a/b/c.txt", text("hello"), wit::Expectation::Absent).unwrap().unwrap();
+    assert_eq!((made.name.as_str(), made.size, made.mode), ("c.txt", 5, 0o644));
+    let path = world.site().join("a/b/c.txt");
+    assert_eq!((fs::read(&path).unwrap(), mode(&path), mode(&world.site().join("a/b"))), (b"hello".to_vec(), 0o644, 0o755));
+    // The mode of an old file stays unless another is asked for.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(case(world.change("./site/a/b/c.txt", text("two"), wit::Expectation::Any)), "ok");
+    assert_eq!(mode(&path), 0o600);
+    let with_mode = wit::Write { payload: wit::Payload::Bytes(b"x".to_vec()), mode: Some(0o4755) };
+    assert_eq!(case(world.change("./site/a/b/c.txt", wit::Operation::Write(with_mode), wit::Expectation::Any)), "ok");
+    assert_eq!(mode(&path), 0o4755);
+    assert!(!world.site().join(STAGING).exists(), "the staging folder goes when it is empty");
+}
+
+#[test]
+fn a_granted_directory_that_is_missing_reads_as_not_found_and_is_made_by_the_first_write() {
+    let world = world();
+    fs::remove_dir(world.site()).unwrap();
+    assert_eq!(case(world.list("./site")), "FileError::NotFound");
+    assert_eq!(case(world.read("./site/a", 1)), "FileError::NotFound");
+    assert_eq!(case(world.change("./site/a", wit::Operation::RemoveFile, wit::Expectation::Any)), "FileError::NotFound");
+    assert!(!world.site().exists());
+    assert_eq!(case(world.change("./site/a", text("x"), wit::Expectation::Absent)), "ok");
+    assert_eq!(mode(&world.site()), 0o755);
+}
+
+#[test]
+fn nothing_is_changed_where_something_else_stands_than_was_expected() {
+    let world = world();
+    let conflict = "FileError::Conflict";
+    let first = world.change("./site/a", text("one"), wit::Expectation::Absent).unwrap().unwrap();
+    assert_eq!(case(world.change("./site/a", text("two"), wit::Expectation::Absent)), conflict);
+    fs::write(world.site().join("a"), "by hand").unwrap();
+    for operation in [text("two"), wit::Operation::SetMode(0o600), wit::Operation::RemoveFile] {
+        assert_eq!(case(world.change("./site/a", operation, wit::Expectation::Same(first.clone()))), conflict);
+    }
+    assert_eq!((fs::read(world.site().join("a")).unwrap(), mode(&world.site().join("a"))), (b"by hand".to_vec(), 0o644));
+    assert_eq!(case(world.change("./site/b", text("x"), wit::Expectation::Same(first))), conflict);
+    assert!(!world.site().join("b").exists() && !world.site().join(STAGING).exists());
+    let now = world.read("./site/a", 0).unwrap().stat;
+    assert_eq!(case(world.change("./site/a", text("two"), wit::Expectation::Same(now))), "ok");
+}
+
+#[test]
+fn directories_are_made_kept_and_removed_only_when_empty() {
+    let world = world();
+    let make = |mode| wit::Operation::MakeDirectory(mode);
+    assert_eq!(case(world.change("./site/d", make(Some(0o700)), wit::Expectation::Any)), "ok");
+    assert_eq!(mode(&world.site().join("d")), 0o700);
+    assert_eq!(case(world.change("./site/d", make(None), wit::Expectation::Any)), "ok");
+    assert_eq!(mode(&world.site().join("d")), 0o700, "nothing to do where it exists");
+    assert_eq!(case(world.change("./site/d/f", text("x"), wit::Expectation::Any)), "ok");
+    assert_eq!(case(world.change("./site/d", wit::Operation::RemoveDirectory, wit::Expectation::Any)), "FileError::NotEmpty");
+    let wrong = "wrong-type FileType::Directory";
+    assert_eq!(case(world.change("./site/d", wit::Operation::RemoveFile, wit::Expectation::Any)), wrong);
+    assert_eq!(case(world.change("./site/d", text("x"), wit::Expectation::Any)), wrong);
+    assert_eq!(case(world.change("./site/d/f/g", text("x"), wit::Expectation::Any)), "wrong-type FileType::File");
+    assert_eq!(case(world.list("./site/d/f")), "wrong-type FileType::File");
+    assert_eq!(case(world.change("./site/d/f", wit::Operation::RemoveFile, wit::Expectation::Any)), "ok");
+    assert_eq!(case(world.change("./site/d", wit::Operation::RemoveDirectory, wit::Expectation::Any)), "ok");
+    assert_eq!(case(world.change("./site", wit::Operation::RemoveDirectory, wit::Expectation::Any)), "denied");
+}
+
+#[test]
+fn a_file_that_its_owner_cannot_read_can_have_its_mode_set() {
+    let world = world();
+    fs::write(world.site().join("f"), "x").unwrap();
+    fs::set_permissions(world.site().join("f"), fs::Permissions::from_mode(0)).unwrap();
+    let set = world.change("./site/f", wit::Operation::SetMode(0o640), wit::Expectation::Any).unwrap().unwrap();
+    assert_eq!((set.mode, mode(&world.site().join("f"))), (0o640, 0o640));
+    assert_eq!(case(world.change("./site/f", wit::Operation::SetMode(0o10000), wit::Expectation::Any)), "denied");
+}
+
+#[test]
+fn contents_come_with_digest_and_only_up_to_the_size_asked_for() {
+    let world = world();
+    fs::write(world.site().join("f"), "hello").unwrap();
+    let whole = world.read("./site/f", 5).unwrap();
+    assert_eq!((whole.bytes.as_deref(), whole.sha256), (Some(&b"hello"[..]), Digest::of(b"hello").to_string()));
+    let large = world.read("./site/f", 4).unwrap();
+    assert_eq!((large.bytes, large.sha256), (None, Digest::of(b"hello").to_string()));
+    let big = vec![7_u8; 300_000];
+    fs::write(world.site().join("big"), &big).unwrap();
+    let read = world.read("./site/big", u64::MAX).unwrap();
+    assert_eq!((read.bytes.as_deref(), read.sha256), (Some(&*big), Digest::of(&big).to_string()));
+    fs::write(world.site().join("empty"), "").unwrap();
+    assert_eq!(world.read("./site/empty", 0).unwrap().bytes, Some(Vec::new()));
+}
+
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let world = world();
+    rustix::fs::mknodat(rustix::fs::CWD, world.site().join("pipe"), FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0)
+        .unwrap();
+    assert_eq!(case(world.read("./site/pipe", 10)), "wrong-type FileType::Other");
+    assert_eq!(case(world.change("./site/pipe", text("x"), wit::Expectation::Any)), "wrong-type FileType::Other");
+}
+
+#[test]
+fn a_listing_is_sorted_hides_the_staging_folder_and_counts_what_has_no_utf8_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = world();
+    for name in ["b", "a", "ü"] {
+        fs::write(world.site().join(name), "").unwrap();
+    }
+    fs::create_dir(world.site().join(STAGING)).unwrap();
+    fs::write(world.site().join(std::ffi::OsStr::from_bytes(b"\xff")), "").unwrap();
+    let answers = list_all(&Roots(&world.grants), &["./site".to_owned()], &Limits::default(), soon());
+    let listing = answers.into_iter().next().unwrap().unwrap_or_else(|_| panic!("listing"));
+    let names: Vec<_> = listing.entries.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!((names, listing.unreadable), (vec!["a", "b", "ü"], 1));
+}
+
+#[test]
+fn many_directories_are_listed_by_several_threads_in_the_order_asked() {
+    let world = world();
+    let paths: Vec<String> = (0..200).map(|at| format!("./site/d{at}")).collect();
+    for at in 0..200 {
+        fs::create_dir(world.site().join(format!("d{at}"))).unwrap();
+        fs::write(world.site().join(format!("d{at}/f{at}")), "").unwrap();
+    }
+    let answers = list_all(&Roots(&world.grants), &paths, &Limits::default(), soon());
+    for (at, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer.unwrap_or_else(|_| panic!("{at}")).entries[0].name, format!("f{at}"));
+    }
+    let few = Limits { entries: 150, ..Limits::default() };
+    let refused = list_all(&Roots(&world.grants), &paths, &few, soon());
+    assert_eq!(refused.iter().filter(|it| matches!(it, Err(wit::FileError::TooLarge(150)))).count(), 50);
+    let late = list_all(&Roots(&world.grants), &paths, &Limits::default(), Instant::now());
+    assert!(late.into_iter().all(|it| case(it) == "the call's time is up"));
+}
+
+struct Revision;
+
+impl Services for Revision {
+    fn blob(&self, sha256: &Digest) -> Option<Arc<[u8]>> {
+        (*sha256 == Digest::of(b"blob")).then(|| Arc::from(&b"blob"[..]))
+    }
+
+    fn reveal(&self, handle: &str) -> Result<Secret, SecretError> {
+        if handle == "h1" { Ok(Secret::from("canary")) } else { Err(SecretError::Denied) }
+    }
+}
+
+#[test]
+fn blobs_and_secrets_are_written_without_passing_through_the_guest() {
+    let world = world();
+    let write = |payload| wit::Operation::Write(wit::Write { payload, mode: Some(0o600) });
+    let blob = wit::Payload::Blob(Digest::of(b"blob").to_string());
+    assert_eq!(case(world.change_with(&Revision, "./site/b", write(blob), wit::Expectation::Absent)), "ok");
+    let secret = wit::Payload::Secret("h1".to_owned());
+    assert_eq!(case(world.change_with(&Revision, "./site/s", write(secret), wit::Expectation::Absent)), "ok");
+    assert_eq!(fs::read(world.site().join("b")).unwrap(), b"blob");
+    assert_eq!((fs::read(world.site().join("s")).unwrap(), mode(&world.site().join("s"))), (b"canary".to_vec(), 0o600));
+    for payload in [wit::Payload::Blob("00".repeat(32)), wit::Payload::Secret("h2".to_owned())] {
+        let refused = world.change_with(&Revision, "./site/x", write(payload), wit::Expectation::Absent);
+        assert_eq!(case(refused), "denied");
+    }
+    assert!(!world.site().join("x").exists());
+}
+
+#[test]
+fn a_sweep_takes_what_these_tokens_left_and_nothing_else() {
+    let world = world();
+    let staging = world.site().join(STAGING);
+    fs::create_dir(&staging).unwrap();
+    for name in ["dead.0", "dead.17", "alive.1", "deadly.2", "dead"] {
+        fs::write(staging.join(name), "x").unwrap();
+    }
+    assert_eq!(sweep(&world.grants, &["dead".to_owned()]).unwrap(), 2);
+    let mut left: Vec<_> = fs::read_dir(&staging).unwrap().map(|it| it.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["alive.1", "dead", "deadly.2"]);
+    for name in left {
+        fs::remove_file(staging.join(name)).unwrap();
+    }
+    assert_eq!(sweep(&world.grants, &["dead".to_owned()]).unwrap(), 0);
+    assert!(!staging.exists());
+    assert_eq!(sweep(&world.grants, &["dead".to_owned()]).unwrap(), 0);
+}
+
+#[test]
+fn a_staging_folder_that_is_a_link_is_not_written_through() {
+    let world = world();
+    symlink("../outside", world.site().join(STAGING)).unwrap();
+    assert_eq!(case(world.change("./site/a", text("x"), wit::Expectation::Absent)), "wrong-type FileType::Symlink");
+    assert_eq!(sweep(&world.grants, &["secret".to_owned()]).unwrap(), 0);
+    assert_eq!(fs::read_dir(world.dir.path().join("outside")).unwrap().count(), 1);
+}
