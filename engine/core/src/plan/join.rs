@@ -3,6 +3,7 @@
 //! Entries are found by address, then by resource, then by `moved-from`; observed objects by identity, then by mark, then
 //! by key. What is in sync by its digests is only counted: no allocation, no document.
 
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::intents::Doubts;
@@ -150,11 +151,30 @@ impl<'a> State<'a> {
         if open.is_empty() {
             return open;
         }
-        let mut free: HashMap<&Address, Held<'a>> = self.free().into_iter().map(|it| (&it.1.address, it)).collect();
+        // Hashed by key alone: the rest of an address is mostly the same text, and hashing it would be most of the work.
+        // Objects of one key are few, unless somebody wants them to be many; those go by the whole address.
+        let mut free: HashMap<&str, Held<'a>> = HashMap::with_capacity(self.held.len());
+        let mut alike: HashMap<&Address, Held<'a>> = HashMap::new();
+        for (at, held) in self.held.iter().copied().enumerate() {
+            if self.used.get(at) == Some(&true) {
+                continue;
+            }
+            match free.entry(&held.address.key) {
+                Slot::Vacant(slot) => {
+                    slot.insert((at, held));
+                }
+                Slot::Occupied(_) => {
+                    alike.insert(&held.address, (at, held));
+                }
+            }
+        }
         let (mut last, mut rest) = (None, Vec::new());
         for index in open {
-            match self.world.desired.get(index).and_then(|want| Some((want, free.remove(&want.address)?))) {
-                Some((want, held)) => self.settle(index, want, held, &mut last),
+            let Some(want) = self.world.desired.get(index) else { continue };
+            let first = free.get(&*want.address.key).copied().filter(|(_, held)| held.address == want.address);
+            let found = first.or_else(|| alike.get(&want.address).copied());
+            match found.filter(|(at, _)| self.used.get(*at) == Some(&false)) {
+                Some(held) => self.settle(index, want, held, &mut last),
                 None => rest.push(index),
             }
         }
