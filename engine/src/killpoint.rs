@@ -5,12 +5,8 @@
 
 /// Every place, in the order an apply passes them.
 pub const POINTS: &[&str] = &[
-    "intent.before",
-    "intent.after",
     "call.before",
     "call.after",
-    "outcome.before",
-    "outcome.after",
     "record.before",
     "record.after",
     "store.intent.before",

@@ -13,15 +13,17 @@ use std::{fs, thread};
 use trueup_tests::{Project, document, long};
 
 /// The places that `engine/src/killpoint.rs` lists.
-const POINTS: [&str; 8] = [
-    "intent.before",
-    "intent.after",
-    "call.before",
-    "call.after",
-    "outcome.before",
-    "outcome.after",
+const POINTS: [&str; 10] = [
     "record.before",
     "record.after",
+    "call.before",
+    "call.after",
+    "store.intent.before",
+    "store.intent.after",
+    "store.outcome.before",
+    "store.outcome.after",
+    "store.write.before",
+    "store.write.after",
 ];
 
 /// What the world must hold, by path.

@@ -99,7 +99,8 @@ async fn prepare(work: &Work, bound: &Bound, index: usize, part: Part) -> Result
     let old = step.from.as_ref().and_then(|it| it.prior.as_ref()).filter(|_| part == Part::Delete).or(step.prior.as_ref());
     // Only the half that meets the old object gets it as prior: the new half of a replacement starts from nothing.
     let prior = if action == IntentAction::Create { None } else { old.map(|it| remote(&work.sealer, it)) };
-    let token = step.token.clone().filter(|_| part != Part::Delete || action == IntentAction::Delete);
+    // The token of a crash belongs to the half that met it: the create of a replacement, or the whole of any other step.
+    let token = step.token.clone().filter(|_| part != Part::Delete);
     let unsettled = token.is_some();
     let token = token.map_or_else(draw, Ok).map_err(|error| failed(&step, codes::STEP_FAILED, error))?;
     let edits = if action == IntentAction::Update { edits(&step) } else { Vec::new() };
