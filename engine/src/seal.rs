@@ -24,13 +24,18 @@ struct Sealed {
 /// The secrets of one run.
 pub struct Sealer {
     key: [u8; 32],
+    /// Drawn for each run, so that a handle of one run opens nothing in the next.
+    nonce: [u8; 16],
     by_handle: Mutex<HashMap<String, Sealed>>,
 }
 
 impl Sealer {
     /// `key` is the store's ([`crate::store`]).
     pub fn new(key: [u8; 32]) -> Self {
-        Self { key, by_handle: Mutex::default() }
+        let mut nonce = [0; 16];
+        // Without random numbers handles repeat from run to run; they still open only what this run took in.
+        let _ = getrandom::fill(&mut nonce);
+        Self { key, nonce, by_handle: Mutex::default() }
     }
 
     /// HMAC of a text under the store's key, as 64 hex digits.
@@ -108,9 +113,11 @@ impl Sealer {
         out
     }
 
-    /// Handles are drawn from the key, so that a run needs no second table; they tell nothing without it.
+    /// Handles follow from the key and the run's number, so that a run needs no second table; they tell nothing without these.
     fn handle(&self, name: &str, hmac: &str) -> String {
-        self.hmac(format!("handle\0{name}\0{hmac}").as_bytes())
+        let mut text = self.nonce.to_vec();
+        text.extend(format!("handle\0{name}\0{hmac}").as_bytes());
+        self.hmac(&text)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Sealed>> {
@@ -136,7 +143,8 @@ pub fn secret_pointers(document: &Json) -> Vec<String> {
     found
 }
 
-fn escape(key: &str) -> String {
+/// A key as a part of an RFC 6901 pointer.
+pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 

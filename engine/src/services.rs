@@ -17,7 +17,7 @@ const MAX_DENIALS: usize = 100;
 pub struct ProviderServices {
     pub blobs: Option<Arc<BlobTable>>,
     pub sealer: Arc<Sealer>,
-    /// None where nothing may be kept.
+    /// None where nothing may be kept: then a plugin's cache ends with the run.
     pub cache: Option<Arc<CacheFile>>,
     /// Alias, plugin and configuration: what the cache's keys are told apart by.
     pub cache_name: String,
@@ -46,6 +46,17 @@ impl Services for ProviderServices {
 
     fn mask(&self, text: &str) -> String {
         self.sealer.mask(text)
+    }
+
+    fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        self.cache.as_ref()?.get(&self.cache_name, key, crate::engine::now_ms()).ok().flatten()
+    }
+
+    fn keep(&self, key: &str, value: &[u8], ttl: Duration) {
+        let Some(cache) = &self.cache else { return };
+        if let Err(error) = cache.put(&self.cache_name, key, value, ttl.min(MAX_TTL), crate::engine::now_ms()) {
+            tracing::debug!("the plugin's cache could not be kept: {error}");
+        }
     }
 
     fn denied(&self, denial: Denial) {

@@ -44,13 +44,20 @@ impl blobs::Host for State {
     }
 }
 
+/// Bytes of a key of the cache; a longer one is never kept.
+const MAX_CACHE_KEY: usize = 1024;
+
 impl cache::Host for State {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
-        Ok(self.may_reach_out().ok().and_then(|()| self.context.cache.get(&key, Instant::now())))
+        if self.may_reach_out().is_err() || key.len() > MAX_CACHE_KEY {
+            return Ok(None);
+        }
+        Ok(self.context.cache.get(&key, Instant::now()).or_else(|| self.context.services.recall(&key)))
     }
 
     fn put(&mut self, key: String, value: Vec<u8>, ttl: u64) -> wasmtime::Result<()> {
-        if self.may_reach_out().is_ok() {
+        if self.may_reach_out().is_ok() && key.len() <= MAX_CACHE_KEY {
+            self.context.services.keep(&key, &value, Duration::from_millis(ttl));
             self.context.cache.put(key, value, Duration::from_millis(ttl), Instant::now());
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use trueup_core::value::Digest;
 
@@ -111,6 +112,17 @@ pub trait Services: Send + Sync {
     /// Replaces every known secret value in `text`.
     fn mask(&self, text: &str) -> String {
         text.to_owned()
+    }
+
+    /// What the plugin kept under a key of its `cache` in an earlier run, if the engine keeps such things.
+    fn recall(&self, key: &str) -> Option<Vec<u8>> {
+        let _ = key;
+        None
+    }
+
+    /// Keeps what the plugin puts into its `cache` beyond this run; losing it costs time only.
+    fn keep(&self, key: &str, value: &[u8], ttl: Duration) {
+        let _ = (key, value, ttl);
     }
 
     /// Takes a log line.

@@ -55,6 +55,7 @@ pub async fn run(arguments: Vec<OsString>, output: &mut Output, interrupt: &Inte
         }
         Ok(Parsed::Verb(parsed)) => {
             output.configure(&parsed.global);
+            trace(parsed.global.verbose);
             let mut shell = Shell { global: parsed.global, output, interrupt };
             match dispatch(parsed.verb, &mut shell).await {
                 Ok(exit) => exit,
@@ -71,6 +72,24 @@ pub async fn run(arguments: Vec<OsString>, output: &mut Output, interrupt: &Inte
         Exit::Failed if interrupt.is_interrupted() => Exit::Interrupted,
         exit => exit,
     }
+}
+
+/// Sends what the engine and plugins log to standard error: errors; with `-v` warnings and notes; with `-vv` all of it.
+/// Control characters of messages are escaped by the subscriber.
+fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => tracing::Level::ERROR,
+        1 => tracing::Level::INFO,
+        _ => tracing::Level::DEBUG,
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .with_ansi(false);
+    // The demo runs verbs one after the other: the first one's choice stands.
+    let _ = subscriber.try_init();
 }
 
 async fn dispatch(verb: Verb, shell: &mut Shell<'_>) -> Result<Exit, CliError> {

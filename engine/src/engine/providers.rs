@@ -85,7 +85,8 @@ pub async fn load(
         let services = ProviderServices {
             blobs: Some(blobs.clone()),
             sealer: sealer.clone(),
-            cache: cache.clone(),
+            // What a plugin keeps may follow from secrets that it was granted: then it does not outlive the run.
+            cache: cache.clone().filter(|_| config.secrets.is_empty()),
             cache_name: format!("{}/{alias}/{}/{}", environment.name, plugin.digest(), Digest::of_json(&config.config)),
             denials: denials.clone(),
         };

@@ -16,7 +16,7 @@ use trueup_core::value::{Json, canonical};
 use trueup_host as host;
 
 use crate::engine::Bound;
-use crate::seal::Sealer;
+use crate::seal::{Sealer, escape, secret_pointers};
 use crate::store::ScopeRecord;
 pub use memory::{Objects, Remembered};
 
@@ -257,7 +257,13 @@ pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interes
     let mut doc = sealer.from_handles(&remote.doc);
     sealer.seal(&mut doc, &remote.sensitive, interest);
     let outputs = remote.outputs.filter(|it| it.as_object().is_some_and(|it| !it.is_empty())).map(|mut outputs| {
-        sealer.seal(Arc::make_mut(&mut outputs), &remote.sensitive, None);
+        let place = Arc::make_mut(&mut outputs);
+        sealer.seal(place, &remote.sensitive, None);
+        if interest.is_some_and(|it| !secret_pointers(it).is_empty()) {
+            // Whatever the system computes from a secret (a digest, a size) may tell of it.
+            let all: Vec<String> = place.as_object().into_iter().flatten().map(|(key, _)| format!("/{}", escape(key))).collect();
+            sealer.seal(place, &all, None);
+        }
         outputs
     });
     let text = canonical(&doc);

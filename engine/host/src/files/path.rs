@@ -39,7 +39,12 @@ impl<'a> Roots<'a> {
     {
         let rest = |root: &DirGrant| {
             let after = path.strip_prefix(root.text.trim_end_matches('/'))?;
-            if after.is_empty() { Some("") } else { after.strip_prefix('/') }
+            match after {
+                "" => Some(""),
+                // An empty last part, unless the grant itself is written so.
+                "/" => root.text.ends_with('/').then_some(""),
+                below => below.strip_prefix('/'),
+            }
         };
         let found = self.0.iter().filter_map(|root| rest(root).map(|rest| Place { root, rest }));
         let Some(place) = found.min_by_key(|place| place.rest.len()) else {

@@ -325,7 +325,8 @@ fn a_sweep_takes_what_these_tokens_left_and_nothing_else() {
 fn a_staging_folder_that_is_a_link_is_not_written_through() {
     let world = world();
     symlink("../outside", world.site().join(STAGING)).unwrap();
-    assert_eq!(case(world.change("./site/a", text("x"), wit::Expectation::Absent)), "wrong-type FileType::Symlink");
+    let refused = case(world.change("./site/a", text("x"), wit::Expectation::Absent));
+    assert!(refused.starts_with("wrong-type"), "{refused}");
     assert_eq!(sweep(&world.grants, &["secret".to_owned()]).unwrap(), 0);
     assert_eq!(fs::read_dir(world.dir.path().join("outside")).unwrap().count(), 1);
 }
