@@ -1,5 +1,8 @@
 //! The one integration binary: the real `trueup` on real repositories and directories.
 
 mod crash;
+mod documents;
 mod input;
+mod plans;
+mod verbs;
 mod walk;
