@@ -29,7 +29,9 @@ fn layered() -> Project {
 fn a_later_layer_changes_just_the_fields_that_it_names() {
     let project = layered();
     project.declare("a", "a.txt", "one\n").declare("b", "b.txt", "two\n");
-    project.write("over/a.yaml", "apiVersion: site/v1\nkind: File\nmetadata: {name: a}\nspec: {mode: \"0640\"}\n").commit("layers");
+    project
+        .write("over/a.yaml", "apiVersion: site/v1\nkind: File\nmetadata: {name: a}\nspec: {mode: \"0640\"}\n")
+        .commit("layers");
     project.run(&["apply", "--yes", "-e", "prod"]).expect_exit(0);
     let folder = project.repo().join("prod");
     assert_eq!(fs::read_to_string(folder.join("a.txt")).unwrap(), "one\n");
@@ -61,7 +63,10 @@ fn variables_and_the_environments_name_stand_in_for_text_and_keep_their_type() {
     project.run(&["apply", "--yes", "-e", "prod"]).expect_exit(0);
     assert_eq!(project.world()["dev.txt"], "Hi to dev, ${{ literal }} ${SHELL} {{ go }}\n");
     let prod = trueup_tests::tree(&project.repo().join("prod"));
-    assert_eq!((prod["prod.txt"].as_str(), prod["port"].as_str()), ("Welcome to prod, ${{ literal }} ${SHELL} {{ go }}\n", "8080.\n"));
+    assert_eq!(
+        (prod["prod.txt"].as_str(), prod["port"].as_str()),
+        ("Welcome to prod, ${{ literal }} ${SHELL} {{ go }}\n", "8080.\n")
+    );
 }
 
 #[test]
@@ -71,7 +76,7 @@ fn a_variable_that_is_not_there_is_an_error_with_a_caret_and_a_number_is_no_text
     project.run(&["validate", "-e", "dev"]).expect_exit(1).expect_text(&["base/a.yaml:6:", "greetings", "^"]);
     project.remove("base/a.yaml").write("over/a.yaml", document("a", "a.txt", "${{ vars.port }}")).declare("k", "k.txt", "k\n");
     project.commit("a number");
-    project.run(&["plan", "-e", "prod"]).expect_exit(1).expect_text(&["over/a.yaml:6:", "string"]);
+    project.run(&["plan", "-e", "prod"]).expect_exit(1).expect_text(&["over/a.yaml:6:", "must be a text", "8080"]);
     project.run(&["plan", "-e", "dev"]).expect_exit(0);
 }
 
@@ -81,7 +86,9 @@ fn files_of_the_repository_are_copied_byte_for_byte() {
     let binary: Vec<u8> = (0..=255).cycle().take(70_000).collect();
     project.write("assets/x.bin", &binary).write("assets/text.txt", "line\r\nno end").write("assets/empty", "");
     for (name, file) in [("bin", "x.bin"), ("text", "text.txt"), ("empty", "empty")] {
-        let text = format!("apiVersion: site/v1\nkind: File\nmetadata: {{name: {name}}}\nspec: {{path: {file}, source: assets/{file}}}\n");
+        let text = format!(
+            "apiVersion: site/v1\nkind: File\nmetadata: {{name: {name}}}\nspec: {{path: {file}, source: assets/{file}}}\n"
+        );
         project.write(&format!("base/{name}.yaml"), text);
     }
     project.commit("files");
@@ -103,7 +110,9 @@ fn files_of_the_repository_are_copied_byte_for_byte() {
 #[test]
 fn a_source_that_is_not_in_the_repository_is_an_error_and_prunes_nothing() {
     let project = Project::new();
-    project.write("assets/x", "x").write("base/x.yaml", "apiVersion: site/v1\nkind: File\nmetadata: {name: x}\nspec: {path: x, source: assets/x}\n");
+    project
+        .write("assets/x", "x")
+        .write("base/x.yaml", "apiVersion: site/v1\nkind: File\nmetadata: {name: x}\nspec: {path: x, source: assets/x}\n");
     project.commit("a file");
     project.apply();
     project.remove("assets/x").commit("gone");
@@ -126,7 +135,11 @@ fn a_declared_mode_is_kept_and_an_undeclared_one_is_left_alone() {
     }
     let plan = project.plan();
     assert_eq!(plan["steps"].as_array().map(Vec::len), Some(1), "{plan}");
-    assert_eq!((&plan["steps"][0]["resource"], &plan["steps"][0]["changes"][0]["path"]), (&json!("File/a"), &json!("spec.mode")), "{plan}");
+    assert_eq!(
+        (&plan["steps"][0]["resource"], &plan["steps"][0]["changes"][0]["path"]),
+        (&json!("File/a"), &json!("spec.mode")),
+        "{plan}"
+    );
     project.apply();
     assert_eq!((of("a.txt"), of("b.txt")), (0o600, 0o666));
 }
@@ -151,7 +164,10 @@ fn a_directory_has_its_mode_and_goes_only_when_it_is_empty() {
 fn documents_may_be_json_and_lie_in_folders_and_hidden_ones_are_left_out() {
     let project = Project::new();
     let text = json!({"apiVersion": "site/v1", "kind": "File", "metadata": {"name": "a"}, "spec": {"path": "a.txt", "content": "one\n"}});
-    project.write("base/deep/er/a.json", text.to_string()).write("base/.hidden/b.yaml", "no document").write("base/README.md", "text");
+    project
+        .write("base/deep/er/a.json", text.to_string())
+        .write("base/.hidden/b.yaml", "no document")
+        .write("base/README.md", "text");
     project.write("base/c.yml", document("c", "c.txt", "three\n")).commit("documents");
     project.apply();
     assert_eq!(project.world().into_keys().collect::<Vec<_>>(), ["a.txt", "c.txt"]);
@@ -161,7 +177,8 @@ fn documents_may_be_json_and_lie_in_folders_and_hidden_ones_are_left_out() {
 
 #[test]
 fn excluded_files_are_no_documents() {
-    let project = Project::with(&PROJECT.replace("{layers: [base]}", "{layers: [base], exclude: [\"**/values-*.yaml\", \"base/old/**\"]}"));
+    let project =
+        Project::with(&PROJECT.replace("{layers: [base]}", "{layers: [base], exclude: [\"**/values-*.yaml\", \"base/old/**\"]}"));
     project.write("base/deep/values-prod.yaml", "just: values\n").write("base/old/x.yaml", document("x", "x.txt", "x"));
     project.declare("a", "a.txt", "one\n").commit("some are excluded");
     project.apply();
@@ -179,7 +196,10 @@ fn uncommitted_files_are_named_and_taken_only_when_asked_for() {
     assert!(hint.contains("base/a.yaml") && hint.contains("base/b.yaml"), "{plan}");
     let run = project.run(&["apply", "--yes", "--worktree"]).expect_exit(0);
     assert!(run.stdout.contains("worktree") || run.stderr.contains("uncommitted"), "{run}");
-    assert_eq!(project.world().into_iter().collect::<Vec<_>>(), [("a.txt", "two\n"), ("b.txt", "new\n")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    assert_eq!(
+        project.world().into_iter().collect::<Vec<_>>(),
+        [("a.txt", "two\n"), ("b.txt", "new\n")].map(|(k, v)| (k.to_owned(), v.to_owned()))
+    );
     let head = project.git(&["rev-parse", "HEAD"]);
     assert_eq!(project.run(&["plan", "--worktree", "-o", "json"]).json()["revision"], format!("{}+worktree", head.trim()));
     project.commit("now committed");

@@ -25,11 +25,21 @@ fn one_file() -> Project {
 }
 
 fn actions(plan: &Json) -> Vec<(&str, &str)> {
-    plan["steps"].as_array().expect("steps").iter().map(|it| (it["action"].as_str().unwrap(), it["resource"].as_str().unwrap())).collect()
+    plan["steps"]
+        .as_array()
+        .expect("steps")
+        .iter()
+        .map(|it| (it["action"].as_str().unwrap(), it["resource"].as_str().unwrap()))
+        .collect()
 }
 
 fn codes(plan: &Json) -> Vec<(&str, &str)> {
-    plan["refused"].as_array().expect("refused").iter().map(|it| (it["code"].as_str().unwrap(), it["resource"].as_str().unwrap())).collect()
+    plan["refused"]
+        .as_array()
+        .expect("refused")
+        .iter()
+        .map(|it| (it["code"].as_str().unwrap(), it["resource"].as_str().unwrap()))
+        .collect()
 }
 
 fn inode(path: &Path) -> u64 {
@@ -58,7 +68,8 @@ fn the_adopt_annotation_claims_a_file_and_brings_it_to_what_is_declared() {
     project.write("site/a.txt", "theirs\n");
     let plan = project.plan();
     assert_eq!(actions(&plan), [("adopt", "File/a")], "{plan}");
-    let content = plan["steps"][0]["changes"].as_array().unwrap().iter().find(|it| it["path"] == "spec.content").expect("the difference");
+    let content =
+        plan["steps"][0]["changes"].as_array().unwrap().iter().find(|it| it["path"] == "spec.content").expect("the difference");
     assert_eq!((&content["before"], &content["after"]), (&json!("theirs\n"), &json!("mine\n")), "{plan}");
     project.apply();
     assert_eq!(project.world()["a.txt"], "mine\n");
@@ -90,7 +101,11 @@ fn a_protected_file_is_neither_deleted_nor_replaced() {
     assert_eq!(codes(&project.plan()), [("TU0601", "File/a")]);
     project.run(&["apply", "--yes"]).expect_exit(1).expect_text(&["TU0601"]);
     project.remove("base/a.yaml").commit("drop it");
-    project.run(&["apply", "--yes", "--allow-deletes", "9"]).expect_exit(1).expect_text(&["TU0601", "protected", "trueup forget"]);
+    project.run(&["apply", "--yes", "--allow-deletes", "9"]).expect_exit(1).expect_text(&[
+        "TU0601",
+        "protected",
+        "trueup forget",
+    ]);
     project.run(&["destroy", "--yes", "--allow-deletes", "9"]).expect_exit(1).expect_text(&["TU0601"]);
     assert_eq!(project.world().keys().collect::<Vec<_>>(), ["a.txt"]);
 }
@@ -169,7 +184,9 @@ fn the_dependents_of_a_refused_resource_wait_and_its_neighbours_do_not() {
 fn drift_that_is_only_to_be_told_is_listed_and_makes_no_step() {
     for mode in ["warn", "off"] {
         let project = Project::new();
-        project.write("base/a.yaml", annotated("a", "a.txt", "one\n", &format!("trueup.dev/drift: \"{mode}\""))).commit("one file");
+        project
+            .write("base/a.yaml", annotated("a", "a.txt", "one\n", &format!("trueup.dev/drift: \"{mode}\"")))
+            .commit("one file");
         project.apply();
         fs::write(project.site().join("a.txt"), "by hand\n").unwrap();
         let plan = project.plan();
@@ -219,7 +236,8 @@ fn a_plan_says_which_changes_come_from_git_and_which_from_the_world() {
     }
     let plan = project.plan();
     let origin = |resource: &str| {
-        let step = plan["steps"].as_array().unwrap().iter().find(|it| it["resource"] == resource).unwrap_or_else(|| panic!("{plan}"));
+        let step =
+            plan["steps"].as_array().unwrap().iter().find(|it| it["resource"] == resource).unwrap_or_else(|| panic!("{plan}"));
         step["changes"].as_array().unwrap().iter().find(|it| it["path"] == "spec.content").unwrap()["origin"].clone()
     };
     assert_eq!([origin("File/drifted"), origin("File/changed"), origin("File/both")], ["drift", "git", "both"], "{plan}");
@@ -339,7 +357,8 @@ fn destroy_asks_and_deletes_only_what_is_owned() {
 
 #[test]
 fn a_file_that_another_environment_owns_is_refused() {
-    let project = Project::with(&PROJECT.replace("  prod: {layers: [base]}", "  dev: {layers: [base]}\n  prod: {layers: [base]}"));
+    let project =
+        Project::with(&PROJECT.replace("  prod: {layers: [base]}", "  dev: {layers: [base]}\n  prod: {layers: [base]}"));
     project.declare("a", "a.txt", "one\n").commit("one file, two environments");
     project.run(&["apply", "--yes", "-e", "dev"]).expect_exit(0);
     project.run(&["apply", "--yes", "-e", "prod"]).expect_exit(1).expect_text(&["TU06", "dev", "File/a"]);
@@ -355,7 +374,7 @@ fn what_is_forgotten_stays_and_is_nobodys() {
     project.run(&["forget", "File/a", "--yes"]).expect_exit(0).expect_text(&["File/a"]);
     assert_eq!(project.world()["a.txt"], "one\n");
     assert_eq!(codes(&project.plan()), [("TU0600", "File/a")]);
-    project.run(&["forget", "File/nothing", "--yes"]).expect_exit(64).expect_text(&["File/nothing"]);
+    project.run(&["forget", "File/nothing", "--yes"]).expect_exit(1).expect_text(&["TU0405", "File/nothing"]);
 }
 
 #[test]
@@ -363,13 +382,11 @@ fn a_held_lock_means_try_again_and_a_plan_needs_none() {
     let project = one_file();
     project.declare("a", "a.txt", "two\n").commit("a change");
     let lock = project.repo().join(".trueup/locks/prod");
-    let mut holder = Command::new("flock").arg(&lock).args(["sleep", "20"]).spawn().expect("flock of util-linux");
+    let mut holder = Command::new("flock").arg("--no-fork").arg(&lock).args(["sleep", "20"]).spawn().expect("flock of util-linux");
     sleep(Duration::from_millis(300));
     let run = project.run(&["apply", "--yes"]);
     let object = project.run(&["apply", "--yes", "-o", "json"]);
     let plan = project.run(&["plan"]);
-    // The lock goes with the process that sleeps, which has inherited it.
-    let _ = Command::new("pkill").args(["-P", &holder.id().to_string()]).status();
     let _ = holder.kill();
     let _ = holder.wait();
     run.expect_exit(75).expect_text(&["TU0801", "locked"]);

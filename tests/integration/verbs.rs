@@ -25,7 +25,14 @@ fn exit_codes_tell_nothing_to_do_from_pending_failed_and_wrong_usage() {
     project.declare("b", "b.txt", "two\n").commit("another");
     project.write("site/b.txt", "theirs\n");
     project.run(&["plan", "--detailed-exitcode"]).expect_exit(1).expect_text(&["TU0600"]);
-    for wrong in [&["plna"][..], &["plan", "--nonsense"], &["plan", "-e", "nope"], &["help", "nothing"], &["forget"], &["plan", "-o", "xml"]] {
+    for wrong in [
+        &["plna"][..],
+        &["plan", "--nonsense"],
+        &["plan", "-e", "nope"],
+        &["help", "nothing"],
+        &["forget"],
+        &["plan", "-o", "xml"],
+    ] {
         let run = project.run(wrong).expect_exit(64);
         assert!(run.stdout.is_empty() && run.stderr.starts_with("error[TU0900]: "), "{wrong:?}\n{run}");
     }
@@ -34,7 +41,8 @@ fn exit_codes_tell_nothing_to_do_from_pending_failed_and_wrong_usage() {
 
 #[test]
 fn more_than_one_environment_must_be_named() {
-    let project = Project::with(&PROJECT.replace("  prod: {layers: [base]}", "  dev: {layers: [base]}\n  prod: {layers: [base]}"));
+    let project =
+        Project::with(&PROJECT.replace("  prod: {layers: [base]}", "  dev: {layers: [base]}\n  prod: {layers: [base]}"));
     project.declare("a", "a.txt", "one\n").commit("one file");
     project.run(&["plan"]).expect_exit(64).expect_text(&["-e", "dev", "prod"]);
     project.run(&["plan", "-e", "dev"]).expect_exit(0);
@@ -208,7 +216,8 @@ fn explain_names_file_line_layer_commit_and_author_through_layers_and_expression
     let project = Project::with(&PROJECT.replace("{layers: [base]}", "{layers: [base, over], vars: {greeting: Welcome}}"));
     project.declare("a", "a.txt", "${{ vars.greeting }} to ${{ env.name }}\n").write("base/k.yaml", "").commit("the base");
     project.git(&["config", "user.name", "Noor"]);
-    project.write("over/a.yaml", "apiVersion: site/v1\nkind: File\nmetadata: {name: a}\nspec:\n  mode: \"0640\"\n  path: b.txt\n");
+    project
+        .write("over/a.yaml", "apiVersion: site/v1\nkind: File\nmetadata: {name: a}\nspec:\n  mode: \"0640\"\n  path: b.txt\n");
     let over = project.commit("the layer above");
     let path = project.run(&["explain", "File/a", "spec.path"]).expect_exit(0);
     path.expect_text(&["b.txt", "over/a.yaml:6", "a.txt", "base/a.yaml:5", "layer over", "Noor", &over[..7], "the layer above"]);
@@ -231,6 +240,14 @@ fn history_tells_runs_newest_first_and_notices_a_forged_one() {
     assert_eq!(runs[1]["revision"], first.trim());
     project.run(&["history", "--limit", "1"]).expect_exit(0).expect_text(&["1 update"]).expect_no_text(&["2 create"]);
     project.run(&["history", "--verify"]).expect_exit(0).expect_text(&["unbroken"]);
+    let state = project.repo().join(".trueup/state.db");
+    let (honest, forged) = (first.trim().as_bytes(), "0".repeat(40).into_bytes());
+    let mut bytes = fs::read(&state).unwrap();
+    let places: Vec<usize> = (0..bytes.len() - 40).filter(|at| &bytes[*at..*at + 40] == honest).collect();
+    assert!(!places.is_empty(), "the commit is on record");
+    places.into_iter().for_each(|at| bytes[at..at + 40].copy_from_slice(&forged));
+    fs::write(&state, bytes).unwrap();
+    project.run(&["history", "--verify"]).expect_exit(1).expect_text(&["TU0800", "line 1 "]);
 }
 
 #[test]
@@ -246,10 +263,12 @@ fn render_prints_documents_that_can_be_read_again() {
 
 #[test]
 fn validate_tells_every_mistake_of_every_environment_and_needs_no_state() {
-    let project = Project::with(&PROJECT.replace("  prod: {layers: [base]}", "  dev: {layers: [base]}\n  prod: {layers: [base, gone]}"));
+    let project =
+        Project::with(&PROJECT.replace("  prod: {layers: [base]}", "  dev: {layers: [base]}\n  prod: {layers: [base, gone]}"));
     project.declare("a", "a.txt", "one\n").commit("a layer is missing");
     let valid = project.run(&["validate", "-o", "json"]).expect_exit(1).json();
-    let of = |name: &str| valid["environments"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap()["valid"].clone();
+    let of =
+        |name: &str| valid["environments"].as_array().unwrap().iter().find(|it| it["name"] == name).unwrap()["valid"].clone();
     assert_eq!((of("dev"), of("prod")), (true.into(), false.into()), "{valid}");
     project.run(&["validate"]).expect_exit(1).expect_text(&["dev: valid, 1 resource", "TU0006", "gone"]);
     project.run(&["validate", "-e", "dev"]).expect_exit(0);
@@ -259,7 +278,12 @@ fn validate_tells_every_mistake_of_every_environment_and_needs_no_state() {
 fn plugins_versions_completions_and_help_are_told() {
     let project = Project::new();
     project.run(&["plugin", "list"]).expect_exit(0).expect_text(&["file", "bundled"]);
-    project.run(&["plugin", "show", "file"]).expect_exit(0).expect_text(&["kind File", "kind Directory", "sensitiveContent", "path"]);
+    project.run(&["plugin", "show", "file"]).expect_exit(0).expect_text(&[
+        "kind File",
+        "kind Directory",
+        "sensitiveContent",
+        "path",
+    ]);
     project.run(&["version"]).expect_exit(0).expect_text(&["trueup ", "contract trueup:provider@", "plugin file sha256:"]);
     for (shell, word) in [("bash", "_trueup"), ("zsh", "#compdef trueup"), ("fish", "complete -c trueup")] {
         project.run(&["completions", shell]).expect_exit(0).expect_text(&[word]);
@@ -302,12 +326,15 @@ fn a_project_is_taken_from_a_bare_repository_without_a_checkout() {
     let target = project.outside().join("target");
     fs::create_dir(&target).unwrap();
     let text = PROJECT.replace("./site", target.to_str().unwrap());
-    project.write("infra/trueup.yaml", text).write("infra/base/a.yaml", trueup_tests::document("a", "a.txt", "one\n")).commit("one");
+    project
+        .write("infra/trueup.yaml", text)
+        .write("infra/base/a.yaml", trueup_tests::document("a", "a.txt", "one\n"))
+        .commit("one");
     let bare = project.outside().join("bare.git");
     project.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
     let run = |arguments: &[&str]| {
         let source = ["--source", bare.to_str().unwrap(), "--path", "infra"];
-        Run::of(project.command(&[arguments, &source].concat()).current_dir(project.outside()).output().unwrap())
+        Run::of(project.command(&[arguments, &source].concat()).current_dir(project.home()).output().unwrap())
     };
     run(&["plan"]).expect_exit(1).expect_text(&["trueup trust", "--trust"]);
     run(&["plan", "--trust"]).expect_exit(0).expect_text(&["File/a", "1 to add"]);
@@ -317,6 +344,7 @@ fn a_project_is_taken_from_a_bare_repository_without_a_checkout() {
     project.git(&["push", "-q", bare.to_str().unwrap(), "main"]);
     run(&["apply", "--yes", "--trust"]).expect_exit(0);
     assert_eq!(fs::read_to_string(target.join("a.txt")).unwrap(), "two\n");
-    let names: Vec<Json> = fs::read_dir(&bare).unwrap().map(|it| it.unwrap().file_name().to_string_lossy().into_owned().into()).collect();
+    let names: Vec<Json> =
+        fs::read_dir(&bare).unwrap().map(|it| it.unwrap().file_name().to_string_lossy().into_owned().into()).collect();
     assert!(!names.contains(&".trueup".into()), "the state is the user's, not the repository's");
 }
