@@ -38,7 +38,8 @@ pub async fn run(arguments: &WhyArgs, shell: &mut Shell<'_>) -> Result<Exit, Cli
     let names = Shortener::new(planned.desired.ids().chain(owned.iter().map(|it| it.resource.clone())));
     let id = names.resolve(&arguments.resource).map_err(|fault| name_fault(&fault))?;
     let chain = chain(&planned, &id);
-    let last = around.store.audit(None, Some(&id), 1)?.into_iter().next();
+    let heard = around.store.audit(None, Some(&id), LOOKED_AT)?;
+    let last = heard.into_iter().find(|it| it.environment == *around.context.environment);
     let blocked = blocked(&planned.plan, &id);
     if shell.output.format.is_object() {
         let links: Vec<Json> = chain.iter().map(|it| link_json(it, &names)).collect();
@@ -50,6 +51,9 @@ pub async fn run(arguments: &WhyArgs, shell: &mut Shell<'_>) -> Result<Exit, Cli
     shell.output.print(&text(&chain, &blocked, last.as_ref(), &names, &around));
     Ok(Exit::Fine)
 }
+
+/// Lines of the audit log among which this environment's newest is looked for; other environments may have the same name.
+const LOOKED_AT: usize = 1000;
 
 /// The resource and all that it waits for, nearest first.
 fn chain(planned: &Planned, id: &ResourceId) -> Vec<Link> {
