@@ -246,7 +246,7 @@ impl From<StoreError> for CliError {
 pub fn name_fault(fault: &NameFault) -> CliError {
     let failure = CliError::new(fault.code(), fault.to_string());
     match fault {
-        NameFault::Missing { hint: Some(hint), .. } => failure.hint(format!("did you mean {hint}?")),
+        NameFault::Missing { hint: Some(hint), .. } => failure.hint(hint.clone()),
         NameFault::Missing { .. } => failure.hint("`trueup get` lists what an environment owns"),
         NameFault::Malformed { .. } => failure.hint("a resource is written Kind/name, Kind/namespace/name or alias:Kind/name"),
         NameFault::Ambiguous { candidates, .. } => failure.hint(format!("write one of {}", candidates.join(", "))),
