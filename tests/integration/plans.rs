@@ -382,7 +382,8 @@ fn a_held_lock_means_try_again_and_a_plan_needs_none() {
     let project = one_file();
     project.declare("a", "a.txt", "two\n").commit("a change");
     let lock = project.repo().join(".trueup/locks/prod");
-    let mut holder = Command::new("flock").arg("--no-fork").arg(&lock).args(["sleep", "20"]).spawn().expect("flock of util-linux");
+    let mut holder =
+        Command::new("flock").arg("--no-fork").arg(&lock).args(["sleep", "20"]).spawn().expect("flock of util-linux");
     sleep(Duration::from_millis(300));
     let run = project.run(&["apply", "--yes"]);
     let object = project.run(&["apply", "--yes", "-o", "json"]);
