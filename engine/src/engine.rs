@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::manifest::Manifest;
+use trueup_core::value::Digest;
 use trueup_host as host;
 
 use crate::config::credentials::Credentials;
@@ -317,13 +318,20 @@ fn open_remote(url: &str, place: &Where) -> Result<(Source, PathBuf, Option<Comm
         RemoteUrl::Http(it) => credentials(place)?.remote(it)?,
         RemoteUrl::Local(_) => Remote { url, headers: Vec::new(), ca: None },
     };
-    let (source, commit) = Source::fetch(&remote, place.rev.as_deref(), &folders()?.cache.join("git"), &FetchLimits::default())?;
+    let (cache, limits) = (folders()?.cache.join("git"), FetchLimits::default());
+    // Settings come from the default branch, whatever revision documents come from.
+    let (source, tip) = Source::fetch(&remote, None, &cache, &limits)?;
+    if let Some(rev) = &place.rev {
+        Source::fetch(&remote, Some(rev), &cache, &limits)?;
+    }
     let source = match &place.path {
         Some(path) => source.within(path)?,
         None => source,
     };
-    let root = std::env::current_dir().map_err(|error| usage(format!("the current folder cannot be found: {error}")))?;
-    Ok((source, root, Some(commit)))
+    // A folder of our own stands for the project's, so that nothing of the operator's is free because of where he stands.
+    let name = Digest::of(format!("{}#{}", remote.url, place.path.as_deref().unwrap_or_default()).as_bytes()).to_string();
+    let root = folders()?.state.join("sources").join(name.get(..32).unwrap_or(&name));
+    Ok((source, root, Some(tip)))
 }
 
 /// The snapshot that settings come from, and the one that documents come from.
@@ -338,8 +346,8 @@ fn snapshots(source: &Source, place: &Where, tip: Option<Commit>) -> Result<(Arc
     };
     let protected = Arc::new(source.snapshot(&head)?);
     let snapshot = match &place.rev {
-        Some(rev) if place.source.is_none() => Arc::new(source.snapshot(&source.resolve(rev)?)?),
-        _ => protected.clone(),
+        Some(rev) => Arc::new(source.snapshot(&source.resolve(rev)?)?),
+        None => protected.clone(),
     };
     Ok((protected, snapshot))
 }

@@ -47,10 +47,10 @@ impl Reader<'_> {
                 return Err("it answered with an object that was not asked for".to_owned());
             }
         }
-        let doc = self.document(&it.doc, "doc")?;
+        let doc = self.observed(&it.doc, "doc")?;
         let outputs = match it.outputs.is_empty() {
             true => None,
-            false => Some(self.document(&it.outputs, "outputs")?),
+            false => Some(self.observed(&it.outputs, "outputs")?),
         };
         short(&it.identity, "identity")?;
         for (text, what) in [(&it.version, "version"), (&it.mark, "mark")] {
@@ -84,7 +84,16 @@ impl Reader<'_> {
         Ok(Address { scope, key: it.key.into() })
     }
 
-    /// A JSON object within the limits.
+    /// A JSON object within the limits, nothing in it unknown.
+    fn observed(&self, text: &str, what: &str) -> Result<Arc<Json>, String> {
+        let json = self.document(text, what)?;
+        if text.contains("$unknown") && holds_unknown(&json) {
+            return Err(format!("`{what}` holds a `$unknown` object that may not stand there"));
+        }
+        Ok(json)
+    }
+
+    /// A JSON object within the limits, which may wait for values that are not known yet.
     fn document(&self, text: &str, what: &str) -> Result<Arc<Json>, String> {
         if text.len() > self.document {
             return Err(format!("`{what}` is larger than {} bytes", self.document));
@@ -336,13 +345,24 @@ fn check(value: &Json, depth: usize) -> Result<(), String> {
     }
 }
 
-/// A plugin may hand back secrets and blobs as they came, in exactly their form, and never an unknown value.
+/// Whether an unknown value stands anywhere in a value. Its depth has been checked.
+fn holds_unknown(value: &Json) -> bool {
+    use trueup_core::value::{Marker, marker};
+    match value {
+        Json::Array(items) => items.iter().any(holds_unknown),
+        Json::Object(map) => matches!(marker(value), Some(Marker::Unknown(_))) || map.values().any(holds_unknown),
+        _ => false,
+    }
+}
+
+/// A plugin may hand back secrets, blobs and unknown values as they came, in exactly their form. What is observed holds no
+/// unknown value: `Reader::observed` sees to that.
 fn reserved(value: &Json) -> Result<(), String> {
     use trueup_core::value::{Marker, marker};
     let Some(map) = value.as_object() else { return Ok(()) };
     let named = ["$unknown", "$secret", "$blob"].into_iter().find(|name| map.contains_key(*name));
     match (named, marker(value)) {
-        (None, _) | (Some(_), Some(Marker::Secret { .. } | Marker::Blob { .. })) => Ok(()),
+        (None, _) | (Some(_), Some(Marker::Secret { .. } | Marker::Blob { .. } | Marker::Unknown(_))) => Ok(()),
         (Some(name), _) => Err(format!("holds a `{name}` object that may not stand there")),
     }
 }

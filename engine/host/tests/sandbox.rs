@@ -207,8 +207,8 @@ async fn what_is_no_plugin_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_that_cannot_describe_itself_is_refused_within_the_limits() {
     let world = world(limits());
-    for (mode, code) in [("loop", "deadline"), ("memory", "memory"), ("trap", "trap"), ("recurse", "stack"), ("giant", "memory")]
-    {
+    // A guest that recurses leaves the end of the stack that its compiler laid into its own memory: a trap.
+    for (mode, code) in [("loop", "deadline"), ("memory", "memory"), ("trap", "trap"), ("recurse", "trap"), ("giant", "memory")] {
         match world.runtime.load(&hostile(mode)).await.unwrap_err() {
             LoadError::Describe(err) => assert_eq!(err.code(), code, "{mode}: {err}"),
             other => panic!("{mode}: {other}"),
@@ -229,7 +229,8 @@ async fn a_plugin_that_breaks_out_loses_its_instance_and_nobody_else_notices() {
         ("scan-loop", "deadline"),
         ("scan-memory", "memory"),
         ("scan-trap", "trap"),
-        ("scan-recurse", "stack"),
+        // The stack that the guest's compiler laid into its own memory ends first.
+        ("scan-recurse", "trap"),
         ("scan-giant", "too-large"),
     ];
     for (mode, code) in cases {
@@ -269,7 +270,7 @@ async fn answers_that_were_not_asked_for_are_not_believed() {
                 let failure = answer.into_iter().next().unwrap().unwrap_err();
                 assert!(failure.summary().contains("broke the contract"), "{mode}: {failure}");
             }
-            Err(err) => assert_eq!((mode, err.code()), ("scan-count", "too-large")),
+            Err(err) => assert!(mode == "scan-count" && matches!(err.code(), "too-large" | "memory"), "{mode}: {err}"),
         }
     }
     let render = |mode: &str| Declared {
@@ -363,6 +364,8 @@ async fn the_file_provider_converges_and_is_observed_again() {
     assert_eq!(outcome.settlement, Settlement::Settled, "{outcome:?}");
     assert_eq!(std::fs::read(world.site().join("etc/motd")).unwrap(), b"hello\n");
     let scope = object.address.scope;
+    // A file as young as the clock is coarse is read again, so that no edit within one tick is missed.
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let query = ScopeQuery::new(scope.kind, scope.scope);
     let snapshot = provider.scan(&info(), vec![query.clone()]).await.unwrap().remove(0).unwrap();
     assert_eq!((snapshot.coverage, snapshot.objects.len()), (Coverage::Whole, 1));
