@@ -5,4 +5,6 @@ mod documents;
 mod input;
 mod plans;
 mod verbs;
+mod sandbox;
+mod secrets;
 mod walk;

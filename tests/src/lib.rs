@@ -2,6 +2,8 @@
 //!
 //! Nothing here looks into the engine: a test sees what a person sees, which is output, exit codes, and the world.
 
+pub mod guests;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt as _;

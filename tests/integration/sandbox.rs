@@ -1,0 +1,251 @@
+//! A plugin that misbehaves is refused with a named reason, within its limit, and the other provider's file is written.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
+
+use trueup_tests::guests::{COMPONENT, hostile, hostile_project, lock, project_file, sha256};
+use trueup_tests::{Project, Run, tree};
+
+/// Applies everything with the rights granted for the run, within a time that only a deadline passes.
+#[track_caller]
+fn run(project: &Project) -> Run {
+    let begun = Instant::now();
+    let run = project.run(&["apply", "--yes", "--trust"]);
+    assert!(begun.elapsed() < Duration::from_secs(75), "took {:?}\n{run}", begun.elapsed());
+    run.expect_no_text(&["panicked"])
+}
+
+/// The misdeed fails the run with these words; the file of the other provider is written all the same.
+#[track_caller]
+fn isolated(mode: &str, words: &[&str]) -> Project {
+    let project = hostile_project(mode, "");
+    let run = run(&project).expect_exit(1).expect_text(words).expect_text(&["Thing/t", "Applied in part: 1 done"]);
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"), "{mode}\n{run}");
+    assert!(!project.repo().join("evil/t.thing").exists(), "{mode}\n{run}");
+    project
+}
+
+/// The misdeed is in what must be known before anything is planned: the run fails with these words and writes nothing.
+#[track_caller]
+fn stopped(mode: &str, render: &str, words: &[&str]) {
+    let project = hostile_project(mode, render);
+    run(&project).expect_exit(1).expect_text(words);
+    assert!(project.world().is_empty(), "{mode} {render}");
+}
+
+#[test]
+fn the_guest_that_behaves_is_applied() {
+    let project = hostile_project("honest", "");
+    run(&project).expect_exit(0);
+    assert_eq!(fs::read_to_string(project.repo().join("evil/t.thing")).unwrap(), "x");
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"));
+}
+
+#[test]
+fn a_scan_that_never_ends_is_stopped_at_its_deadline() {
+    isolated("scan-loop", &["plugin `evil` was stopped: `scan` took longer than 30 s"]);
+}
+
+#[test]
+fn an_apply_or_a_render_that_never_ends_is_stopped_at_its_deadline() {
+    if !trueup_tests::long() {
+        return;
+    }
+    let begun = Instant::now();
+    let project = hostile_project("apply-loop", "");
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(1).expect_text(&["was stopped: `apply` took longer than"]);
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"));
+    stopped("honest", "loop", &["was stopped: `render` took longer than"]);
+    assert!(begun.elapsed() < Duration::from_secs(600), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_scan_or_an_apply_that_eats_memory_is_stopped_at_its_limit() {
+    isolated("scan-memory", &["plugin `evil` was stopped: `scan` asked for more than 256 MiB of memory"]);
+    isolated("apply-memory", &["plugin `evil` was stopped: `apply` asked for more than 256 MiB of memory"]);
+}
+
+#[test]
+fn a_trap_and_an_endless_recursion_are_crashes_of_the_plugin_alone() {
+    isolated("scan-trap", &["plugin `evil` crashed in `scan`: wasm trap: "]);
+    isolated("scan-recurse", &["plugin `evil` crashed in `scan`: wasm trap: "]);
+    isolated("apply-trap", &["plugin `evil` crashed in `apply`: wasm trap: "]);
+    isolated("apply-recurse", &["plugin `evil` crashed in `apply`: wasm trap: "]);
+}
+
+#[test]
+fn an_answer_of_one_gibibyte_is_refused_at_its_limit() {
+    isolated("scan-giant", &["plugin `evil` was stopped: `scan` handed over more than 64 MiB"]);
+    isolated("scan-count", &["it answered with more objects than the limit of 10000"]);
+    isolated("scan-pages", &["the provider's pages do not end"]);
+}
+
+#[test]
+fn nonsense_is_a_broken_contract() {
+    isolated("scan-nonsense", &["broke the contract: `doc` is no JSON text"]);
+    isolated("scan-deep", &["broke the contract: `doc` is no JSON text"]);
+    isolated("scan-nul", &["broke the contract: `key` holds a NUL"]);
+    isolated("scan-few", &["broke the contract in `scan`: 1 items were asked and 0 answered"]);
+    isolated("scan-many", &["broke the contract in `scan`: 1 items were asked and 2 answered"]);
+}
+
+#[test]
+fn data_of_other_resources_is_a_broken_contract() {
+    isolated("scan-foreign", &["it answered with an object of a kind that its manifest does not name"]);
+    isolated("apply-forge-other", &["it answered with an object that was not asked for"]);
+}
+
+#[test]
+fn one_object_told_twice_is_a_broken_contract_and_nothing_is_deleted() {
+    let project = hostile_project("honest", "");
+    run(&project).expect_exit(0);
+    project.write("trueup.yaml", project_file("scan-double", "http://127.0.0.1:9", "")).commit("double");
+    run(&project).expect_exit(1).expect_text(&["it answered with two objects of one address"]);
+    assert!(project.repo().join("evil/t.thing").exists());
+}
+
+#[test]
+fn a_crash_after_the_change_was_made_is_settled_by_looking() {
+    let project = hostile_project("apply-late-trap", "");
+    run(&project).expect_exit(0);
+    assert_eq!(fs::read_to_string(project.repo().join("evil/t.thing")).unwrap(), "x");
+    project.run(&["plan", "--trust"]).expect_exit(0).expect_text(&["No changes"]);
+}
+
+#[test]
+fn broken_answers_of_render_and_configure_stop_the_run_before_anything_is_written() {
+    for (render, words) in [
+        ("memory", "plugin `evil` was stopped: `render` asked for more than 256 MiB of memory"),
+        ("trap", "plugin `evil` crashed in `render`"),
+        ("recurse", "plugin `evil` crashed in `render`"),
+        ("few", "broke the contract in `render`: 1 items were asked and 0 answered"),
+        ("many", "broke the contract in `render`: 1 items were asked and 2 answered"),
+        ("foreign", "it rendered an object of a kind that its manifest does not name"),
+        ("nonsense", "broke the contract: `doc` is no JSON text"),
+        ("giant", "plugin `evil` was stopped: `render`"),
+    ] {
+        stopped("honest", render, &[words]);
+    }
+    stopped("configure-trap", "", &["plugin `evil` crashed in `configure`"]);
+    stopped("configure-fail", "", &["plugin `evil` refuses its configuration: these settings are never right"]);
+}
+
+#[test]
+fn a_write_during_a_plan_reaches_neither_the_directory_nor_a_granted_host() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let project = hostile_project("honest", "");
+    let rights = format!(r#", hosts: ["{origin}"]"#);
+    project.write("trueup.yaml", project_file("scan-write", &origin, &rights)).commit("write");
+    let begun = Instant::now();
+    let mut child = project.command(&["plan", "--trust"]).spawn().unwrap();
+    let mut methods = Vec::new();
+    loop {
+        let ended = child.try_wait().unwrap();
+        while let Ok((mut stream, _)) = listener.accept() {
+            stream.set_nonblocking(false).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            let mut bytes = [0; 4096];
+            let len = stream.read(&mut bytes).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
+            methods.push(text.split(' ').next().unwrap_or_default().to_owned());
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+        if ended.is_some() {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "the plan does not end; {methods:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(methods.iter().all(|it| it == "GET"), "{methods:?}");
+    assert!(tree(&project.repo().join("evil")).is_empty(), "a plan writes nothing");
+}
+
+#[test]
+fn hosts_that_nobody_granted_are_never_connected_to() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let project = hostile_project("honest", "");
+    for mode in ["scan-hosts", "scan-write", "scan-smuggle"] {
+        project.write("trueup.yaml", project_file(mode, &origin, "")).commit(mode);
+        run(&project).expect_exit(0);
+        assert!(listener.accept().is_err(), "{mode} came through");
+    }
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"));
+}
+
+#[test]
+fn an_apply_writes_nothing_outside_its_directory_and_nothing_under_a_foreign_token() {
+    let project = hostile_project("apply-outside", "");
+    let elsewhere = project.outside().join("elsewhere");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::write(elsewhere.join("secret"), "mine\n").unwrap();
+    symlink(&elsewhere, project.repo().join("evil/link")).unwrap();
+    let run = run(&project).expect_text(&[
+        "TU0703",
+        "provider `evil` was refused `files` in its `apply`: the path has an empty part, `.` or `..`",
+        "`/etc/passwd` is in no granted directory",
+        "the token is not one of the changes that were asked for",
+    ]);
+    assert_eq!(tree(&elsewhere).into_iter().collect::<Vec<_>>(), [("secret".to_owned(), "mine\n".to_owned())], "{run}");
+    let evil = tree(&project.repo().join("evil"));
+    assert_eq!(evil.keys().map(String::as_str).collect::<Vec<_>>(), ["link", "t.thing"], "{run}");
+    for path in ["outside", "escape", "repo/outside", "repo/escape", "x"] {
+        assert!(!project.outside().join(path).exists(), "{path}\n{run}");
+    }
+    assert_eq!(project.world().keys().map(String::as_str).collect::<Vec<_>>(), ["a.txt"]);
+}
+
+#[test]
+fn secrets_that_were_not_granted_are_refused_by_name_of_the_right() {
+    let project = hostile_project("apply-steal", "");
+    run(&project).expect_text(&["TU0703", "was refused `secrets` in its `apply`", "a secret that it was not granted"]);
+}
+
+#[test]
+fn an_untrusted_project_runs_nothing_until_its_rights_are_granted_and_asks_again_when_they_change() {
+    let project = hostile_project("honest", "");
+    let refused = |project: &Project| {
+        project.run(&["apply", "--yes"]).expect_exit(1).expect_text(&["TU0501", "`trueup trust` shows and records them"]);
+    };
+    refused(&project);
+    assert!(project.world().is_empty() && !project.repo().join("evil/t.thing").exists());
+    project.run(&["trust", "--yes"]).expect_exit(0).expect_text(&[COMPONENT]);
+    project.apply();
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"));
+    // Another right is another question, and so is another plugin.
+    let rights = r#", hosts: ["https://example.com"]"#;
+    project.write("trueup.yaml", project_file("honest", "https://example.com", rights)).commit("one right more");
+    refused(&project);
+    project.run(&["trust", "--yes"]).expect_exit(0).expect_text(&["https://example.com"]);
+    project.apply();
+    let mut other = hostile().to_vec();
+    // An empty custom section of the name `x`: still a component, of another digest.
+    other.extend_from_slice(&[0, 2, 1, b'x']);
+    project.write(COMPONENT, &other).write("trueup.lock", lock(&sha256(project.repo().join(COMPONENT)))).commit("another plugin");
+    refused(&project);
+}
+
+#[test]
+fn a_plugin_that_is_not_what_the_lock_pins_is_refused_whatever_was_granted() {
+    let project = hostile_project("honest", "");
+    project.run(&["trust", "--yes"]).expect_exit(0);
+    let mut other = hostile().to_vec();
+    other.extend_from_slice(&[0, 2, 1, b'x']);
+    project.write(COMPONENT, &other).commit("another plugin");
+    for arguments in [&["apply", "--yes"][..], &["apply", "--yes", "--trust"]] {
+        project.run(arguments).expect_exit(1).expect_text(&[
+            "TU0503",
+            "plugin `./evil.wasm` is sha256",
+            "`trueup.lock` pins sha256",
+        ]);
+    }
+    project.remove("trueup.lock").commit("no lock");
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(1).expect_text(&["TU0503", "is not pinned in `trueup.lock`"]);
+    assert!(project.world().is_empty(), "nothing may be written");
+}

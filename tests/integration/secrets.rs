@@ -1,0 +1,205 @@
+//! A canary: a secret that a run used stands in its own file and in the file it was declared for, and nowhere else.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use trueup_tests::{Project, Run, binary};
+
+const FIRST: &str = "c4nary-Xyzzy9-Plugh7-Quux3";
+const SECOND: &str = "c4nary-Frobn8-Grault-Waldo";
+
+const PROJECT: &str = r#"apiVersion: trueup.dev/v1
+kind: Project
+metadata: {name: shop, id: 4f0c9a000000000000000000000000aa}
+providers:
+  site: {plugin: file, config: {root: ./site}, dirs: ["./site"], secrets: [db]}
+environments:
+  prod: {layers: [base]}
+"#;
+
+const DOCUMENT: &str = r#"apiVersion: site/v1
+kind: File
+metadata: {name: password}
+spec:
+  path: password.txt
+  sensitiveContent: "${{ secret('db') }}"
+"#;
+
+fn folder(project: &Project) -> PathBuf {
+    project.home().join(".config/trueup")
+}
+
+fn set(project: &Project, value: &str) {
+    let file = folder(project).join("db");
+    fs::write(&file, value).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn set_mode(project: &Project, mode: u32) {
+    fs::set_permissions(folder(project).join("credentials.yaml"), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A committed project with a secret, granted.
+fn project() -> Project {
+    let project = Project::with(PROJECT);
+    fs::create_dir_all(folder(&project)).unwrap();
+    fs::write(folder(&project).join("credentials.yaml"), "secrets: {db: {file: db}}\n").unwrap();
+    set_mode(&project, 0o600);
+    set(&project, FIRST);
+    project.write("base/password.yaml", DOCUMENT).commit("a password");
+    project.run(&["trust", "--yes"]).expect_exit(0).expect_text(&["learn the secret `db`"]);
+    project
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|it| format!("{it:02x}")).collect()
+}
+
+/// The three ways in which base64 of a longer text can hold these bytes, without the characters that its neighbours share.
+fn base64(bytes: &[u8]) -> Vec<String> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let encode = |skip: usize| {
+        let bits = bytes[skip..].chunks_exact(3).flat_map(|it| {
+            let group = (u32::from(it[0]) << 16) | (u32::from(it[1]) << 8) | u32::from(it[2]);
+            [18, 12, 6, 0].map(|shift| char::from(ALPHABET[(group >> shift) as usize & 63]))
+        });
+        bits.collect::<String>()
+    };
+    (0..3).map(encode).collect()
+}
+
+/// Every form in which the value is looked for.
+fn forms(value: &str) -> Vec<Vec<u8>> {
+    let reversed = value.bytes().rev().collect::<Vec<_>>();
+    let mut forms = vec![value.as_bytes().to_vec(), reversed.clone()];
+    for bytes in [value.as_bytes(), &reversed] {
+        forms.extend([hex(bytes).into_bytes(), hex(bytes).to_uppercase().into_bytes()]);
+        for text in base64(bytes) {
+            forms.push(text.replace('+', "-").replace('/', "_").into_bytes());
+            forms.push(text.into_bytes());
+        }
+    }
+    forms
+}
+
+fn holds(bytes: &[u8]) -> bool {
+    let forms = [forms(FIRST), forms(SECOND)].concat();
+    forms.iter().any(|form| bytes.windows(form.len()).any(|it| it == form))
+}
+
+/// Files below a folder that hold a canary in any form; links are not followed.
+fn found(root: &Path) -> Vec<PathBuf> {
+    let (mut found, mut todo) = (Vec::new(), vec![root.to_path_buf()]);
+    while let Some(folder) = todo.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_dir() {
+                todo.push(path);
+            } else if kind.is_file() && fs::read(&path).is_ok_and(|it| holds(&it)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[track_caller]
+fn clean(run: Run) -> Run {
+    assert!(!holds(run.stdout.as_bytes()) && !holds(run.stderr.as_bytes()), "the canary is told\n{run}");
+    run
+}
+
+/// Runs every command that tells something, in the given format.
+fn tell(project: &Project) {
+    let saved = project.outside().join("plan.json");
+    let saved = saved.to_str().unwrap();
+    for format in ["table", "json", "yaml"] {
+        for arguments in [
+            &["plan", "--show", "full", "--out", saved][..],
+            &["history"],
+            &["get"],
+            &["get", "File/password"],
+            &["status"],
+            &["why", "File/password"],
+            &["explain", "File/password"],
+            &["explain", "File/password", "spec.sensitiveContent"],
+            &["render"],
+            &["validate"],
+            &["doctor"],
+        ] {
+            clean(project.run(&[arguments, &["-vv", "-o", format]].concat()));
+        }
+    }
+}
+
+#[test]
+fn the_search_finds_every_form() {
+    for form in forms(FIRST) {
+        assert!(holds(&[b"before ", form.as_slice(), b" after"].concat()));
+    }
+    assert!(!holds(b"c4nary"));
+}
+
+#[test]
+fn a_canary_is_in_the_declared_file_and_in_its_own_and_nowhere_else() {
+    let project = project();
+    let places = [folder(&project).join("db"), project.site().join("password.txt")];
+    // Caches of its own, so that what others leave in the shared one is not searched.
+    let cache = project.outside().join("cache");
+    let own =
+        |arguments: &[&str]| Run::of(project.command(arguments).env("XDG_CACHE_HOME", &cache).output().expect("the binary runs"));
+    tell(&project);
+    assert_eq!(found(project.outside()), places[..1]);
+    clean(own(&["apply", "--yes", "-vv"])).expect_exit(0);
+    assert_eq!(fs::read_to_string(&places[1]).unwrap(), FIRST);
+    tell(&project);
+    assert_eq!(found(project.outside()), places);
+
+    set(&project, SECOND);
+    clean(project.run(&["plan", "-vv"])).expect_text(&["(secret changed)"]);
+    let saved = project.outside().join("saved.json");
+    let saved = saved.to_str().unwrap();
+    clean(project.run(&["plan", "--out", saved, "-o", "json", "-vv"])).expect_exit(0);
+    clean(own(&["apply", "--yes", "-o", "json", "-vv", "--plan", saved])).expect_exit(0);
+    assert_eq!(fs::read_to_string(&places[1]).unwrap(), SECOND);
+    tell(&project);
+    assert_eq!(found(project.outside()), places);
+    // A changed file is healed, and neither text is told.
+    fs::write(&places[1], FIRST).unwrap();
+    clean(own(&["apply", "--yes", "-vv"])).expect_exit(0);
+    assert_eq!(fs::read_to_string(&places[1]).unwrap(), SECOND);
+    tell(&project);
+    assert_eq!(found(project.outside()), places);
+    assert!(found(&binary().with_file_name("test-cache")).is_empty(), "the shared cache");
+}
+
+#[test]
+fn an_unchanged_secret_is_no_change() {
+    let project = project();
+    project.apply();
+    let plan = project.plan();
+    assert_eq!(plan["steps"].as_array().map(Vec::len), Some(0), "{plan}");
+}
+
+#[test]
+fn credentials_that_others_can_read_are_refused() {
+    let project = project();
+    for mode in [0o644, 0o640, 0o604] {
+        set_mode(&project, mode);
+        for command in [&["plan"][..], &["apply", "--yes"]] {
+            clean(project.run(command)).expect_exit(1).expect_text(&["TU0502", "others can read or change it", "chmod 600"]);
+        }
+    }
+    assert!(project.world().is_empty(), "nothing may be written");
+    set_mode(&project, 0o600);
+    project.apply();
+}
+
+#[test]
+fn a_project_that_asks_for_a_secret_runs_only_when_trusted() {
+    let project = Project::with(PROJECT);
+    project.write("base/password.yaml", DOCUMENT).commit("a password");
+    project.run(&["apply", "--yes"]).expect_exit(1).expect_text(&["TU0501", "trueup trust"]);
+}
