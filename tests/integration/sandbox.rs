@@ -181,6 +181,40 @@ fn hosts_that_nobody_granted_are_never_connected_to() {
 }
 
 #[test]
+fn what_a_plan_refuses_is_named_with_the_plugin_the_function_and_the_rule() {
+    for (mode, words) in [
+        (
+            "scan-write",
+            &["was refused `files` in its `scan`: files are changed within `apply` only", "was refused `http` in its `scan`"][..],
+        ),
+        (
+            "scan-outside",
+            &[
+                "was refused `files` in its `scan`: the path has an empty part, `.` or `..`",
+                "`/etc/passwd` is in no granted directory",
+            ],
+        ),
+        (
+            "scan-hosts",
+            &[
+                "`https://ungranted.example` is not granted",
+                "`http://169.254.169.254` is not granted",
+                "a URL carries no user name or password",
+            ],
+        ),
+        ("scan-reveal", &["was refused `secrets` in its `scan`: secrets are opened within `apply` only"]),
+    ] {
+        let project = hostile_project(mode, "");
+        project
+            .run(&["plan", "--trust", "-o", "json"])
+            .expect_exit(0)
+            .expect_text(&["TU0703", "provider `evil`"])
+            .expect_text(words);
+        assert!(tree(&project.repo().join("evil")).is_empty(), "{mode}: a plan writes nothing");
+    }
+}
+
+#[test]
 fn an_apply_writes_nothing_outside_its_directory_and_nothing_under_a_foreign_token() {
     let project = hostile_project("apply-outside", "");
     let elsewhere = project.outside().join("elsewhere");
