@@ -113,7 +113,8 @@ fn a_kill_at_every_boundary_leaves_a_world_that_the_next_pass_makes_true() {
             let project = applied();
             declare(&project, &after(1));
             project.commit("after");
-            let output = project.command(&apply_arguments()).env("TRUEUP_KILL_AT", format!("{point}:{hit}")).output().expect("a run");
+            let output =
+                project.command(&apply_arguments()).env("TRUEUP_KILL_AT", format!("{point}:{hit}")).output().expect("a run");
             // The n-th hit of a place may never come: then the run ended by itself and must have done its work.
             match output.status.code() {
                 None => killed += 1,
@@ -147,7 +148,8 @@ fn a_kill_at_random_moments_leaves_a_world_that_the_next_pass_makes_true() {
 
 /// Starts an apply and kills it after `wait`; whether it was still running.
 fn kill_after(project: &Project, wait: Duration) -> bool {
-    let mut child: Child = project.command(&apply_arguments()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a run");
+    let mut child: Child =
+        project.command(&apply_arguments()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a run");
     thread::sleep(wait);
     let was_running = child.try_wait().expect("a child").is_none();
     child.kill().expect("a signal");

@@ -60,7 +60,10 @@ fn a03_a_symbolic_link_among_the_documents_is_refused_and_never_followed() {
 fn a05_a_submodule_is_ignored_with_a_warning() {
     let project = Project::new();
     project.declare("kept", "kept.txt", "kept\n");
-    project.write(".gitmodules", "[submodule \"x\"]\n\tpath = base/x\n\turl = ext::sh -c touch% /tmp/owned\n\tupdate = !touch owned\n");
+    project.write(
+        ".gitmodules",
+        "[submodule \"x\"]\n\tpath = base/x\n\turl = ext::sh -c touch% /tmp/owned\n\tupdate = !touch owned\n",
+    );
     project.git(&["add", "-A"]);
     let zeros = "0123456789012345678901234567890123456789";
     project.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{zeros},base/x")]);
@@ -107,7 +110,11 @@ fn b02_depth_is_limited_in_every_style() {
     refused(&file(&flow), "TU0104", &["base/bad.yaml"]);
     let block = format!("{HEAD}spec:\n  {}x\n", "- ".repeat(40_000));
     refused(&file(&block), "TU0104", &["base/bad.yaml"]);
-    let json = format!("{{\"apiVersion\":\"site/v1\",\"kind\":\"File\",\"metadata\":{{\"name\":\"bad\"}},\"spec\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let json = format!(
+        "{{\"apiVersion\":\"site/v1\",\"kind\":\"File\",\"metadata\":{{\"name\":\"bad\"}},\"spec\":{}{}}}",
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
     refused(&[("base/bad.json", json.as_bytes())], "TU0104", &["base/bad.json"]);
 }
 
@@ -198,7 +205,12 @@ fn b11_expressions_are_bounded_and_never_undefined() {
 #[test]
 fn b12_only_documented_endings_are_documents() {
     let project = Project::new();
-    project.declare("a", "a.txt", "a\n").write("base/b.YAML", "[").write("base/c.yml.bak", "[").write("base/.hidden/d.yaml", "[").commit("endings");
+    project
+        .declare("a", "a.txt", "a\n")
+        .write("base/b.YAML", "[")
+        .write("base/c.yml.bak", "[")
+        .write("base/.hidden/d.yaml", "[")
+        .commit("endings");
     project.apply();
     assert_eq!(project.world().len(), 1);
 }
@@ -219,20 +231,37 @@ fn b14_a_plain_value_in_a_field_for_secrets_is_refused_and_not_shown() {
 #[test]
 fn c01_circles_are_named() {
     let link = |name: &str, other: &str| {
-        format!("apiVersion: site/v1\nkind: File\nmetadata: {{name: {name}}}\nspec:\n  path: {name}\n  content: \"${{{{ ref('File/{other}').spec.content }}}}\"\n")
+        format!(
+            "apiVersion: site/v1\nkind: File\nmetadata: {{name: {name}}}\nspec:\n  path: {name}\n  content: \"${{{{ ref('File/{other}').spec.content }}}}\"\n"
+        )
     };
-    refused(&[("base/a.yaml", link("a", "b").as_bytes()), ("base/b.yaml", link("b", "a").as_bytes())], "TU0407", &["File/a", "File/b"]);
+    refused(
+        &[("base/a.yaml", link("a", "b").as_bytes()), ("base/b.yaml", link("b", "a").as_bytes())],
+        "TU0407",
+        &["File/a", "File/b"],
+    );
     refused(&[("base/a.yaml", link("a", "a").as_bytes())], "TU0407", &["File/a"]);
 }
 
 #[test]
 fn c03_one_identity_twice_is_told_with_both_places() {
-    refused(&[("base/a.yaml", document("twin", "a", "x").as_bytes()), ("base/b.yaml", document("twin", "b", "y").as_bytes())], "TU0200", &["base/a.yaml", "base/b.yaml"]);
+    refused(
+        &[("base/a.yaml", document("twin", "a", "x").as_bytes()), ("base/b.yaml", document("twin", "b", "y").as_bytes())],
+        "TU0200",
+        &["base/a.yaml", "base/b.yaml"],
+    );
 }
 
 #[test]
 fn c03_two_resources_that_are_one_file_are_refused() {
-    refused(&[("base/a.yaml", document("one", "same.txt", "x").as_bytes()), ("base/b.yaml", document("two", "same.txt", "x").as_bytes())], "TU0208", &["same.txt"]);
+    refused(
+        &[
+            ("base/a.yaml", document("one", "same.txt", "x").as_bytes()),
+            ("base/b.yaml", document("two", "same.txt", "x").as_bytes()),
+        ],
+        "TU0208",
+        &["same.txt"],
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod crash;
 mod documents;
 mod input;
 mod plans;
-mod verbs;
 mod sandbox;
 mod secrets;
+mod verbs;
 mod walk;

@@ -150,7 +150,10 @@ impl Default for Project {
 
 /// A `File` document.
 pub fn document(name: &str, path: &str, content: &str) -> String {
-    format!("apiVersion: site/v1\nkind: File\nmetadata: {{name: {name}}}\nspec:\n  path: {path}\n  content: {}\n", Json::from(content))
+    format!(
+        "apiVersion: site/v1\nkind: File\nmetadata: {{name: {name}}}\nspec:\n  path: {path}\n  content: {}\n",
+        Json::from(content)
+    )
 }
 
 /// What stands below a folder; see [`Project::world`].
@@ -225,7 +228,8 @@ impl Run {
     /// Standard output as one JSON value.
     #[track_caller]
     pub fn json(&self) -> Json {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("standard output is not one JSON value: {error}\n{self}"))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("standard output is not one JSON value: {error}\n{self}"))
     }
 }
 
@@ -240,7 +244,11 @@ pub fn binary() -> PathBuf {
     let own = env::current_exe().expect("the test's own path");
     let folder = own.ancestors().nth(2).expect("the folder of the profile");
     let file = folder.join("trueup");
-    assert!(file.exists(), "{} is missing: build it with `cargo build --release -p trueup --features trueup/killpoints`", file.display());
+    assert!(
+        file.exists(),
+        "{} is missing: build it with `cargo build --release -p trueup --features trueup/killpoints`",
+        file.display()
+    );
     file
 }
 

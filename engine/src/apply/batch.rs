@@ -177,9 +177,14 @@ async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut V
     let mut again = Vec::new();
     let mut records = Vec::new();
     let mut wait = Duration::ZERO;
+    let mut followed = Vec::with_capacity(items.len());
     for (item, outcome) in items.into_iter().zip(outcomes) {
         let outcome = follow(work, bound, &item, outcome).await;
         let outcome = look::settle_doubt(work, bound, &item, outcome).await;
+        followed.push((item, outcome));
+    }
+    look::confirm(work, bound, &mut followed).await;
+    for (item, outcome) in followed {
         match book(work, bound, item, outcome) {
             Booked::Ended(record, end) => {
                 records.extend(record);

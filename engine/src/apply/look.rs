@@ -1,4 +1,4 @@
-//! Looking at an object after a change whose outcome nobody knows.
+//! Looking at an object after a change: where nobody knows its outcome, and where a plugin says that it is done.
 
 use trueup_core::inventory::IntentAction;
 use trueup_core::manifest::Recover;
@@ -54,4 +54,48 @@ pub(super) async fn settle_doubt(work: &Work, bound: &Bound, item: &Item, outcom
         }
         _ => outcome,
     }
+}
+
+/// Looks at every object that a plugin calls settled, in one call of an instance that cannot write: what was not done is
+/// unsettled, whatever the plugin says. Kinds that settle late are left to the next pass, as a look proves nothing yet.
+pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome)]) {
+    let asked: Vec<usize> = followed
+        .iter()
+        .enumerate()
+        .filter(|(_, (item, outcome))| outcome.settlement == host::Settlement::Settled && settles_at_once(bound, item))
+        .map(|(at, _)| at)
+        .collect();
+    let lookups = asked.iter().filter_map(|at| followed.get(*at)).map(|(item, outcome)| {
+        let known = outcome.object.as_ref().or(item.change.prior.as_ref());
+        host::Lookup { identity: known.map(|it| it.identity.clone()), ..host::Lookup::new(item.change.address.clone()) }
+    });
+    let lookups: Vec<host::Lookup> = lookups.collect();
+    if lookups.is_empty() {
+        return;
+    }
+    let Ok(answers) = bound.provider.read(&bound.call(work.now), lookups).await else { return };
+    for (at, answer) in asked.into_iter().zip(answers) {
+        let Some((item, outcome)) = followed.get_mut(at) else { continue };
+        let deletes = item.change.action == IntentAction::Delete;
+        let text = match answer {
+            host::Observation::Absent if !deletes => "the plugin says it is done, but the object is not there",
+            host::Observation::Found(_) if deletes => "the plugin says it is done, but the object is still there",
+            _ => continue,
+        };
+        let failure = host::Failure::new(host::Fault::Internal, "forged", text);
+        *outcome = host::Outcome {
+            settlement: host::Settlement::Unsettled(failure),
+            object: None,
+            findings: Vec::new(),
+            ext: Vec::new(),
+        };
+    }
+}
+
+fn settles_at_once(bound: &Bound, item: &Item) -> bool {
+    bound
+        .manifest
+        .kinds
+        .get(&*item.change.address.scope.kind)
+        .is_some_and(|it| it.settle_time == 0 && it.recover != Recover::None)
 }

@@ -61,7 +61,9 @@ pub fn show(plan: &json::Plan, how: &ShowArgs, next: Option<&str>, shell: &mut S
 /// Warnings of documents and of the sandbox, on stderr.
 pub fn findings(session: &Session, planned: &Planned, shell: &mut Shell<'_>) {
     let texts = session.texts();
-    shell.output.diagnostics(&planned.diagnostics, &|file| texts.get(file));
+    let mut found = planned.diagnostics.clone();
+    found.extend(session.refused_while_planning());
+    shell.output.diagnostics(&found, &|file| texts.get(file));
     let counts = &planned.desired.counts;
     let read = &planned.observation.read;
     if shell.output.verbose > 0 {

@@ -1,7 +1,7 @@
 //! What most verbs begin with: the project opened, one environment chosen, failures in words.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
@@ -36,6 +36,8 @@ pub struct Session {
     pub engine: Engine,
     pub environment: Environment,
     pub denials: Arc<Denials>,
+    /// What plugins were refused while the plan was made, for people.
+    planning: Mutex<Vec<Diagnostic>>,
 }
 
 impl Session {
@@ -44,7 +46,7 @@ impl Session {
         let engine = open(shell, revision)?;
         let environment = engine.environment(shell.global.environment.as_deref());
         let environment = environment.map_err(|it| failure(it, Some(&engine.protected)))?;
-        Ok(Self { engine, environment, denials: Arc::default() })
+        Ok(Self { engine, environment, denials: Arc::default(), planning: Mutex::default() })
     }
 
     /// What a pass needs. Asks for trust on a terminal where it is missing.
@@ -95,7 +97,9 @@ impl Session {
         changed.truncate(PLACED);
         let places = Places(planned.desired.places(&around.context, &changed));
         let mut diagnostics = planned.diagnostics.clone();
-        diagnostics.extend(self.denied());
+        let denied = self.denied();
+        self.planning.lock().unwrap_or_else(PoisonError::into_inner).extend(denied.iter().cloned());
+        diagnostics.extend(denied);
         let (counts, read) = (&planned.desired.counts, &planned.observation.read);
         let work = json::Work {
             files: counts.files,
@@ -119,6 +123,11 @@ impl Session {
             },
         );
         json::Plan { work: Some(work), ..plan }
+    }
+
+    /// What plugins were refused while [`Session::shape`]'s plan was made.
+    pub fn refused_while_planning(&self) -> Vec<Diagnostic> {
+        std::mem::take(&mut *self.planning.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What plugins were refused since this was last asked, as findings.
