@@ -104,6 +104,12 @@ impl Bound {
         self.provider.parallel() as usize
     }
 
+    /// Changes that one call may carry, for the kind that takes most.
+    pub fn batch(&self) -> usize {
+        let items = self.manifest.kinds.values().filter_map(|it| it.batch).map(|it| it.items);
+        items.max().unwrap_or(1).max(1) as usize
+    }
+
     /// Whether the plugin renders declarations itself.
     pub fn renders(&self) -> bool {
         self.provider.plugin().exports().rendering

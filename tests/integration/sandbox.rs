@@ -100,6 +100,11 @@ fn data_of_other_resources_is_a_broken_contract() {
 }
 
 #[test]
+fn an_outcome_that_claims_what_was_not_done_is_found_out() {
+    isolated("apply-forge", &["the plugin says it is done, but the object is not there"]);
+}
+
+#[test]
 fn one_object_told_twice_is_a_broken_contract_and_nothing_is_deleted() {
     let project = hostile_project("honest", "");
     run(&project).expect_exit(0);

@@ -135,7 +135,8 @@ impl Work {
 
 /// Runs the plan to its end, or to where `work.cancel` stops it.
 pub async fn apply(work: Arc<Work>) -> Applied {
-    let parallel = |alias: &str| work.providers.get(alias).map_or(1, Bound::parallel);
+    // Steps under way, not calls: as many as the calls at a time can carry, so that batches fill up.
+    let parallel = |alias: &str| work.providers.get(alias).map_or(1, |it| it.parallel().saturating_mul(it.batch()));
     let mut progress = Progress::new(&work.plan, &parallel);
     let mut applied = Applied { steps: vec![None; work.plan.steps.len()], cancelled: false };
     let mut running: JoinSet<Vec<(usize, Part, Ended)>> = JoinSet::new();
