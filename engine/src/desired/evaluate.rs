@@ -7,7 +7,7 @@ use trueup_core::address::{Address, ResourceId};
 use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::{self, FileInput, Input, LayerInput, Provider, Resource};
 use trueup_core::expression::SecretPart;
-use trueup_core::value::{Json, Path};
+use trueup_core::value::Json;
 use trueup_host as host;
 
 use super::index::{File, Index};
@@ -176,14 +176,10 @@ fn fill_secrets(context: &Context, resource: &mut Resource) -> Result<(), Diagno
                 }
             }
         }
-        set(&mut document, path, context.sealer.take(&names.join("+"), value));
+        seal::set(&mut document, path, context.sealer.take(&names.join("+"), value));
     }
     resource.doc = Arc::new(document);
     Ok(())
-}
-
-fn set(document: &mut Json, path: &Path, value: Json) {
-    seal::set(document, path, value);
 }
 
 /// Resources to objects, a batch of each provider at a time.

@@ -239,7 +239,6 @@ fn build(context: &Context, current: changed::Current) -> Desired {
 /// Turns rows into objects; texts that repeat are shared.
 struct Builder<'a> {
     context: &'a Context,
-    index: &'a Index,
     paths: Vec<Arc<str>>,
     defaults: Arc<Settings>,
     nothing: Arc<[ResourceId]>,
@@ -253,7 +252,6 @@ impl<'a> Builder<'a> {
         let objects = Vec::with_capacity(index.rows.len());
         Self {
             context,
-            index,
             paths: index.files.iter().map(|it| Arc::from(it.path.as_str())).collect(),
             defaults: Arc::default(),
             nothing: Arc::from([]),
@@ -303,7 +301,6 @@ impl<'a> Builder<'a> {
             });
             self.row_of.push(u32::try_from(position).unwrap_or(u32::MAX));
         }
-        let _ = self.index;
     }
 }
 
