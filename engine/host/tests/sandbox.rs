@@ -364,8 +364,10 @@ async fn the_file_provider_converges_and_is_observed_again() {
     assert_eq!(outcome.settlement, Settlement::Settled, "{outcome:?}");
     assert_eq!(std::fs::read(world.site().join("etc/motd")).unwrap(), b"hello\n");
     let scope = object.address.scope;
-    // A file as young as the clock is coarse is read again, so that no edit within one tick is missed.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // A file as young as the clock is coarse is read again, so that no edit within one tick is missed: a minute later it
+    // is old.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap() + Duration::from_secs(60);
+    let info = || CallInfo { now_ms: u64::try_from(now.as_millis()).unwrap(), ..info() };
     let query = ScopeQuery::new(scope.kind, scope.scope);
     let snapshot = provider.scan(&info(), vec![query.clone()]).await.unwrap().remove(0).unwrap();
     assert_eq!((snapshot.coverage, snapshot.objects.len()), (Coverage::Whole, 1));
