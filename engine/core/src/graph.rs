@@ -119,6 +119,53 @@ impl Graph {
         None
     }
 
+    /// For each node the circle it is in: nodes that reach each other have one number, all others a number of their own.
+    pub fn circles(&self) -> Vec<usize> {
+        const NONE: usize = usize::MAX;
+        let count = self.len();
+        // Tarjan's algorithm with its own stack: where a node was met, and the earliest node on the stack that it reaches.
+        let (mut met, mut low, mut circle) = (vec![NONE; count], vec![NONE; count], vec![NONE; count]);
+        let (mut open, mut clock, mut found) = (Vec::new(), 0, 0);
+        let get = |list: &[usize], at: usize| list.get(at).copied().unwrap_or(NONE);
+        let set = |list: &mut [usize], at: usize, value: usize| list.get_mut(at).into_iter().for_each(|slot| *slot = value);
+        for root in 0..count {
+            let mut walk = if get(&met, root) == NONE { vec![(root, self.next(root))] } else { Vec::new() };
+            while let Some((node, rest)) = walk.last_mut() {
+                let node = *node;
+                if get(&met, node) == NONE {
+                    set(&mut met, node, clock);
+                    set(&mut low, node, clock);
+                    clock += 1;
+                    open.push(node);
+                }
+                if let Some(next) = rest.next() {
+                    if get(&met, next) == NONE {
+                        walk.push((next, self.next(next)));
+                    } else if get(&circle, next) == NONE {
+                        let reach = get(&low, node).min(get(&met, next));
+                        set(&mut low, node, reach);
+                    }
+                    continue;
+                }
+                walk.pop();
+                if let Some((parent, _)) = walk.last() {
+                    let reach = get(&low, *parent).min(get(&low, node));
+                    set(&mut low, *parent, reach);
+                }
+                if get(&low, node) == get(&met, node) {
+                    while let Some(member) = open.pop() {
+                        set(&mut circle, member, found);
+                        if member == node {
+                            break;
+                        }
+                    }
+                    found += 1;
+                }
+            }
+        }
+        circle
+    }
+
     /// A circle among the nodes that still wait. Each of them waits for another such node, so that going back from the
     /// smallest must come round.
     fn circle(&self, waits: &[usize]) -> Vec<usize> {
@@ -175,6 +222,22 @@ mod tests {
         check(5, &[(2, 4), (4, 3), (3, 2), (2, 0)], Err(&[2, 4, 3]));
         let ring: Vec<_> = (0..10_000).map(|at| (at, (at + 1) % 10_000)).collect();
         check(10_000, &ring, Err(&(0..10_000).collect::<Vec<_>>()));
+    }
+
+    #[test]
+    fn nodes_that_reach_each_other_are_in_one_circle() {
+        let graph = Graph::new(7, vec![(0, 1), (1, 2), (2, 0), (2, 3), (3, 4), (4, 3), (5, 3)]);
+        let circles = graph.circles();
+        let together = |left: usize, right: usize| circles[left] == circles[right];
+        for left in 0..7 {
+            for right in 0..7 {
+                let reach = |from: usize, to: usize| graph.dependents(&[from]).contains(&to);
+                assert_eq!(together(left, right), reach(left, right) && reach(right, left), "{left} {right}");
+            }
+        }
+        let ring: Vec<_> = (0..100_000).map(|at| (at, (at + 1) % 100_000)).collect();
+        let circles = Graph::new(100_001, ring).circles();
+        assert!(circles[..100_000].iter().all(|it| *it == circles[0]) && circles[100_000] != circles[0]);
     }
 
     #[test]

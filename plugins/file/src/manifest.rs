@@ -43,7 +43,8 @@ fn kind(schema: Json) -> Json {
         "batch": { "items": BATCH_ITEMS, "bytes": BATCH_BYTES, "atomic": false },
         "recover": "key",
         "settleTime": 0,
-        "replace": "create-first"
+        "replace": "create-first",
+        "nests": "/"
     })
 }
 

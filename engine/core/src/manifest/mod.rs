@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(crate) use hints::resolve;
 pub use hints::{ANY_KEY, Hints};
 
+use crate::address::Address;
 use crate::schema::Validator;
 use crate::value::{Json, Path};
 
@@ -72,6 +73,8 @@ pub struct Kind {
     pub replace: ReplaceOrder,
     /// Field that, while true, claims every object of the scope.
     pub claims: Option<Path>,
+    /// Joins scope and key to the name of the scope that an object is the place of; see [`Kind::place`].
+    pub nests: Option<Arc<str>>,
     pub hints: Hints,
     /// The schema made ready to judge documents, on first use.
     pub validator: Validator,
@@ -82,6 +85,13 @@ impl Kind {
     /// and a changed key means another object. Elsewhere the system knows the object by an identity of its own.
     pub fn natural(&self) -> bool {
         self.hints.key.is_some() || matches!(self.recover, Recover::Key | Recover::Conditional)
+    }
+
+    /// The scope whose name the object has taken: what stands in that scope, or in one below it, stands in the object (a
+    /// directory, a zone, a namespace) or cannot be while the object is (a file). None for kinds that hold nothing.
+    pub fn place(&self, address: &Address) -> Option<String> {
+        let (nests, scope) = (self.nests.as_deref()?, &address.scope.scope);
+        Some(if scope.is_empty() { address.key.to_string() } else { format!("{scope}{nests}{}", address.key) })
     }
 }
 

@@ -131,6 +131,7 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
             ReplaceOrder::DeleteFirst,
         )?,
         claims: at.text("claims")?.map(|pointer| claims(at, pointer)).transpose()?,
+        nests: at.text("nests")?.map(Into::into),
         hints,
         validator: crate::schema::Validator::default(),
     })

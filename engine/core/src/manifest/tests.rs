@@ -65,7 +65,7 @@ fn every_key_of_the_contract_is_read() {
         "reads": ["POST /search"], "parallel": 3, "apiVersions": "any", "yaml": "kubectl", "features": ["rendering"], "later": {"unknown": 1},
         "kinds": {"RecordSet.example-1.io": {
             "schema": {}, "schemaVersion": 4, "observe": "read", "batch": {"items": 100, "bytes": 1000, "atomic": true},
-            "recover": "conditional", "settleTime": 500, "replace": "create-first", "claims": "/spec/a~1b/exclusive",
+            "recover": "conditional", "settleTime": 500, "replace": "create-first", "claims": "/spec/a~1b/exclusive", "nests": "/",
         }},
     });
     assert_eq!(published(&manifest), []);
@@ -80,6 +80,8 @@ fn every_key_of_the_contract_is_read() {
     assert_eq!((kind.observe, kind.recover, kind.replace), (Observe::Read, Recover::Conditional, ReplaceOrder::CreateFirst));
     assert_eq!(kind.batch, Some(Batch { items: 100, bytes: 1000, atomic: true }));
     assert_eq!((kind.settle_time, kind.schema_version), (500, 4));
+    let place = |scope: &str, key: &str| kind.place(&crate::address::Address::new("p", "K", scope, key));
+    assert_eq!((place("", "a").as_deref(), place("a/b", "c").as_deref()), (Some("a"), Some("a/b/c")));
     assert_eq!(kind.claims.as_ref().map(Path::to_string).as_deref(), Some("spec.a/b.exclusive"));
 }
 

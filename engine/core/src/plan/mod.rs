@@ -3,8 +3,8 @@
 //! [`needs`] says which documents must be loaded (none for an object whose digests say that it is in sync); [`plan`] joins
 //! what is desired, owned and observed and decides for each object. The stages, a file each:
 //! `intents` (what a crash left) → `join` (which entry and which object belong to a resource) → `judge` (one desired
-//! object) and `prune` (what is owned and not desired) → `order` (edges, and what a refusal means for neighbours) →
-//! `digest`. Later, `verdicts` merges a plugin's say, and `late` compares again once an unknown is known.
+//! object) and `prune` (what is owned and not desired) → `order` and `nest` (edges, and what a refusal means for
+//! neighbours) → `digest`. Later, `verdicts` merges a plugin's say, and `late` compares again once an unknown is known.
 //!
 //! Invariants: nothing is deleted that is not owned, or without a whole view of its scope; nothing is created where
 //! absence was not seen; equal inputs in any order give equal plans.
@@ -14,6 +14,7 @@ mod intents;
 mod join;
 mod judge;
 mod late;
+mod nest;
 mod order;
 mod prune;
 mod verdicts;
@@ -360,9 +361,12 @@ impl Draft {
 
 /// Limits, consequences of refusals, order, digest.
 pub(crate) fn finish(world: &World<'_>, mut draft: Draft) -> Plan {
+    nest::collide(world, &mut draft.plan.steps);
     order::skip_dependents(world, &mut draft);
     order::keep_what_is_used(world, &mut draft);
     prune::limits(world, &mut draft);
+    // What the limits keep may stand in what they do not count.
+    order::keep_what_is_used(world, &mut draft);
     order::arrange(world, &mut draft.plan);
     let plan = &mut draft.plan;
     plan.refused.sort_by(|a, b| (&a.resource, &a.address, a.code).cmp(&(&b.resource, &b.address, b.code)));

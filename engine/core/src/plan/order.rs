@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use super::{Action, Draft, Plan, Refused, Step, World};
+use super::{Action, Draft, Plan, Refused, Step, World, nest};
 use crate::address::{Address, ResourceId};
 use crate::diagnostic::codes;
 use crate::graph::Graph;
@@ -20,6 +20,8 @@ pub(super) fn skip_dependents(world: &World<'_>, draft: &mut Draft) {
             needed_by.entry(before).or_default().push(at);
         }
     }
+    // Sorted, so that what is named as the cause does not depend on the order of the input.
+    draft.missing.sort_unstable();
     let mut queue: VecDeque<ResourceId> = draft.missing.iter().cloned().collect();
     let mut skipped: HashMap<usize, ResourceId> = HashMap::new();
     while let Some(missing) = queue.pop_front() {
@@ -47,8 +49,39 @@ pub(super) fn skip_dependents(world: &World<'_>, draft: &mut Draft) {
     }
 }
 
-/// Refuses to delete what something that stays was built on, and old objects whose successors are refused.
+/// Refuses to delete what something that stays was built on or stands in, and old objects whose successors are refused.
 pub(super) fn keep_what_is_used(world: &World<'_>, draft: &mut Draft) {
+    loop {
+        // What is kept may be built on, or stand in, something else.
+        let count = draft.plan.steps.len();
+        keep_places(world, draft);
+        keep_used(world, draft);
+        if draft.plan.steps.len() == count {
+            return;
+        }
+    }
+}
+
+/// Refuses to take away what something of ours that stays stands in: it would go along, or be in the way.
+fn keep_places(world: &World<'_>, draft: &mut Draft) {
+    let kept = nest::taken_away(world, &draft.plan);
+    if kept.is_empty() {
+        return;
+    }
+    let steps = std::mem::take(&mut draft.plan.steps);
+    for (at, step) in steps.into_iter().enumerate() {
+        match kept.get(&at) {
+            None => draft.plan.steps.push(step),
+            Some(inside) => {
+                let reason = format!("{} ({}) stands in it and stays", (world.shown)(&inside.resource), inside.address);
+                draft.staying.push(step.resource.clone());
+                draft.refuse(skip(step, reason));
+            }
+        }
+    }
+}
+
+fn keep_used(world: &World<'_>, draft: &mut Draft) {
     let deletes: HashSet<ResourceId> =
         draft.plan.steps.iter().filter(|it| it.action == Action::Delete).map(|it| it.resource.clone()).collect();
     if draft.staying.is_empty() || deletes.is_empty() {
@@ -58,6 +91,7 @@ pub(super) fn keep_what_is_used(world: &World<'_>, draft: &mut Draft) {
     for entry in world.entries.iter().filter(|it| it.ownership != Ownership::Deposed) {
         uses.entry(&entry.resource).or_default().extend(entry.after.iter().filter(|it| deletes.contains(*it)));
     }
+    draft.staying.sort_unstable();
     let mut queue: VecDeque<&ResourceId> = draft.staying.iter().collect();
     let mut kept: HashMap<ResourceId, ResourceId> = HashMap::new();
     while let Some(user) = queue.pop_front() {
@@ -74,6 +108,7 @@ pub(super) fn keep_what_is_used(world: &World<'_>, draft: &mut Draft) {
         let user = kept.get(&step.resource).filter(|_| step.action == Action::Delete);
         if let Some(user) = user {
             let reason = format!("{} still depends on it and stays as it is", (world.shown)(user));
+            draft.staying.push(step.resource.clone());
             draft.refuse(skip(step, reason));
         } else if step.action == Action::Delete && step.ownership != Ownership::Deposed && missing.contains(&step.resource) {
             let reason = "its successor at another address is refused".to_owned();
@@ -96,25 +131,9 @@ pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
     let mut edges = Edges::new(world, &plan.steps);
     edges.declared();
     edges.deletes();
-    edges.names();
-    let Edges { mut hard, soft, .. } = edges;
-    let mut graph = Graph::new(count, hard.iter().chain(&soft).copied().collect());
-    let order = match graph.order() {
-        Ok(order) => order,
-        Err(_) => loop {
-            // A wish for order gives way first, then an edge of a circle: revisions that turned a dependency round can
-            // leave one among deletes.
-            graph = Graph::new(count, hard.clone());
-            match graph.order() {
-                Ok(order) => break order,
-                Err(circle) => {
-                    let first = circle.first().copied();
-                    let last = circle.last().copied();
-                    hard.retain(|(before, after)| Some(*after) != first || Some(*before) != last);
-                }
-            }
-        },
-    };
+    let Edges { hard, soft, .. } = edges;
+    let graph = without_circles(count, [hard, nest::edges(world, &plan.steps), soft]);
+    let order = graph.order().unwrap_or_else(|_| (0..count).collect());
     let mut place = vec![0; count];
     for (new, old) in order.iter().enumerate() {
         if let Some(slot) = place.get_mut(*old) {
@@ -134,6 +153,22 @@ pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
     for step in &mut plan.steps {
         step.after.sort_unstable();
     }
+}
+
+/// One graph of edges that count less from list to list: a list gives way where it makes a circle with those before it. The
+/// first may hold circles of its own, as revisions that turned a dependency round leave them among deletes.
+fn without_circles(count: usize, lists: [Vec<(usize, usize)>; 3]) -> Graph {
+    let mut kept: Vec<(usize, usize)> = Vec::new();
+    for mut list in lists {
+        let graph = Graph::new(count, kept.iter().chain(&list).copied().collect());
+        if graph.order().is_err() {
+            let circles = graph.circles();
+            let first = kept.is_empty();
+            list.retain(|(before, after)| circles.get(*before) != circles.get(*after) || (first && before < after));
+        }
+        kept.append(&mut list);
+    }
+    Graph::new(count, kept)
 }
 
 /// Edges in the making, over steps sorted by resource.
@@ -191,19 +226,6 @@ impl<'a> Edges<'a> {
             let own = self.of(&step.resource).filter(|(_, it)| !matches!(it.action, Action::Delete | Action::Forget));
             let edges: Vec<_> = own.map(|(other, _)| (other, at)).collect();
             self.soft.extend(edges);
-        }
-    }
-
-    /// One name, two kinds: a directory goes before a file takes its place.
-    fn names(&mut self) {
-        let name = |it: &'a Address| (&it.scope.provider, &it.scope.scope, &it.key);
-        let deleted = self.steps.iter().enumerate().filter(|(_, it)| it.action == Action::Delete);
-        let deleted: HashMap<_, usize> = deleted.map(|(at, it)| (name(&it.address), at)).collect();
-        for (at, step) in self.steps.iter().enumerate() {
-            let makes = step.action == Action::Create || (step.action.deletes() && step.from.is_some());
-            if let Some(before) = deleted.get(&name(&step.address)).filter(|before| makes && **before != at) {
-                self.soft.push((*before, at));
-            }
         }
     }
 }

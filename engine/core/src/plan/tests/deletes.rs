@@ -167,14 +167,3 @@ fn destroy_plans_every_entry_and_nothing_else() {
     sim.check_plan(&[]);
     assert_eq!(sim.views[&at("").scope].objects.len(), 2);
 }
-
-#[test]
-fn a_directory_goes_before_a_file_takes_its_name() {
-    let mut sim = Sim::new();
-    sim.want("a", json!({}));
-    let other = Address::new("p", "Other", "s", "a");
-    sim.own_at("z", &other, json!({}));
-    sim.put(&other, json!({"spec": {}}));
-    let plan = sim.check_plan(&["delete z", "create a"]);
-    assert_eq!(plan.steps[1].after, [0]);
-}

@@ -4,6 +4,7 @@ mod changes;
 mod claims;
 mod crashes;
 mod deletes;
+mod nest;
 mod order;
 mod property;
 mod review;
