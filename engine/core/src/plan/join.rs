@@ -75,7 +75,7 @@ impl<'a> Join<'a> {
         }
         let scopes = world.views.iter().collect();
         let (views, matched) = (Views::new(world), Vec::new());
-        let state = State { world, doubts, views, scopes, held, used, unchanged: 0, matched };
+        let state = State { world, doubts, views, scopes, held, addresses: None, used, unchanged: 0, matched };
         state.run(if world.options.destroy { &[] } else { world.desired })
     }
 }
@@ -87,6 +87,8 @@ struct State<'a> {
     /// The views again: where neighbours share no scope, walking a tree of long texts would be most of the work.
     scopes: HashMap<&'a Scope, &'a ScopeView>,
     held: Vec<&'a Entry>,
+    /// The addresses of `held`, once somebody asks.
+    addresses: Option<HashSet<&'a Address>>,
     /// By position in `held`: whether a desired object has it, or its object is known to be gone.
     used: Vec<bool>,
     unchanged: usize,
@@ -208,11 +210,17 @@ impl<'a> State<'a> {
         let wanted: HashSet<&ResourceId> = desired.iter().map(|it| &it.resource).collect();
         let mut gone = self.owned();
         gone.retain(|(_, held)| !wanted.contains(&held.resource));
+        // However short the form, it ends in the name.
+        let mut named: HashMap<&str, Vec<Held<'a>>> = HashMap::new();
+        for (at, held) in gone {
+            named.entry(held.resource.name()).or_default().push((at, held));
+        }
         self.pair_ones(open, |want| {
             let text = want.settings.moved_from.as_deref()?;
             let provider = &want.address.scope.provider;
             let answers = |held: &Entry| held.address.scope.provider == *provider && answers_to(&held.resource, text);
-            one(&gone.iter().copied().filter(|(_, held)| answers(held)).collect::<Vec<_>>())
+            let alike = named.get(text.rsplit('/').next()?)?;
+            one(&alike.iter().copied().filter(|(_, held)| answers(held)).collect::<Vec<_>>())
         })
     }
 
@@ -275,11 +283,16 @@ impl<'a> State<'a> {
     fn unowned(&mut self, want: &Desired) -> Look<'a> {
         let look = self.views.find(&want.address, None, Some(&|| (self.world.mark)(&want.resource)));
         match look.seen() {
-            Some(found) if found.address != want.address && self.held.iter().any(|it| it.address == found.address) => {
+            Some(found) if found.address != want.address && self.is_held(&found.address) => {
                 self.views.find(&want.address, None, None)
             }
             _ => look,
         }
+    }
+
+    fn is_held(&mut self, address: &Address) -> bool {
+        let held = &self.held;
+        self.addresses.get_or_insert_with(|| held.iter().map(|it| &it.address).collect()).contains(address)
     }
 
     fn take(&mut self, at: usize) {

@@ -1,6 +1,9 @@
 //! A plugin's say in the plan (`planning.refine`): it may ignore, replace, hold or refuse.
 
+use std::collections::HashSet;
+
 use super::{Action, Draft, Plan, Reason, Record, Refused, Step, World, finish};
+use crate::address::Address;
 use crate::diagnostic::{Code, codes};
 use crate::document::ReplaceMode;
 use crate::inventory::Ownership;
@@ -31,17 +34,18 @@ pub enum Verdict {
 pub fn apply_verdicts(world: &World<'_>, plan: Plan, verdicts: Vec<(usize, Verdict)>) -> Plan {
     let mut draft = Draft { plan, ..Draft::default() };
     let mut steps: Vec<Option<Step>> = std::mem::take(&mut draft.plan.steps).into_iter().map(Some).collect();
+    let protected: HashSet<&Address> = world.entries.iter().filter(|it| it.protect).map(|it| &it.address).collect();
     for (at, verdict) in verdicts {
         let Some(slot) = steps.get_mut(at) else { continue };
         if let Some(step) = slot.take() {
-            *slot = merge(world, &mut draft, step, verdict);
+            *slot = merge(world, &protected, &mut draft, step, verdict);
         }
     }
     draft.plan.steps = steps.into_iter().flatten().collect();
     finish(world, draft)
 }
 
-fn merge(world: &World<'_>, draft: &mut Draft, mut step: Step, verdict: Verdict) -> Option<Step> {
+fn merge(world: &World<'_>, protected: &HashSet<&Address>, draft: &mut Draft, mut step: Step, verdict: Verdict) -> Option<Step> {
     let (code, reason) = match verdict {
         Verdict::Accept => return Some(step),
         Verdict::Ignore(paths) => {
@@ -57,10 +61,12 @@ fn merge(world: &World<'_>, draft: &mut Draft, mut step: Step, verdict: Verdict)
             }
             return None;
         }
-        Verdict::Replace { paths, create_first, reason } => match replace(world, &mut step, &paths, create_first, reason) {
-            Ok(()) => return Some(step),
-            Err(no) => no,
-        },
+        Verdict::Replace { paths, create_first, reason } => {
+            match replace(world, protected, &mut step, &paths, create_first, reason) {
+                Ok(()) => return Some(step),
+                Err(no) => no,
+            }
+        }
         Verdict::Hold(why) => (codes::REFUSED_BY_PLUGIN, format!("the plugin holds the change back: {why}")),
         Verdict::Refuse(why) => (codes::REFUSED_BY_PLUGIN, why),
     };
@@ -73,10 +79,18 @@ fn merge(world: &World<'_>, draft: &mut Draft, mut step: Step, verdict: Verdict)
     None
 }
 
-fn replace(world: &World<'_>, step: &mut Step, paths: &[Path], create_first: bool, reason: String) -> Result<(), (Code, String)> {
+fn replace(
+    world: &World<'_>,
+    protected: &HashSet<&Address>,
+    step: &mut Step,
+    paths: &[Path],
+    create_first: bool,
+    reason: String,
+) -> Result<(), (Code, String)> {
     let want = step.source.and_then(|at| world.desired.get(at));
-    let held = world.entries.iter().find(|it| it.address == step.address);
-    if want.is_some_and(|it| it.settings.protect) || held.is_some_and(|it| it.protect) {
+    // Of an object that moves as well, the entry is where it was.
+    let held = step.from.as_ref().map_or(&step.address, |it| &it.address);
+    if want.is_some_and(|it| it.settings.protect) || protected.contains(held) {
         return Err((codes::PROTECTED, format!("the object is protected, and the change would replace it: {reason}")));
     }
     match step.action {

@@ -87,6 +87,7 @@ proptest! {
         let second = other.plan();
         prop_assert_eq!(first.digest, second.digest);
         prop_assert_eq!(lines(&first), lines(&second));
+        prop_assert_eq!(first.refused, second.refused);
         prop_assert_eq!(first.unchanged, second.unchanged);
     }
 

@@ -138,6 +138,18 @@ fn a_plugin_cannot_replace_what_is_protected_nor_beyond_the_limits() {
 }
 
 #[test]
+fn a_plugin_cannot_replace_what_was_protected_at_its_old_address() {
+    let mut sim = Sim::new();
+    sim.kind = Arc::new(Kind { recover: Recover::Mark, ..kind() });
+    sim.want("new", json!({"x": 2})).settings = Arc::new(settings(|it| it.moved_from = Some("K/old".into())));
+    sim.left("old", json!({"x": 1})).protect = true;
+    let plan = sim.check_plan(&["update new"]);
+    let verdict = Verdict::Replace { paths: Vec::new(), create_first: false, reason: "so".into() };
+    let plan = sim.world(|world| apply_verdicts(world, plan, vec![(0, verdict)]));
+    assert_eq!(lines(&plan), [code(codes::PROTECTED, "new")]);
+}
+
+#[test]
 fn a_refused_create_takes_its_dependents_with_it() {
     let mut sim = Sim::new();
     sim.want("a", json!({}));
