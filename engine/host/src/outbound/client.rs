@@ -341,6 +341,10 @@ impl Inner {
             let wrong = |what: &str| format!("the {what} of credential `{}` is no PEM that can be used", credential.name);
             if let Some(pem) = &credential.ca_pem {
                 let certificates = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|_| wrong("`ca`"))?;
+                // A text without any certificate reads as a bundle of none.
+                if certificates.is_empty() {
+                    return Err(wrong("`ca`"));
+                }
                 builder = builder.tls_certs_merge(certificates);
             }
             if let Scheme::ClientCertificate { cert_pem, key_pem } = &credential.scheme {

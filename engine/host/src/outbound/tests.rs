@@ -14,6 +14,8 @@ use crate::log::LogSink;
 use crate::runtime::Limits;
 use crate::services::{NoServices, Secret};
 
+mod tls;
+
 /// A server that answers each connection's requests with what `answer` makes of the request's text.
 struct Server {
     port: u16,
