@@ -51,10 +51,9 @@ pub async fn load(
     for (alias, config) in &environment.providers {
         let plugin = match load_plugin(engine, &runtime, &config.plugin).await {
             Ok(plugin) => plugin,
-            Err(text) => {
-                findings.push(
-                    Diagnostic::error(codes::PLUGIN_LOAD, format!("provider `{alias}`: {text}")).at(config.location.clone()),
-                );
+            Err(finding) => {
+                let message = format!("provider `{alias}`: {}", finding.message);
+                findings.push(Diagnostic { message, ..*finding }.at(config.location.clone()));
                 continue;
             }
         };
@@ -120,28 +119,35 @@ pub fn runtime() -> Result<host::Runtime, Problem> {
 ///
 /// # Errors
 ///
-/// Words for people.
-pub async fn load_plugin(engine: &Engine, runtime: &host::Runtime, reference: &PluginRef) -> Result<host::Plugin, String> {
+/// A finding without a place: no such plugin, not the pinned one, or not one that can be loaded.
+pub async fn load_plugin(
+    engine: &Engine,
+    runtime: &host::Runtime,
+    reference: &PluginRef,
+) -> Result<host::Plugin, Box<Diagnostic>> {
+    let unloadable = |text: String| Box::new(Diagnostic::error(codes::PLUGIN_LOAD, text));
     match reference {
         PluginRef::Bundled(name) => {
             let bundled = bundled::find(name).ok_or_else(|| {
                 let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
-                format!(
-                    "there is no bundled plugin `{name}`; there is {}; a file is named by a path that begins with ./",
-                    names.join(", ")
-                )
+                let text = format!("there is no bundled plugin `{name}`; there is {}", names.join(", "));
+                Box::new(Diagnostic::error(codes::PLUGIN_LOAD, text).hint("a file is named by a path that begins with ./"))
             })?;
-            let digest = Digest::parse(bundled.sha256).ok_or("the bundled plugin has no digest")?;
-            runtime.load_by_digest(&digest, || Ok(bundled.wasm.to_vec())).await.map_err(|error| error.to_string())
+            let digest =
+                Digest::parse(bundled.sha256).ok_or_else(|| unloadable("the bundled plugin has no digest".to_owned()))?;
+            runtime.load_by_digest(&digest, || Ok(bundled.wasm.to_vec())).await.map_err(|error| unloadable(error.to_string()))
         }
         PluginRef::Path(path) => {
             let file = engine.root.join(path);
-            let bytes = read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let bytes = read(&file).map_err(|error| unloadable(format!("{}: {error}", file.display())))?;
             let digest = Digest::of(&bytes);
-            engine.pins.check(reference, &digest).map_err(|finding| finding.message)?;
-            runtime.load_by_digest(&digest, || Ok(bytes)).await.map_err(|error| error.to_string())
+            engine.pins.check(reference, &digest)?;
+            runtime.load_by_digest(&digest, || Ok(bytes)).await.map_err(|error| unloadable(error.to_string()))
         }
-        PluginRef::Oci(text) => Err(format!("`{text}`: this version loads bundled plugins and files; pull it and name the file")),
+        PluginRef::Oci(text) => {
+            let text = format!("`{text}`: this version loads bundled plugins and files");
+            Err(Box::new(Diagnostic::error(codes::PLUGIN_LOAD, text).hint("pull it and name the file")))
+        }
     }
 }
 
