@@ -3,6 +3,7 @@
 //! [`plan`] reads, [`apply`] writes; what lies between is a person's decision. Both read top to bottom like the sentence above.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use trueup_core::address::{Address, ResourceId, Scope};
@@ -40,6 +41,8 @@ pub struct Planned {
     pub desired: Desired,
     pub observation: Observation,
     pub diagnostics: Vec<Diagnostic>,
+    /// Short forms of everything declared or owned.
+    pub short: Arc<Shortener>,
     entries: Vec<Entry>,
     intents: Vec<Intent>,
     /// Last applied documents that the comparison loaded.
@@ -86,6 +89,7 @@ pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
         diagnostics: desired.diagnostics.clone(),
         desired,
         observation: Observation::default(),
+        short: Arc::default(),
         entries: known.entries,
         intents: known.intents,
         applied: HashMap::new(),
@@ -145,21 +149,58 @@ struct Interest<'a> {
     desired: &'a Desired,
     entries: &'a [Entry],
     sealed: HashMap<Address, Arc<Json>>,
-    all: OnceLock<HashMap<&'a Address, Option<usize>>>,
+    /// By scope: where its declared objects and its entries are. Neighbours mostly share one, so that runs are few.
+    runs: OnceLock<HashMap<&'a Scope, Declarations<'a>>>,
     plain: Arc<Json>,
 }
 
+/// What is declared and owned in one scope.
+#[derive(Default)]
+struct Declarations<'a> {
+    declared: Vec<Range<usize>>,
+    owned: Vec<Range<usize>>,
+    /// By key, with the position of what is declared; made when the scope is read anew.
+    keys: OnceLock<HashMap<&'a str, Option<usize>>>,
+}
+
+impl<'a> Interest<'a> {
+    fn runs(&self) -> HashMap<&'a Scope, Declarations<'a>> {
+        let mut all: HashMap<&Scope, Declarations<'_>> = HashMap::new();
+        let mut from = 0;
+        for run in self.entries.chunk_by(|a, b| a.address.scope == b.address.scope) {
+            let Some(first) = run.first() else { continue };
+            all.entry(&first.address.scope).or_default().owned.push(from..from + run.len());
+            from += run.len();
+        }
+        from = 0;
+        for run in self.desired.objects.chunk_by(|a, b| a.address.scope == b.address.scope) {
+            let Some(first) = run.first() else { continue };
+            all.entry(&first.address.scope).or_default().declared.push(from..from + run.len());
+            from += run.len();
+        }
+        all
+    }
+
+    fn keys(&self, known: &Declarations<'a>) -> HashMap<&'a str, Option<usize>> {
+        let owned = known.owned.iter().filter_map(|run| self.entries.get(run.clone())).flatten();
+        let declared = known.declared.iter().cloned().flatten();
+        let declared = declared.filter_map(|at| Some((&*self.desired.objects.get(at)?.address.key, Some(at))));
+        owned.map(|it| (&*it.address.key, None)).chain(declared).collect()
+    }
+}
+
 impl Declared for Interest<'_> {
+    fn asks_for_status(&self) -> bool {
+        !self.desired.waiting.is_empty()
+    }
+
     fn interest(&self, address: &Address) -> Option<Arc<Json>> {
         if let Some(document) = self.sealed.get(address) {
             return Some(document.clone());
         }
-        let all = self.all.get_or_init(|| {
-            let owned = self.entries.iter().map(|it| (&it.address, None));
-            owned.chain(self.desired.objects.iter().enumerate().map(|(at, it)| (&it.address, Some(at)))).collect()
-        });
-        let known = all.get(address)?;
-        let document = known.and_then(|at| self.desired.document(at)).filter(|it| !secret_pointers(it).is_empty());
+        let known = self.runs.get_or_init(|| self.runs()).get(&address.scope)?;
+        let at = known.keys.get_or_init(|| self.keys(known)).get(&*address.key)?;
+        let document = at.and_then(|at| self.desired.document(at)).filter(|it| !secret_pointers(it).is_empty());
         Some(document.cloned().unwrap_or_else(|| self.plain.clone()))
     }
 }
@@ -184,7 +225,7 @@ async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMa
         .zip(applied)
         .filter_map(|(address, it)| Some((address, it.filter(|it| !secret_pointers(it).is_empty())?)))
         .collect();
-    let interest = Interest { desired, entries, sealed, all: OnceLock::new(), plain: Arc::new(Json::Null) };
+    let interest = Interest { desired, entries, sealed, runs: OnceLock::new(), plain: Arc::new(Json::Null) };
     let mut by_provider: BTreeMap<Arc<str>, Vec<Scope>> = BTreeMap::new();
     for scope in wanted {
         by_provider.entry(scope.provider.clone()).or_default().push(scope.clone());
@@ -210,22 +251,26 @@ const ROUNDS: usize = 64;
 
 /// Plans, lets plugins have their say, and fills in statuses that are known already, until no document changes any more.
 async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), PassError> {
-    let others = other_owners(around, planned)?;
-    let ids: Vec<ResourceId> = planned.desired.ids().chain(planned.entries.iter().map(|it| it.resource.clone())).collect();
-    let shortener = Shortener::new(ids);
-    let views = Views { around, others, shortener };
+    let ids = planned.desired.ids().chain(planned.entries.iter().map(|it| it.resource.clone()));
+    planned.short = Arc::new(Shortener::new(ids));
+    let views = Views { around, others: OnceLock::new(), short: planned.short.clone() };
     for _ in 0..ROUNDS {
         let docs = load_documents(&views, planned).await?;
-        let shown = |id: &ResourceId| views.shortener.shorten(id);
-        let lens = views.lens();
-        let world = lens.world(planned, &shown);
-        let first = plan::plan(&world, &docs);
-        let next = refine::refine(&around.context, &world, first).await;
-        let filled = if planned.desired.waiting.is_empty() {
-            Vec::new()
-        } else {
-            let outputs = plan::known_outputs(&world, &next);
-            resolve(&planned.desired, &|id| outputs.get(id))?
+        let (next, filled) = {
+            let lens = views.lens(planned);
+            let world = lens.world();
+            let first = plan::plan(&world, &docs);
+            if let Some(Err(error)) = views.others.get() {
+                return Err(PassError::Documents(vec![Diagnostic::error(codes::STORE, error.to_string())]));
+            }
+            let next = refine::refine(&around.context, &world, first).await;
+            let filled = if planned.desired.waiting.is_empty() {
+                Vec::new()
+            } else {
+                let outputs = plan::known_outputs(&world, &next);
+                resolve(&planned.desired, &|id| outputs.get(id))?
+            };
+            (next, filled)
         };
         planned.plan = next;
         planned.applied = docs.applied;
@@ -253,10 +298,7 @@ fn resolve(desired: &Desired, status: &dyn Fn(&ResourceId) -> Option<Json>) -> R
 /// Loads what the planner asks for.
 async fn load_documents(views: &Views<'_>, planned: &mut Planned) -> Result<Docs, PassError> {
     let around = views.around;
-    let needs = {
-        let shown = |id: &ResourceId| views.shortener.shorten(id);
-        plan::needs(&views.lens().world(planned, &shown))
-    };
+    let needs = plan::needs(&views.lens(planned).world());
     planned.desired.make(&around.context, &needs.desired).await.map_err(PassError::Documents)?;
     let declared: HashMap<Address, Arc<Json>> = needs
         .desired
@@ -276,42 +318,48 @@ async fn load_documents(views: &Views<'_>, planned: &mut Planned) -> Result<Docs
 /// What the planner asks of its surroundings.
 struct Views<'a> {
     around: &'a Surroundings,
-    others: HashMap<Address, String>,
-    shortener: Shortener,
+    /// Looked up at the first question: only an object that is not ours yet asks.
+    others: OnceLock<Result<HashMap<Address, String>, StoreError>>,
+    short: Arc<Shortener>,
 }
 
 /// [`Views`] as the functions that a [`World`] holds.
 struct Lens<'a> {
     around: &'a Surroundings,
+    planned: &'a Planned,
     kinds: Box<dyn Fn(&Scope) -> Option<Arc<Kind>> + Sync + 'a>,
     mark: Box<dyn Fn(&ResourceId) -> String + Sync + 'a>,
     others: Box<dyn Fn(&Address) -> Option<String> + Sync + 'a>,
+    shown: Box<dyn Fn(&ResourceId) -> String + Sync + 'a>,
 }
 
 impl Views<'_> {
-    fn lens(&self) -> Lens<'_> {
+    fn lens<'a>(&'a self, planned: &'a Planned) -> Lens<'a> {
         let context = &self.around.context;
+        let owners = || self.others.get_or_init(|| other_owners(self.around, planned));
         Lens {
             around: self.around,
+            planned,
             kinds: Box::new(|scope| context.providers.get(&scope.provider)?.manifest.kinds.get(&*scope.kind).cloned()),
             mark: Box::new(|id| mark(&self.around.project, &context.environment, id)),
-            others: Box::new(|address| self.others.get(address).cloned()),
+            others: Box::new(move |address| owners().as_ref().ok()?.get(address).cloned()),
+            shown: Box::new(|id| self.short.shorten(id)),
         }
     }
 }
 
 impl Lens<'_> {
-    fn world<'a>(&'a self, planned: &'a Planned, shown: &'a (dyn Fn(&ResourceId) -> String + Sync)) -> World<'a> {
+    fn world(&self) -> World<'_> {
         World {
             environment: &self.around.context.environment,
-            desired: &planned.desired.objects,
-            entries: &planned.entries,
-            intents: &planned.intents,
-            views: &planned.observation.views,
+            desired: &self.planned.desired.objects,
+            entries: &self.planned.entries,
+            intents: &self.planned.intents,
+            views: &self.planned.observation.views,
             others: &self.others,
             kinds: &self.kinds,
             mark: &self.mark,
-            shown,
+            shown: &self.shown,
             now_ms: self.around.context.now,
             options: self.around.options,
         }
@@ -319,12 +367,7 @@ impl Lens<'_> {
 }
 
 /// Objects that are wanted, not ours, and owned by another environment of this store.
-fn other_owners(around: &Surroundings, planned: &Planned) -> Result<HashMap<Address, String>, PassError> {
-    if planned.entries.len() >= planned.desired.objects.len()
-        && planned.entries.iter().map(|it| &it.address).eq(planned.desired.objects.iter().map(|it| &it.address))
-    {
-        return Ok(HashMap::new());
-    }
+fn other_owners(around: &Surroundings, planned: &Planned) -> Result<HashMap<Address, String>, StoreError> {
     let ours: std::collections::HashSet<&Address> = planned.entries.iter().map(|it| &it.address).collect();
     let strange: Vec<&Address> = planned.desired.objects.iter().map(|it| &it.address).filter(|it| !ours.contains(it)).collect();
     let target = |address: &Address| around.context.providers.get(&address.scope.provider).map_or("", |it| &*it.target);
@@ -429,6 +472,9 @@ async fn record_before(around: &Surroundings, planned: &mut Planned, run: RunId)
 /// Edits of the steps that send nothing, and of entries that are written anew.
 fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
     let mut edits = Vec::new();
+    let moved = planned.plan.steps.iter().any(|it| matches!(it.action, Action::Adopt | Action::Move));
+    let held: HashMap<&Address, &Entry> =
+        if moved { planned.entries.iter().map(|it| (&it.address, it)).collect() } else { HashMap::new() };
     for record in &planned.plan.records {
         let Some(desired) = planned.desired.objects.get(record.desired) else { continue };
         let entry = entry(desired, record.identity.clone(), record.ownership, Some(record.agreed));
@@ -443,10 +489,8 @@ fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
                     edits.push(Edit::Remove(from.address.clone()));
                 }
                 let source = step.source.and_then(|it| planned.desired.objects.get(it));
-                let old = planned.entries.iter().find(|it| it.address == step.address);
-                let Some(mut entry) =
-                    source.map(|it| entry(it, prior.identity.clone(), step.ownership, None)).or_else(|| old.cloned())
-                else {
+                let old = held.get(&step.address).copied().cloned();
+                let Some(mut entry) = source.map(|it| entry(it, prior.identity.clone(), step.ownership, None)).or(old) else {
                     continue;
                 };
                 entry.ownership = step.ownership;

@@ -79,7 +79,7 @@ async fn judge(engine: &Engine, name: String) -> Result<Judged, CliError> {
     match loaded {
         Ok(context) => {
             let desired = desired::load(&context).await;
-            Ok(Judged { environment: name, resources: desired.ids().count(), found: desired.diagnostics })
+            Ok(Judged { environment: name, resources: desired.counts.resources, found: desired.diagnostics })
         }
         Err(crate::engine::Problem::Findings(found)) => Ok(Judged { environment: name, resources: 0, found }),
         Err(problem) => Err(super::session::failure(problem, Some(&engine.snapshot))),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
-use trueup_core::document::{NameFault, Shortener};
+use trueup_core::document::NameFault;
 use trueup_core::plan::Options;
 use trueup_core::value::Path;
 
@@ -89,7 +89,7 @@ impl Session {
 
     /// The plan for people and programs, with refusals of the sandbox among its findings.
     pub fn shape(&self, around: &Surroundings, planned: &Planned) -> json::Plan {
-        let short = shortener(planned);
+        let short = planned.short.clone();
         let mut changed: Vec<ResourceId> =
             planned.plan.steps.iter().filter(|it| !it.changes.is_empty()).map(|it| it.resource.clone()).collect();
         changed.sort_unstable();
@@ -260,14 +260,6 @@ pub fn name_fault(fault: &NameFault) -> CliError {
         NameFault::Malformed { .. } => failure.hint("a resource is written Kind/name, Kind/namespace/name or alias:Kind/name"),
         NameFault::Ambiguous { candidates, .. } => failure.hint(format!("write one of {}", candidates.join(", "))),
     }
-}
-
-/// Short forms of everything that a plan names.
-pub fn shortener(planned: &Planned) -> Shortener {
-    let steps = planned.plan.steps.iter().map(|it| it.resource.clone());
-    let refused = planned.plan.refused.iter().map(|it| it.resource.clone());
-    let drift = planned.plan.drift.iter().map(|it| it.resource.clone());
-    Shortener::new(planned.desired.ids().chain(steps).chain(refused).chain(drift))
 }
 
 /// Who runs this, for the history.

@@ -1,5 +1,6 @@
 //! Files to resources to objects: one evaluation in the core, one batch of rendering in the plugins.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -67,12 +68,12 @@ pub async fn evaluate(
     known: Option<&Index>,
 ) -> Result<Made, Failed> {
     let files_parsed = which.len();
-    let known: Option<HashSet<ResourceId>> =
-        known.map(|it| it.rows.iter().filter_map(|row| ResourceId::parse(&row.id)).collect());
+    let known = known.map(|index| Rest { index, ids: OnceCell::new() });
     let providers = providers(context);
     let layers = read(context, files, which.into_iter())?;
     let blobs = |path: &str| context.blobs.digest(path);
-    let evaluation = document::evaluate(&input(context, &providers, &layers, &blobs, known.as_ref()), only.as_ref());
+    let evaluation =
+        document::evaluate(&input(context, &providers, &layers, &blobs, known.as_ref().map(|it| it as _)), only.as_ref());
     drop(layers);
     if !evaluation.missing.is_empty() || evaluation.diagnostics.iter().any(Diagnostic::is_error) {
         return Err(Failed { diagnostics: evaluation.diagnostics, missing: evaluation.missing });
@@ -94,6 +95,18 @@ pub async fn evaluate(
     Ok(Made { resources: render(context, resources).await?, files_parsed })
 }
 
+/// Everything that was remembered, parsed where somebody asks.
+struct Rest<'a> {
+    index: &'a Index,
+    ids: OnceCell<HashSet<ResourceId>>,
+}
+
+impl document::Known for Rest<'_> {
+    fn ids(&self) -> &HashSet<ResourceId> {
+        self.ids.get_or_init(|| self.index.rows.iter().filter_map(|row| ResourceId::parse(&row.id)).collect())
+    }
+}
+
 fn providers(context: &Context) -> Vec<Provider> {
     context
         .providers
@@ -107,7 +120,7 @@ fn input<'a>(
     providers: &'a [Provider],
     layers: &'a [LayerInput],
     blobs: &'a dyn Fn(&str) -> Option<(trueup_core::value::Digest, u64)>,
-    known: Option<&'a HashSet<ResourceId>>,
+    known: Option<&'a dyn document::Known>,
 ) -> Input<'a> {
     Input {
         environment: context.environment.clone(),

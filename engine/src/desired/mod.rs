@@ -88,9 +88,10 @@ impl Desired {
         self.diagnostics.iter().any(Diagnostic::is_error)
     }
 
-    /// Identities of all resources, sorted.
+    /// Identities of all resources, in no particular order.
     pub fn ids(&self) -> impl Iterator<Item = ResourceId> + '_ {
-        self.index.rows.iter().filter_map(|row| ResourceId::parse(&row.id))
+        let without = self.index.rows.iter().filter(|row| row.objects.is_empty());
+        self.objects.iter().map(|it| it.resource.clone()).chain(without.filter_map(|row| ResourceId::parse(&row.id)))
     }
 
     /// The document of an object, if it is at hand.

@@ -3,7 +3,7 @@
 //! A provider that answers `unchanged` sends no objects, so the engine keeps what it was told: for each object its names and
 //! digests, and its document only where it is declared or owned, with secrets as HMACs. Losing this costs a full read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -48,10 +48,10 @@ impl Remembered {
 pub type Objects = BTreeMap<Arc<str>, Remembered>;
 
 /// The bytes to store.
-pub fn encode(objects: &Objects) -> Vec<u8> {
+pub fn encode(objects: &Objects) -> Arc<[u8]> {
     let outputs: Vec<Option<String>> = objects.values().map(|it| it.observed.outputs.as_ref().map(|it| it.to_string())).collect();
     let rows: Vec<Row<'_>> = objects.values().zip(&outputs).map(|(it, outputs)| row(it, outputs.as_deref())).collect();
-    postcard::to_extend(&rows, vec![FORMAT]).unwrap_or_default()
+    postcard::to_extend(&rows, vec![FORMAT]).unwrap_or_default().into()
 }
 
 fn row<'a>(it: &'a Remembered, outputs: Option<&'a str>) -> Row<'a> {
@@ -69,15 +69,59 @@ fn row<'a>(it: &'a Remembered, outputs: Option<&'a str>) -> Row<'a> {
     }
 }
 
-/// Reads [`encode`]'s bytes back; None where they are not sound, which means the scope must be read in full.
+/// Whether the bytes are of this program's layout.
+pub fn is_known(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&FORMAT)
+}
+
+/// Rows of [`encode`]'s bytes, by key; None where they are not sound, which means the scope must be read in full.
+fn rows(bytes: &[u8]) -> Option<Vec<Row<'_>>> {
+    postcard::from_bytes(bytes.strip_prefix(&[FORMAT])?).ok()
+}
+
+/// What an object in sync is judged by: everything but its document and its version, its outputs where they are asked for.
+pub fn names(scope: &Scope, bytes: &[u8], outputs: bool) -> Option<BTreeMap<Arc<str>, Observed>> {
+    let shared = Shared::default();
+    let lean = |row: Row<'_>| {
+        let row = Row { version: None, outputs: row.outputs.filter(|_| outputs), ..row };
+        let observed = shared.observed(scope, &row);
+        (observed.address.key.clone(), observed)
+    };
+    Some(rows(bytes)?.into_iter().map(lean).collect())
+}
+
+/// The objects with these keys, whole.
+pub fn pick(scope: &Scope, bytes: &[u8], keys: &HashSet<&str>) -> Vec<Observed> {
+    let shared = Shared::default();
+    let whole = |row: Row<'_>| Remembered { observed: shared.observed(scope, &row), doc: row.doc.map(Box::from) }.with_doc();
+    rows(bytes).unwrap_or_default().into_iter().filter(|row| keys.contains(row.key)).map(whole).collect()
+}
+
+/// Everything, to build on.
 pub fn decode(scope: &Scope, bytes: &[u8]) -> Option<Objects> {
-    let rows: Vec<Row<'_>> = postcard::from_bytes(bytes.strip_prefix(&[FORMAT])?).ok()?;
-    let empty: Arc<str> = "".into();
-    let text = |it: &str| if it.is_empty() { empty.clone() } else { it.into() };
-    let objects = rows.into_iter().map(|row| {
+    let shared = Shared::default();
+    let remembered = |row: Row<'_>| {
+        let observed = shared.observed(scope, &row);
+        (observed.address.key.clone(), Remembered { observed, doc: row.doc.map(Box::from) })
+    };
+    Some(rows(bytes)?.into_iter().map(remembered).collect())
+}
+
+/// Texts that most rows share.
+#[derive(Default)]
+struct Shared {
+    empty: Arc<str>,
+}
+
+impl Shared {
+    fn observed(&self, scope: &Scope, row: &Row<'_>) -> Observed {
         let key: Arc<str> = row.key.into();
-        let observed = Observed {
-            address: Address { scope: scope.clone(), key: key.clone() },
+        let text = |it: &str| match it {
+            "" => self.empty.clone(),
+            it if *it == *key => key.clone(),
+            it => it.into(),
+        };
+        Observed {
             identity: text(row.identity),
             digest: Digest(row.digest),
             doc: None,
@@ -86,10 +130,9 @@ pub fn decode(scope: &Scope, bytes: &[u8]) -> Option<Objects> {
             mark: row.mark.map(Arc::from),
             health: health(row.health),
             health_message: text(row.health_message),
-        };
-        (key, Remembered { observed, doc: row.doc.map(Box::from) })
-    });
-    Some(objects.collect())
+            address: Address { scope: scope.clone(), key },
+        }
+    }
 }
 
 fn health(number: u8) -> HealthState {
@@ -124,7 +167,12 @@ mod tests {
         let back = decode(&address.scope, &bytes).unwrap();
         assert_eq!(back[&address.key].observed, observed);
         assert_eq!(back[&address.key].with_doc().doc.as_deref(), Some(&json!({"spec": {"path": "etc/motd"}})));
+        let lean = Observed { version: None, outputs: None, ..observed.clone() };
+        assert_eq!(names(&address.scope, &bytes, false).unwrap()[&address.key], lean);
+        assert_eq!(names(&address.scope, &bytes, true).unwrap()[&address.key].outputs, observed.outputs);
+        assert_eq!(pick(&address.scope, &bytes, &HashSet::from(["motd"])), [back[&address.key].with_doc()]);
+        assert!(pick(&address.scope, &bytes, &HashSet::from(["other"])).is_empty());
         assert!(decode(&address.scope, &bytes[..bytes.len() - 3]).is_none());
-        assert!(decode(&address.scope, b"").is_none());
+        assert!(decode(&address.scope, b"").is_none() && !is_known(b"\0") && is_known(&bytes));
     }
 }

@@ -18,19 +18,23 @@ use trueup_host as host;
 use crate::engine::Bound;
 use crate::seal::{Sealer, escape, secret_pointers};
 use crate::store::ScopeRecord;
-pub use memory::{Objects, Remembered};
+use memory::Objects;
+pub use memory::Remembered;
 
 /// Objects in one page of an answer.
 const PAGE: u32 = 10_000;
 /// Pages of one scope; a provider that pages on for ever is stopped here.
 const MAX_PAGES: usize = 10_000;
 
+/// Why a scope is not observed whose record the store gave back as it was put, and which is none all the same.
+const UNSOUND: &str = "what was remembered of it is damaged; delete `cache.db` beside the state";
+
 /// The world as this pass sees it.
 #[derive(Default)]
 pub struct Observation {
     pub views: BTreeMap<Scope, ScopeView>,
-    /// Documents still as text, by scope, for [`Observation::load`].
-    texts: HashMap<Scope, Objects>,
+    /// Everything remembered of a scope as bytes, for [`Observation::load`].
+    records: HashMap<Scope, Arc<[u8]>>,
     /// What to remember: scopes that were read anew.
     pub fresh: Vec<ScopeRecord>,
     pub warnings: Vec<Diagnostic>,
@@ -52,19 +56,27 @@ pub trait Declared: Sync {
     /// None: nobody's declared business; its document is not kept. Otherwise a document (desired or last applied) whose
     /// secrets say what must be sealed, or null where it holds none.
     fn interest(&self, address: &Address) -> Option<Arc<Json>>;
+
+    /// Whether anything waits for a status, so that outputs are read out of what is remembered.
+    fn asks_for_status(&self) -> bool;
 }
 
 impl Observation {
-    /// Parses the documents of these objects into their views; `declared` says where they hold secrets.
+    /// Reads documents and outputs of these objects into their views; `declared` says where they hold secrets.
     pub fn load(&mut self, addresses: &[Address], sealer: &Sealer, declared: &HashMap<Address, Arc<Json>>) {
+        let mut wanted: HashMap<&Scope, HashSet<&str>> = HashMap::new();
         for address in addresses {
-            let Some(remembered) = self.texts.get(&address.scope).and_then(|it| it.get(&address.key)) else { continue };
-            let mut object = remembered.with_doc();
-            if let (Some(document), Some(beside)) = (&mut object.doc, declared.get(address)) {
-                sealer.seal(Arc::make_mut(document), &[], Some(beside));
-            }
-            if let Some(place) = self.views.get_mut(&address.scope).and_then(|view| view.objects.get_mut(&address.key)) {
-                *place = object;
+            wanted.entry(&address.scope).or_default().insert(&address.key);
+        }
+        for (scope, keys) in wanted {
+            let (Some(record), Some(view)) = (self.records.get(scope), self.views.get_mut(scope)) else { continue };
+            for mut object in memory::pick(scope, record, &keys) {
+                if let (Some(document), Some(beside)) = (&mut object.doc, declared.get(&object.address)) {
+                    sealer.seal(Arc::make_mut(document), &[], Some(beside));
+                }
+                if let Some(place) = view.objects.get_mut(&object.address.key) {
+                    *place = object;
+                }
             }
         }
     }
@@ -72,7 +84,7 @@ impl Observation {
     /// Takes the view of another provider in.
     pub fn merge(&mut self, other: Self) {
         self.views.extend(other.views);
-        self.texts.extend(other.texts);
+        self.records.extend(other.records);
         self.fresh.extend(other.fresh);
         self.warnings.extend(other.warnings);
         self.read.scopes += other.read.scopes;
@@ -143,7 +155,7 @@ struct Reader<'a> {
 struct Open {
     scope: Scope,
     /// What an `unchanged` or a delta builds on.
-    base: Option<(Objects, Option<String>)>,
+    base: Option<Base>,
     objects: Objects,
     gone: Vec<Arc<str>>,
     cursor: Option<String>,
@@ -151,12 +163,34 @@ struct Open {
     pages: usize,
 }
 
+/// What is remembered of a scope.
+struct Base {
+    version: Option<String>,
+    record: Arc<[u8]>,
+    /// Decoded while the provider looks; None where the record is not sound.
+    names: Option<BTreeMap<Arc<str>, Observed>>,
+}
+
 impl Reader<'_> {
     async fn read(&mut self, scopes: Vec<(Scope, Option<ScopeRecord>)>) {
         let mut open: Vec<Open> = scopes.into_iter().map(|(scope, record)| Open::new(scope, record)).collect();
+        let mut first = true;
         while !open.is_empty() {
             let queries = open.iter().map(Open::query).collect();
-            let answers = match self.bound.provider.scan(&self.bound.call(self.now), queries).await {
+            let call = self.bound.call(self.now);
+            let scan = self.bound.provider.scan(&call, queries);
+            // Most scopes did not change: what is remembered of them is made ready while the provider finds that out.
+            let answers = if std::mem::take(&mut first) {
+                let names = Names { outputs: self.declared.asks_for_status(), records: records(&open) };
+                let (answers, names) = tokio::join!(scan, tokio::task::spawn_blocking(move || names.decode()));
+                for (open, names) in open.iter_mut().zip(names.unwrap_or_default()) {
+                    open.base = open.base.take().map(|base| Base { names, ..base });
+                }
+                answers
+            } else {
+                scan.await
+            };
+            let answers = match answers {
                 Ok(answers) => answers,
                 Err(error) => {
                     let text = error.to_string();
@@ -210,31 +244,34 @@ impl Reader<'_> {
         let Open { scope, base, objects, gone, .. } = open;
         let (objects, coverage, fresh) = match (coverage, base) {
             (host::Coverage::Whole, _) => (objects, Coverage::Whole, true),
-            (host::Coverage::Unchanged, Some((base, _))) => {
+            (host::Coverage::Unchanged, Some(Base { record, names: Some(names), .. })) => {
                 self.observation.read.unchanged += 1;
-                (base, Coverage::Whole, false)
+                return self.insert(scope, Coverage::Whole, names, record);
             }
-            (host::Coverage::Delta, Some((mut base, _))) => {
+            (host::Coverage::Delta, Some(base)) => {
+                let Some(mut base) = memory::decode(&scope, &base.record) else { return self.fail(scope, UNSOUND) };
                 gone.iter().for_each(|key| drop(base.remove(key)));
                 base.extend(objects);
                 (base, Coverage::Whole, true)
             }
             (host::Coverage::Partial, _) => (objects, Coverage::Partial, false),
+            (host::Coverage::Unchanged, Some(_)) => return self.fail(scope, UNSOUND),
             (host::Coverage::Unchanged | host::Coverage::Delta, None) => {
                 return self.fail(scope, "the provider answered with a difference to something it was never told");
             }
         };
-        self.observation.read.scopes += 1;
+        let record = memory::encode(&objects);
         if fresh {
-            self.observation.fresh.push(ScopeRecord { scope: scope.clone(), version, objects: memory::encode(&objects) });
+            self.observation.fresh.push(ScopeRecord { scope: scope.clone(), version, objects: record.clone() });
         }
-        self.insert(scope, coverage, objects);
+        let seen = objects.into_iter().map(|(key, it)| (key, it.observed)).collect();
+        self.insert(scope, coverage, seen, record);
     }
 
-    fn insert(&mut self, scope: Scope, coverage: Coverage, objects: Objects) {
-        let seen = objects.iter().map(|(key, it)| (key.clone(), it.observed.clone())).collect();
-        self.observation.views.insert(scope.clone(), ScopeView { scope: scope.clone(), coverage, objects: seen });
-        self.observation.texts.insert(scope, objects);
+    fn insert(&mut self, scope: Scope, coverage: Coverage, objects: BTreeMap<Arc<str>, Observed>, record: Arc<[u8]>) {
+        self.observation.read.scopes += 1;
+        self.observation.views.insert(scope.clone(), ScopeView { scope: scope.clone(), coverage, objects });
+        self.observation.records.insert(scope, record);
     }
 
     fn fail(&mut self, scope: Scope, why: &str) {
@@ -281,9 +318,31 @@ pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interes
     Remembered { observed, doc: interest.is_some().then(|| text.into_boxed_str()) }
 }
 
+/// Records on their way to views.
+struct Names {
+    outputs: bool,
+    records: Vec<Option<(Scope, Arc<[u8]>)>>,
+}
+
+impl Names {
+    /// One answer for each record.
+    fn decode(self) -> Vec<Option<BTreeMap<Arc<str>, Observed>>> {
+        let names = |it: &Option<(Scope, Arc<[u8]>)>| {
+            let (scope, record) = it.as_ref()?;
+            memory::names(scope, record, self.outputs)
+        };
+        self.records.iter().map(names).collect()
+    }
+}
+
+fn records(open: &[Open]) -> Vec<Option<(Scope, Arc<[u8]>)>> {
+    open.iter().map(|it| Some((it.scope.clone(), it.base.as_ref()?.record.clone()))).collect()
+}
+
 impl Open {
     fn new(scope: Scope, record: Option<ScopeRecord>) -> Self {
-        let base = record.and_then(|it| Some((memory::decode(&scope, &it.objects)?, it.version)));
+        let known = record.filter(|it| memory::is_known(&it.objects));
+        let base = known.map(|it| Base { version: it.version, record: it.objects, names: None });
         Self { scope, base, objects: Objects::new(), gone: Vec::new(), cursor: None, seen: HashSet::new(), pages: 0 }
     }
 
@@ -292,7 +351,7 @@ impl Open {
             kind: self.scope.kind.clone(),
             scope: self.scope.scope.clone(),
             cursor: self.cursor.clone(),
-            since: self.base.as_ref().and_then(|(_, version)| version.clone()),
+            since: self.base.as_ref().and_then(|it| it.version.clone()),
             limit: PAGE,
             wait_ms: 0,
             ext: Vec::new(),

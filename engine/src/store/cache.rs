@@ -136,9 +136,9 @@ impl CacheFile {
             while let Some(row) = rows.next()? {
                 let text = |index| -> rusqlite::Result<std::sync::Arc<str>> { Ok(row.get_ref(index)?.as_str()?.into()) };
                 let scope = Scope { provider: text(0)?, kind: text(1)?, scope: text(2)? };
-                let (version, objects): (Option<String>, Vec<u8>) = (row.get(3)?, row.get(5)?);
-                if row.get::<_, i64>(4)? == scope_sum(version.as_deref(), &objects) {
-                    records.push(ScopeRecord { scope, version, objects });
+                let (version, objects): (Option<String>, &[u8]) = (row.get(3)?, row.get_ref(5)?.as_blob()?);
+                if row.get::<_, i64>(4)? == scope_sum(version.as_deref(), objects) {
+                    records.push(ScopeRecord { scope, version, objects: objects.into() });
                 }
             }
             Ok(records)
@@ -162,7 +162,7 @@ impl CacheFile {
             )?;
             for ScopeRecord { scope: Scope { provider, kind, scope }, version, objects } in records {
                 let sum = scope_sum(version.as_deref(), objects);
-                put.execute((environment, &**provider, &**kind, &**scope, version, sum, objects))?;
+                put.execute((environment, &**provider, &**kind, &**scope, version, sum, &**objects))?;
             }
             drop(put);
             transaction.commit()

@@ -232,7 +232,7 @@ fn observations_are_replaced_scope_by_scope(store: &dyn Store) {
     let record = |scope: &str, version: Option<&str>, objects: &[u8]| ScopeRecord {
         scope: Scope { provider: "site".into(), kind: "File".into(), scope: scope.into() },
         version: version.map(str::to_owned),
-        objects: objects.to_vec(),
+        objects: objects.into(),
     };
     assert_eq!(store.scopes("prod").unwrap(), []);
     store.put_scopes("prod", vec![record("a", Some("1"), b"one"), record("b", None, b"")]).unwrap();

@@ -114,7 +114,7 @@ pub struct ScopeRecord {
     /// For `scope-query.since`.
     pub version: Option<String>,
     /// In a form of the caller's choosing.
-    pub objects: Vec<u8>,
+    pub objects: Arc<[u8]>,
 }
 
 /// A plan kept for `apply --plan`.

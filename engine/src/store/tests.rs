@@ -92,7 +92,7 @@ fn the_files_of_a_state_are_private_and_its_folder_is_hidden_from_git() {
     let store = SqliteStore::open(&path).unwrap();
     store.begin_run(new_run("prod")).wait().unwrap();
     store
-        .put_scopes("prod", vec![ScopeRecord { scope: entry("a:K/n", "n").address.scope, version: None, objects: vec![1] }])
+        .put_scopes("prod", vec![ScopeRecord { scope: entry("a:K/n", "n").address.scope, version: None, objects: [1].into() }])
         .unwrap();
     let folder = path.parent().unwrap();
     assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
@@ -182,7 +182,7 @@ fn a_damaged_cache_is_begun_anew_and_its_values_are_what_was_put_or_nothing() {
     let root = tempfile::tempdir().unwrap();
     let state = root.path().join("state.db");
     let record =
-        ScopeRecord { scope: entry("a:K/n", "n").address.scope, version: Some("1".into()), objects: b"observed".to_vec() };
+        ScopeRecord { scope: entry("a:K/n", "n").address.scope, version: Some("1".into()), objects: (*b"observed").into() };
     let fill = || {
         let cache = cache::CacheFile::beside(&state);
         cache.put_scopes("prod", std::slice::from_ref(&record)).unwrap();

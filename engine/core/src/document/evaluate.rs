@@ -170,7 +170,7 @@ impl Run<'_> {
     }
 
     fn is_declared(&self, id: &ResourceId) -> bool {
-        self.declared.get(id).is_some_and(|it| it.present) || self.input.known.is_some_and(|it| it.contains(id))
+        self.declared.get(id).is_some_and(|it| it.present) || self.input.known.is_some_and(|it| it.ids().contains(id))
     }
 
     fn resolve(&self, text: &str) -> Result<ResourceId, NameFault> {
@@ -183,7 +183,8 @@ impl Run<'_> {
     fn names(&self) -> &Shortener {
         self.names.get_or_init(|| {
             let here = self.declared.iter().filter(|(_, it)| it.present).map(|(id, _)| id.clone());
-            let elsewhere = self.input.known.into_iter().flatten().filter(|id| !self.declared.contains_key(*id)).cloned();
+            let known = self.input.known.into_iter().flat_map(|it| it.ids());
+            let elsewhere = known.filter(|id| !self.declared.contains_key(*id)).cloned();
             Shortener::new(here.chain(elsewhere))
         })
     }

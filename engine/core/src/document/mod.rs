@@ -177,6 +177,17 @@ pub struct LayerInput {
     pub files: Vec<FileInput>,
 }
 
+/// Resources declared in files that are not looked at. Asked only where a document names another.
+pub trait Known {
+    fn ids(&self) -> &HashSet<ResourceId>;
+}
+
+impl Known for HashSet<ResourceId> {
+    fn ids(&self) -> &Self {
+        self
+    }
+}
+
 /// Everything that declared resources depend on.
 pub struct Input<'a> {
     pub environment: Arc<str>,
@@ -189,7 +200,7 @@ pub struct Input<'a> {
     /// Digest and size of a file of the revision, by the path that a document gives; None where there is none.
     pub blobs: &'a dyn Fn(&str) -> Option<(Digest, u64)>,
     /// Resources declared in files that are not in `layers`.
-    pub known: Option<&'a HashSet<ResourceId>>,
+    pub known: Option<&'a dyn Known>,
 }
 
 /// What [`evaluate`] found.

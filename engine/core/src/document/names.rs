@@ -6,6 +6,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::OnceLock;
 
 use super::text::shown;
 use crate::address::ResourceId;
@@ -104,23 +105,30 @@ pub fn resolve_name<'a>(text: &str, ids: impl IntoIterator<Item = &'a ResourceId
 #[derive(Clone, Debug, Default)]
 pub struct Shortener {
     ids: Vec<ResourceId>,
-    /// Sorted: hash of kind and name, and of kind, namespace and name, with the position of the id.
-    hashes: Vec<(u64, u32)>,
+    /// Sorted: hash of kind and name, and of kind, namespace and name, with the position of the id. Made at the first
+    /// question, which most passes never ask.
+    hashes: OnceLock<Vec<(u64, u32)>>,
 }
 
 impl Shortener {
-    /// Indexes `ids`, in any order; doubles count once. Costs a sort of numbers: some ten milliseconds for 100,000.
+    /// Takes `ids`, in any order; doubles count once. The first question costs a sort of numbers: some ten milliseconds for
+    /// 100,000.
     pub fn new(ids: impl IntoIterator<Item = ResourceId>) -> Self {
-        let ids: Vec<ResourceId> = ids.into_iter().collect();
-        let mut hashes = Vec::with_capacity(ids.len() * 2);
-        for (position, id) in (0_u32..).zip(&ids) {
-            hashes.push((hash(id.kind(), None, id.name()), position));
-            if let Some(namespace) = id.namespace() {
-                hashes.push((hash(id.kind(), Some(namespace), id.name()), position));
+        Self { ids: ids.into_iter().collect(), hashes: OnceLock::new() }
+    }
+
+    fn hashes(&self) -> &[(u64, u32)] {
+        self.hashes.get_or_init(|| {
+            let mut hashes = Vec::with_capacity(self.ids.len() * 2);
+            for (position, id) in (0_u32..).zip(&self.ids) {
+                hashes.push((hash(id.kind(), None, id.name()), position));
+                if let Some(namespace) = id.namespace() {
+                    hashes.push((hash(id.kind(), Some(namespace), id.name()), position));
+                }
             }
-        }
-        hashes.sort_unstable();
-        Self { ids, hashes }
+            hashes.sort_unstable();
+            hashes
+        })
     }
 
     /// The shortest form that people are shown: `Kind/[namespace/]name`, with group or alias only where it takes them.
@@ -167,8 +175,9 @@ impl Shortener {
 
     fn matching<'a>(&'a self, written: Written<'a>) -> impl Iterator<Item = &'a ResourceId> {
         let wanted = hash(written.kind, written.namespace, written.name);
-        let from = self.hashes.partition_point(|(hash, _)| *hash < wanted);
-        let group = self.hashes.get(from..).unwrap_or_default();
+        let hashes = self.hashes();
+        let from = hashes.partition_point(|(hash, _)| *hash < wanted);
+        let group = hashes.get(from..).unwrap_or_default();
         group
             .iter()
             .take_while(move |(hash, _)| *hash == wanted)

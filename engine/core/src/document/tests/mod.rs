@@ -105,7 +105,7 @@ impl Case {
             default_provider: self.default_provider.clone(),
             layers,
             blobs: &blobs,
-            known: self.known.as_ref(),
+            known: self.known.as_ref().map(|it| it as _),
         })
     }
 
