@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::diagnostic::{Code, Diagnostic, codes};
 use trueup_core::manifest::Manifest;
 use trueup_core::value::Digest;
 use trueup_host as host;
@@ -83,6 +83,16 @@ impl From<crate::pass::PassError> for Problem {
             crate::pass::PassError::Documents(findings) => Self::Findings(findings),
             crate::pass::PassError::Store(error) => Self::Store(error),
         }
+    }
+}
+
+/// The code under which people are told of a failure of this nature: by whose fault it is, where that is known.
+pub(crate) fn code_of(fault: host::Fault, otherwise: Code) -> Code {
+    match fault {
+        host::Fault::Contract => codes::PLUGIN_CONTRACT,
+        host::Fault::Crash => codes::PLUGIN_CALL,
+        host::Fault::Denied => codes::DENIED,
+        _ => otherwise,
     }
 }
 

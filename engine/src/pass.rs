@@ -232,6 +232,11 @@ async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMa
     }
     for (alias, scopes) in by_provider {
         let Some(bound) = around.context.providers.get(&alias) else { continue };
+        if let Some(halt) = desired.halted.get(&alias) {
+            // It would only fail again: nothing is known of its scopes, and nothing may be taken for absent.
+            observation.merge(Observation::failed(scopes, &halt.reason));
+            continue;
+        }
         let remembered = scopes.iter().filter_map(|it| Some((it.clone(), known.remove(it)?))).collect();
         let part = observe::observe(bound, scopes, remembered, &interest, &around.context.sealer, around.context.now).await;
         observation.merge(part);
@@ -356,6 +361,7 @@ impl Lens<'_> {
             entries: &self.planned.entries,
             intents: &self.planned.intents,
             views: &self.planned.observation.views,
+            halted: &self.planned.desired.halted,
             others: &self.others,
             kinds: &self.kinds,
             mark: &self.mark,
@@ -398,6 +404,11 @@ fn remember(around: &Surroundings, planned: &Planned) {
     }
 }
 
+/// How the history calls a run that did everything.
+pub const DONE: &str = "done";
+/// How the history calls a run that did everything but what was refused.
+pub const PARTIAL: &str = "partial";
+
 /// Who applies, and with what.
 pub struct Order {
     /// `apply`, `destroy`, `adopt` …
@@ -432,15 +443,18 @@ pub async fn apply(
     let work = work(&around, &mut planned, plan.clone(), recorder, order);
     let applied = apply::apply(work).await;
     planned.plan = Arc::unwrap_or_clone(plan);
-    let outcome = if applied.cancelled {
-        "cancelled"
-    } else if applied.is_complete() {
-        "done"
-    } else {
-        "failed"
-    };
-    around.store.end_run(run, outcome, counts(&planned.plan, &applied)).await?;
+    around.store.end_run(run, ending(&planned.plan, &applied), counts(&planned.plan, &applied)).await?;
     Ok((around, planned, applied))
+}
+
+/// How a run ended, for the history. `partial`: all that was planned is done, and something wanted was refused.
+fn ending(plan: &Plan, applied: &Applied) -> &'static str {
+    match (applied.cancelled, applied.is_complete(), plan.refused.is_empty()) {
+        (true, ..) => "cancelled",
+        (false, false, _) => "failed",
+        (false, true, false) => PARTIAL,
+        (false, true, true) => DONE,
+    }
 }
 
 /// Everything that changes ownership alone, durable before the first effect: what a crash left and the world tells, entries to
@@ -570,7 +584,7 @@ fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder:
     })
 }
 
-/// Steps by action, and how they ended, for the history.
+/// Steps by action, how they ended, and what was refused, for the history.
 fn counts(plan: &Plan, applied: &Applied) -> Json {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for (step, ended) in plan.steps.iter().zip(&applied.steps) {
@@ -582,6 +596,9 @@ fn counts(plan: &Plan, applied: &Applied) -> Json {
             Some(apply::Ended::Skipped(_)) | None => "skipped",
         };
         *counts.entry(word).or_default() += 1;
+    }
+    if !plan.refused.is_empty() {
+        counts.insert("refused", plan.refused.len() as u64);
     }
     counts.into_iter().map(|(word, count)| (word.to_owned(), Json::from(count))).collect::<trueup_core::value::Map<_, _>>().into()
 }

@@ -7,8 +7,8 @@ use std::os::unix::fs::symlink;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use trueup_tests::guests::{COMPONENT, hostile, hostile_project, lock, project_file, sha256};
-use trueup_tests::{Project, Run, tree};
+use trueup_tests::guests::{COMPONENT, hostile, hostile_project, lock, project_file, sha256, thing};
+use trueup_tests::{Project, Run, document, tree};
 
 /// Applies everything with the rights granted for the run, within a time that only a deadline passes.
 #[track_caller]
@@ -29,12 +29,23 @@ fn isolated(mode: &str, words: &[&str]) -> Project {
     project
 }
 
-/// The misdeed is in what must be known before anything is planned: the run fails with these words and writes nothing.
+/// The misdeed is in what must be known before anything of the plugin is planned: what it has is refused under this code with
+/// these words, and the file of the other provider is written all the same.
 #[track_caller]
-fn stopped(mode: &str, render: &str, words: &[&str]) {
+fn halted(mode: &str, render: &str, code: &str, words: &str) {
     let project = hostile_project(mode, render);
-    run(&project).expect_exit(1).expect_text(words);
-    assert!(project.world().is_empty(), "{mode} {render}");
+    let run = run(&project).expect_exit(1).expect_text(&[words, code, "Thing/t", "Applied in part: 1 done, 1 refused"]);
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"), "{mode} {render}\n{run}");
+    assert!(!project.repo().join("evil/t.thing").exists(), "{mode} {render}\n{run}");
+    let plan = project.run(&["plan", "--trust", "-o", "json"]).expect_exit(1).json();
+    let refused = &plan["refused"][0];
+    assert_eq!(
+        (&refused["code"], &refused["id"], &refused["file"]),
+        (&code.into(), &"evil:Thing/t".into(), &"base/t.yaml".into())
+    );
+    let history = project.run(&["history", "-o", "json"]).expect_exit(0).json();
+    let newest = &history["runs"][0];
+    assert_eq!((&newest["outcome"], &newest["counts"]["refused"]), (&"partial".into(), &1.into()), "{mode} {render}: {newest}");
 }
 
 #[test]
@@ -51,16 +62,18 @@ fn a_scan_that_never_ends_is_stopped_at_its_deadline() {
 }
 
 #[test]
-fn an_apply_or_a_render_that_never_ends_is_stopped_at_its_deadline() {
+fn an_apply_that_never_ends_is_stopped_at_its_deadline_and_not_asked_again() {
+    let begun = Instant::now();
+    isolated("apply-loop", &["TU0701", "plugin `evil` was stopped: `apply` took longer than 30 s"]);
+    assert!(begun.elapsed() < Duration::from_secs(60), "asked again: {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_render_that_never_ends_is_stopped_at_its_deadline() {
     if !trueup_tests::long() {
         return;
     }
-    let begun = Instant::now();
-    let project = hostile_project("apply-loop", "");
-    project.run(&["apply", "--yes", "--trust"]).expect_exit(1).expect_text(&["was stopped: `apply` took longer than"]);
-    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"));
-    stopped("honest", "loop", &["was stopped: `render` took longer than"]);
-    assert!(begun.elapsed() < Duration::from_secs(600), "{:?}", begun.elapsed());
+    halted("honest", "loop", "TU0701", "plugin `evil` was stopped: `render` took longer than 30 s");
 }
 
 #[test]
@@ -70,11 +83,13 @@ fn a_scan_or_an_apply_that_eats_memory_is_stopped_at_its_limit() {
 }
 
 #[test]
-fn a_trap_and_an_endless_recursion_are_crashes_of_the_plugin_alone() {
+fn a_trap_and_an_endless_recursion_are_faults_of_the_plugin_alone_and_told_apart() {
     isolated("scan-trap", &["plugin `evil` crashed in `scan`: wasm trap: "]);
-    isolated("scan-recurse", &["plugin `evil` crashed in `scan`: wasm trap: "]);
-    isolated("apply-trap", &["plugin `evil` crashed in `apply`: wasm trap: "]);
-    isolated("apply-recurse", &["plugin `evil` crashed in `apply`: wasm trap: "]);
+    isolated("apply-trap", &["TU0701", "plugin `evil` crashed in `apply`: wasm trap: "]);
+    for how in ["recurse", "stack"] {
+        isolated(&format!("scan-{how}"), &["plugin `evil` was stopped: `scan` recursed past the end of its stack"]);
+        isolated(&format!("apply-{how}"), &["TU0701", "plugin `evil` was stopped: `apply` recursed past the end of its stack"]);
+    }
 }
 
 #[test]
@@ -96,12 +111,42 @@ fn nonsense_is_a_broken_contract() {
 #[test]
 fn data_of_other_resources_is_a_broken_contract() {
     isolated("scan-foreign", &["it answered with an object of a kind that its manifest does not name"]);
-    isolated("apply-forge-other", &["it answered with an object that was not asked for"]);
+    isolated("apply-forge-other", &["TU0702", "it answered with an object that was not asked for"]);
+}
+
+#[test]
+fn outcomes_of_the_wrong_number_or_form_are_a_broken_contract_though_a_look_settles_the_change() {
+    for (mode, words) in [
+        ("apply-few", "broke the contract in `apply`: 1 items were asked and 0 answered"),
+        ("apply-many", "broke the contract in `apply`: 1 items were asked and 2 answered"),
+        ("apply-nonsense", "the plugin broke the contract: `doc` is no JSON text"),
+        ("apply-pending", "the plugin broke the contract: "),
+    ] {
+        let project = hostile_project(mode, "");
+        let run = run(&project).expect_exit(1).expect_text(&["TU0702", "the object is as wished, but ", words]);
+        assert_eq!(fs::read_to_string(project.repo().join("evil/t.thing")).unwrap(), "x", "{mode}\n{run}");
+        assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"), "{mode}\n{run}");
+        // The look settled it: it is owned, and there is nothing to do again.
+        project.run(&["plan", "--trust"]).expect_exit(0).expect_text(&["No changes"]);
+        project.run(&["history"]).expect_exit(0).expect_text(&["failed"]);
+    }
 }
 
 #[test]
 fn an_outcome_that_claims_what_was_not_done_is_found_out() {
-    isolated("apply-forge", &["the plugin says it is done, but the object is not there"]);
+    isolated("apply-forge", &["TU0702", "the plugin says it is done, but the object is not there"]);
+}
+
+#[test]
+fn what_a_plugin_crashes_over_when_asked_to_show_it_is_in_doubt_until_the_next_pass() {
+    let words = ["TU0605", "the plugin says it is done, and looking at it failed: plugin `evil` crashed in `read`"];
+    isolated("apply-forge-blind", &words);
+    let project = hostile_project("read-trap", "");
+    run(&project).expect_exit(1).expect_text(&words);
+    assert!(project.repo().join("evil/t.thing").exists());
+    // A scan shows that it was done.
+    run(&project).expect_exit(0);
+    project.run(&["plan", "--trust"]).expect_exit(0).expect_text(&["No changes"]);
 }
 
 #[test]
@@ -122,21 +167,53 @@ fn a_crash_after_the_change_was_made_is_settled_by_looking() {
 }
 
 #[test]
-fn broken_answers_of_render_and_configure_stop_the_run_before_anything_is_written() {
-    for (render, words) in [
-        ("memory", "plugin `evil` was stopped: `render` asked for more than 256 MiB of memory"),
-        ("trap", "plugin `evil` crashed in `render`"),
-        ("recurse", "plugin `evil` crashed in `render`"),
-        ("few", "broke the contract in `render`: 1 items were asked and 0 answered"),
-        ("many", "broke the contract in `render`: 1 items were asked and 2 answered"),
-        ("foreign", "it rendered an object of a kind that its manifest does not name"),
-        ("nonsense", "broke the contract: `doc` is no JSON text"),
-        ("giant", "plugin `evil` was stopped: `render`"),
+fn broken_answers_of_render_and_configure_halt_their_provider_and_no_other() {
+    for (render, code, words) in [
+        ("memory", "TU0701", "plugin `evil` was stopped: `render` asked for more than 256 MiB of memory"),
+        ("trap", "TU0701", "plugin `evil` crashed in `render`"),
+        ("recurse", "TU0701", "plugin `evil` was stopped: `render` recursed past the end of its stack"),
+        ("few", "TU0702", "broke the contract in `render`: 1 items were asked and 0 answered"),
+        ("many", "TU0702", "broke the contract in `render`: 1 items were asked and 2 answered"),
+        ("foreign", "TU0702", "it rendered an object of a kind that its manifest does not name"),
+        ("nonsense", "TU0702", "broke the contract in `render`: `doc` is no JSON text"),
+        ("giant", "TU0701", "plugin `evil` was stopped: `render`"),
     ] {
-        stopped("honest", render, &[words]);
+        halted("honest", render, code, words);
     }
-    stopped("configure-trap", "", &["plugin `evil` crashed in `configure`"]);
-    stopped("configure-fail", "", &["plugin `evil` refuses its configuration: these settings are never right"]);
+    halted("configure-trap", "", "TU0701", "plugin `evil` crashed in `configure`");
+    halted("configure-fail", "", "TU0701", "plugin `evil` refuses its configuration: these settings are never right");
+}
+
+#[test]
+fn nothing_of_a_halted_provider_is_pruned_and_it_converges_once_its_plugin_answers() {
+    let project = hostile_project("honest", "");
+    run(&project).expect_exit(0);
+    let thing_of = |name: &str| project.repo().join(format!("evil/{name}.thing"));
+    // `t` is gone from Git, `u` is new and crashes its plugin, and both providers have something to do.
+    project.remove("base/t.yaml").write("base/u.yaml", thing("u", "trap"));
+    project.write("base/a.yaml", document("a", "a.txt", "two")).commit("a crash");
+    for _ in 0..2 {
+        run(&project).expect_exit(1).expect_text(&["Thing/t", "Thing/u", "plugin `evil` crashed in `render`"]);
+        assert!(thing_of("t").exists() && !thing_of("u").exists());
+        assert_eq!(project.world().get("a.txt").map(String::as_str), Some("two"));
+    }
+    let runs = project.run(&["history", "-o", "json"]).json()["runs"].as_array().unwrap().len();
+    assert_eq!(runs, 2, "a run with nothing to do and the same refusals adds nothing");
+    let status = project.run(&["status", "-o", "json"]).expect_exit(0).json();
+    assert_eq!(status["environments"][0]["sync"], "partial", "{status}");
+    project.run(&["destroy", "--yes", "--allow-deletes", "9", "--trust"]).expect_exit(1).expect_text(&["crashed in `render`"]);
+    assert!(thing_of("t").exists(), "not even a destroy goes on without the plugin");
+    project.write("base/u.yaml", thing("u", "")).commit("mended");
+    run(&project).expect_exit(0);
+    assert!(!thing_of("t").exists() && thing_of("u").exists());
+    project.run(&["plan", "--trust"]).expect_exit(0).expect_text(&["No changes"]);
+}
+
+#[test]
+fn documents_that_crash_their_plugin_are_not_valid() {
+    let project = hostile_project("honest", "trap");
+    project.run(&["validate"]).expect_exit(1).expect_text(&["TU0701", "plugin `evil` crashed in `render`"]);
+    project.run(&["render"]).expect_exit(1).expect_text(&["TU0701", "plugin `evil` crashed in `render`"]);
 }
 
 #[test]
@@ -279,9 +356,10 @@ fn a_plugin_that_is_not_what_the_lock_pins_is_refused_whatever_was_granted() {
     other.extend_from_slice(&[0, 2, 1, b'x']);
     project.write(COMPONENT, &other).commit("another plugin");
     for arguments in [&["apply", "--yes"][..], &["apply", "--yes", "--trust"]] {
-        project.run(arguments).expect_exit(1).expect_text(&["plugin `./evil.wasm` is sha256", "`trueup.lock` pins sha256"]);
+        let words = ["TU0503", "provider `evil`: plugin `./evil.wasm` is sha256", "`trueup.lock` pins sha256"];
+        project.run(arguments).expect_exit(1).expect_text(&words).expect_text(&["write its digest into the file and commit it"]);
     }
     project.remove("trueup.lock").commit("no lock");
-    project.run(&["apply", "--yes", "--trust"]).expect_exit(1).expect_text(&["is not pinned in `trueup.lock`"]);
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(1).expect_text(&["TU0503", "is not pinned in `trueup.lock`"]);
     assert!(project.world().is_empty(), "nothing may be written");
 }

@@ -1,7 +1,8 @@
 //! Calls into a configured provider.
 //!
 //! Every call runs on a warm instance of its phase, for at most its budget, and its answer is held against what was
-//! asked. An answer of the wrong length fails the call; an item that breaks the contract fails alone.
+//! asked. An answer of the wrong length fails the call; an item that breaks the contract fails alone, but in `render`,
+//! where a failed item would blame the document for what the plugin did.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,7 +140,7 @@ impl ProviderInner {
 
 /// An item whose answer broke the contract.
 fn broken(rule: String) -> Failure {
-    Failure::new(Fault::Internal, "host.contract", format!("the plugin broke the contract: {rule}"))
+    Failure::new(Fault::Contract, "host.contract", format!("the plugin broke the contract: {rule}"))
 }
 
 impl Provider {
@@ -184,9 +185,9 @@ impl Provider {
         let Some(guest) = &it.guests.rendering else { return Err(self.0.unsupported("render")) };
         let answer = timed(lease.limit, guest.call_render(&mut it.store, &question)).await;
         let answer = lease.end(answer)?;
-        self.0.items("render", &items, answer, |reader, _, it| {
-            reader.rendered(it).unwrap_or_else(|rule| Rendered { objects: Vec::new(), findings: broken(rule).findings })
-        })
+        let rendered: Result<Vec<Rendered>, String> =
+            self.0.items("render", &items, answer, |reader, _, it| reader.rendered(it))?.into_iter().collect();
+        rendered.map_err(|rule| self.0.contract("render", rule))
     }
 
     /// All objects of each scope, a page at a time. The host spreads long lists over calls and instances.

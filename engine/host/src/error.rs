@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::records::Failure;
+use crate::records::{Failure, Fault};
 
 /// Why a plugin cannot be loaded.
 #[derive(Debug)]
@@ -121,6 +121,19 @@ impl CallError {
             | Self::TooLarge { .. }
             | Self::Contract { .. }
             | Self::Unsupported { .. } => false,
+        }
+    }
+
+    /// What it means for each item of the call.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Deadline { .. } | Self::Memory { .. } | Self::Stack { .. } | Self::Trap { .. } | Self::TooLarge { .. } => {
+                Fault::Crash
+            }
+            Self::Contract { .. } => Fault::Contract,
+            Self::Configure { failure, .. } => failure.fault,
+            Self::Unsupported { .. } => Fault::Unsupported,
+            Self::Host { .. } => Fault::Internal,
         }
     }
 

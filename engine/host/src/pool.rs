@@ -3,14 +3,15 @@
 //! An instance serves one provider in one phase for life. It is kept after a call that went well and dropped after any
 //! other, so that nothing a trap left behind is ever seen again.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use wasmtime::Store;
 use wasmtime::component::InstancePre;
+use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
 
 use crate::bindings::exports::trueup::provider as wit;
 use crate::call::ProviderInner;
@@ -23,6 +24,8 @@ use crate::state::{Call, Context, State};
 const MAX_IDLE: Duration = Duration::from_secs(600);
 /// An instance that has served this many calls is dropped: a leak in a guest then costs no more.
 const MAX_CALLS: u32 = 100_000;
+/// Innermost frames of a crash, of the 20 that the engine keeps, that show a recursion.
+const DEEP: usize = 16;
 
 /// Where a component's exports are; looked up once per plugin.
 pub(crate) struct Indices {
@@ -183,8 +186,10 @@ impl Stop {
         if state.memory_refused() {
             return CallError::Memory { plugin, function, limit: state.context.limits.memory };
         }
-        if let Some(wasmtime::Trap::StackOverflow) = error.downcast_ref::<wasmtime::Trap>() {
-            return CallError::Stack { plugin, function };
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => return CallError::Stack { plugin, function },
+            Some(Trap::MemoryOutOfBounds) if recursed(&error) => return CallError::Stack { plugin, function },
+            _ => {}
         }
         let cause = error.root_cause().to_string();
         // The engine's type for this is private; its text is checked by a test with a guest that answers too much.
@@ -196,6 +201,14 @@ impl Stop {
         let text = if words.is_empty() { cause } else { format!("{cause}; it said: {words}") };
         CallError::Trap { plugin, function, text }
     }
+}
+
+/// Whether a plugin that reached out of its memory recursed there. Compilers lay a stack of their own into a plugin's
+/// memory; where that ends before the engine's, a backtrace of one or two functions that call each other is all that tells.
+fn recursed(error: &wasmtime::Error) -> bool {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return false };
+    let functions: BTreeSet<u32> = trace.frames().iter().map(FrameInfo::func_index).collect();
+    trace.frames().len() >= DEEP && functions.len() <= 2
 }
 
 /// How many instances may be alive, over all providers; idle ones give way to those who need one.

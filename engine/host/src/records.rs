@@ -54,8 +54,12 @@ pub enum Fault {
     Transient(Option<u64>),
     /// This provider does not do that.
     Unsupported,
-    /// A bug in the plugin.
+    /// A bug in the plugin, by its own word.
     Internal,
+    /// The plugin broke the contract. The host's word, never the plugin's.
+    Contract,
+    /// The plugin crashed, or was stopped at one of its limits. The host's word, never the plugin's.
+    Crash,
 }
 
 impl Fault {
@@ -63,11 +67,18 @@ impl Fault {
     pub fn is_transient(self) -> bool {
         match self {
             Self::Throttled(_) | Self::Transient(_) | Self::Conflict => true,
-            Self::Invalid | Self::Unauthorized | Self::Denied | Self::NotFound | Self::Unsupported | Self::Internal => false,
+            Self::Invalid
+            | Self::Unauthorized
+            | Self::Denied
+            | Self::NotFound
+            | Self::Unsupported
+            | Self::Internal
+            | Self::Contract
+            | Self::Crash => false,
         }
     }
 
-    /// The word the contract uses.
+    /// The word the contract uses, and one each for what only the host finds.
     pub fn word(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
@@ -79,6 +90,8 @@ impl Fault {
             Self::Transient(_) => "transient",
             Self::Unsupported => "unsupported",
             Self::Internal => "internal",
+            Self::Contract => "contract",
+            Self::Crash => "crash",
         }
     }
 }

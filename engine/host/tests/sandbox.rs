@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use trueup_core::address::Address;
 use trueup_core::value::{Digest, Json, json};
 use trueup_host::{
-    CallError, CallInfo, Change, Coverage, Declared, Denial, DirGrant, Grant, IntentAction, Limits, LoadError, LogRecord, Plugin,
-    Provider, ProviderSettings, Runtime, RuntimeOptions, ScopeQuery, Secret, SecretError, Services, Settlement,
+    CallError, CallInfo, Change, Coverage, Declared, Denial, DirGrant, Fault, Grant, IntentAction, Limits, LoadError, LogRecord,
+    Plugin, Provider, ProviderSettings, Runtime, RuntimeOptions, ScopeQuery, Secret, SecretError, Services, Settlement,
 };
 
 /// The components' folder.
@@ -207,8 +207,15 @@ async fn what_is_no_plugin_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plugin_that_cannot_describe_itself_is_refused_within_the_limits() {
     let world = world(limits());
-    // A guest that recurses leaves the end of the stack that its compiler laid into its own memory: a trap.
-    for (mode, code) in [("loop", "deadline"), ("memory", "memory"), ("trap", "trap"), ("recurse", "trap"), ("giant", "memory")] {
+    let cases = [
+        ("loop", "deadline"),
+        ("memory", "memory"),
+        ("trap", "trap"),
+        ("recurse", "stack"),
+        ("stack", "stack"),
+        ("giant", "memory"),
+    ];
+    for (mode, code) in cases {
         match world.runtime.load(&hostile(mode)).await.unwrap_err() {
             LoadError::Describe(err) => assert_eq!(err.code(), code, "{mode}: {err}"),
             other => panic!("{mode}: {other}"),
@@ -229,8 +236,9 @@ async fn a_plugin_that_breaks_out_loses_its_instance_and_nobody_else_notices() {
         ("scan-loop", "deadline"),
         ("scan-memory", "memory"),
         ("scan-trap", "trap"),
-        // The stack that the guest's compiler laid into its own memory ends first.
-        ("scan-recurse", "trap"),
+        // The stack that the guest's compiler laid into its own memory ends first; then the engine's.
+        ("scan-recurse", "stack"),
+        ("scan-stack", "stack"),
         ("scan-giant", "too-large"),
     ];
     for (mode, code) in cases {
@@ -278,12 +286,9 @@ async fn answers_that_were_not_asked_for_are_not_believed() {
         doc: Arc::new(json!({"spec": {"text": "x", "render": mode}})),
     };
     let provider = world.hostile("").await;
-    for mode in ["few", "many"] {
-        assert_eq!(provider.render(&info(), vec![render(mode)]).await.unwrap_err().code(), "contract", "{mode}");
-    }
-    for mode in ["foreign", "nonsense"] {
-        let rendered = provider.render(&info(), vec![render(mode)]).await.unwrap();
-        assert!(rendered[0].objects.is_empty() && rendered[0].findings[0].summary.contains("broke the contract"), "{mode}");
+    for mode in ["few", "many", "foreign", "nonsense"] {
+        let err = provider.render(&info(), vec![render(mode)]).await.unwrap_err();
+        assert!(err.code() == "contract" && err.fault() == Fault::Contract, "{mode}: {err}");
     }
     provider.render(&info(), vec![render("import")]).await.unwrap();
     assert!(world.told.denials.lock().unwrap().iter().filter(|it| it.starts_with("render")).count() >= 3);
@@ -321,13 +326,15 @@ async fn a_forged_outcome_is_unsettled_and_a_lost_one_an_error() {
     let change = || vec![create("a", json!({"spec": {"text": "x"}}))];
     for mode in ["apply-forge-other", "apply-nonsense", "apply-pending"] {
         let outcome = world.hostile(mode).await.apply(&info(), change()).await.unwrap().remove(0);
-        assert!(matches!(outcome.settlement, Settlement::Unsettled(_)) && outcome.object.is_none(), "{mode}: {outcome:?}");
+        let broken = matches!(&outcome.settlement, Settlement::Unsettled(failure) if failure.fault == Fault::Contract);
+        assert!(broken && outcome.object.is_none(), "{mode}: {outcome:?}");
     }
     for (mode, code) in
         [("apply-few", "contract"), ("apply-many", "contract"), ("apply-late-trap", "trap"), ("apply-loop", "deadline")]
     {
         let err = world.hostile(mode).await.apply(&info(), change()).await.unwrap_err();
-        assert!(err.code() == code && !err.never_began(), "{mode}: {err}");
+        let fault = if code == "contract" { Fault::Contract } else { Fault::Crash };
+        assert!(err.code() == code && err.fault() == fault && !err.never_began(), "{mode}: {err}");
     }
     for (mode, code) in [("configure-loop", "deadline"), ("configure-trap", "trap"), ("configure-fail", "configure")] {
         let err = world.hostile(mode).await.apply(&info(), change()).await.unwrap_err();

@@ -15,13 +15,14 @@ use trueup_core::value::{Json, Map};
 use trueup_host as host;
 
 use super::{Ended, Group, Work, failed, late, look};
-use crate::engine::Bound;
+use crate::engine::{Bound, code_of};
 use crate::killpoint;
 use crate::observe::remember;
 use crate::seal::Sealer;
 use crate::store::{Edit, Ending, IntentRecord, OutcomeRecord};
 
-/// Tries of one change within one apply, the first among them.
+/// Tries of one change within one apply, the first among them. For what a server may get over: a plugin that crashed, ran
+/// past its deadline or broke the contract would do so again, and is not asked again in this run.
 const TRIES: retry::Policy = retry::Policy { first: Duration::from_millis(200), cap: Duration::from_secs(30), tries: 5 };
 /// How long a change may stay pending within one apply.
 const PENDING_LIMIT: Duration = Duration::from_secs(600);
@@ -37,6 +38,8 @@ pub(super) struct Item {
     pub attempt: u32,
     /// Announced: its intent is durable.
     pub announced: bool,
+    /// How the plugin broke the contract while it carried the change out, if it did.
+    pub breach: Option<String>,
 }
 
 /// The object that a part of a step acts on.
@@ -116,7 +119,7 @@ async fn prepare(work: &Work, bound: &Bound, index: usize, part: Part) -> Result
         edits,
         ext: work.ext(&step),
     };
-    Ok(Item { index, part, token, step, change, attempt: 0, announced: unsettled })
+    Ok(Item { index, part, token, step, change, attempt: 0, announced: unsettled, breach: None })
 }
 
 /// The differences of a step as the plugin is told of them, secrets as markers.
@@ -178,11 +181,12 @@ async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut V
     let mut records = Vec::new();
     let mut wait = Duration::ZERO;
     let mut followed = Vec::with_capacity(items.len());
-    for (item, outcome) in items.into_iter().zip(outcomes) {
+    for (mut item, outcome) in items.into_iter().zip(outcomes) {
         let outcome = follow(work, bound, &item, outcome).await;
-        let outcome = look::settle_doubt(work, bound, &item, outcome).await;
+        item.breach = breach(&outcome);
         followed.push((item, outcome));
     }
+    look::settle_doubts(work, bound, &mut followed).await;
     look::confirm(work, bound, &mut followed).await;
     for (item, outcome) in followed {
         match book(work, bound, item, outcome) {
@@ -246,9 +250,19 @@ async fn announce(work: &Work, bound: &Bound, items: &mut [Item]) -> Result<(), 
 
 /// What a call that gave no answer means for one of its changes.
 fn lost(error: &host::CallError) -> host::Outcome {
-    let failure = host::Failure::new(host::Fault::Internal, error.code(), error.to_string());
+    let failure = host::Failure::new(error.fault(), error.code(), error.to_string());
     let settlement = if error.never_began() { host::Settlement::Rejected(failure) } else { host::Settlement::Unsettled(failure) };
     host::Outcome { settlement, object: None, findings: Vec::new(), ext: Vec::new() }
+}
+
+/// What of the contract an outcome breaks. A look at the object may settle the change; it does not mend the plugin.
+fn breach(outcome: &host::Outcome) -> Option<String> {
+    match &outcome.settlement {
+        host::Settlement::Unsettled(failure) | host::Settlement::Rejected(failure) if failure.fault == host::Fault::Contract => {
+            Some(failure.to_string())
+        }
+        _ => None,
+    }
 }
 
 /// Polls a pending change until it is something else, within [`PENDING_LIMIT`].
@@ -290,9 +304,12 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
     match outcome.settlement {
         host::Settlement::Settled => {
             let (edits, differs) = settled_edits(work, bound, step, &item, outcome.object);
-            let end = match differs {
-                None => Ended::Done,
-                Some(path) => failed(
+            let end = match (differs, &item.breach) {
+                (None, None) => Ended::Done,
+                (None, Some(breach)) => {
+                    failed(step, codes::PLUGIN_CONTRACT, format!("the object is as wished, but {}", work.sealer.mask(breach)))
+                }
+                (Some(path), _) => failed(
                     step,
                     codes::PLUGIN_CONTRACT,
                     format!("the plugin says it is done, but `{path}` is not what was asked for"),
@@ -319,14 +336,16 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
                 item.change.unsettled = true;
                 return Booked::Again(None, item, pause);
             }
-            let code = if failure.fault == host::Fault::Denied { codes::DENIED } else { codes::STEP_FAILED };
+            let code = code_of(failure.fault, codes::STEP_FAILED);
             over(record(Vec::new(), Ending::Rejected(text.clone())), failed(step, code, text))
         }
         host::Settlement::Unsettled(failure) => {
             let text = work.sealer.mask(&failure.to_string());
+            let broken = failure.fault == host::Fault::Contract;
+            let code = if broken { codes::PLUGIN_CONTRACT } else { codes::IN_DOUBT };
             over(
                 record(Vec::new(), Ending::Unsettled(text.clone())),
-                failed(step, codes::IN_DOUBT, format!("not known whether it took effect: {text}")),
+                failed(step, code, format!("not known whether it took effect: {text}")),
             )
         }
     }

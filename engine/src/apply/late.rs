@@ -11,7 +11,7 @@ use trueup_core::value::{Json, Marker, marker};
 use trueup_host as host;
 
 use super::{Ended, Work, failed};
-use crate::engine::Bound;
+use crate::engine::{Bound, code_of};
 
 /// The step with no unknown left in its document.
 ///
@@ -48,7 +48,8 @@ async fn render(work: &Work, bound: &Bound, step: &Step, resource: &Resource, do
     let address = crate::desired::natural_address(resource, &document);
     let declared = host::Declared { address, doc: Arc::new(work.sealer.to_handles(&document)) };
     let answers = bound.provider.render(&bound.call(work.now), vec![declared]).await;
-    let mut answers = answers.map_err(|error| failed(step, codes::PLUGIN_CALL, error.to_string()))?;
+    let mut answers = answers
+        .map_err(|error| failed(step, code_of(error.fault(), codes::PLUGIN_CALL), work.sealer.mask(&error.to_string())))?;
     let rendered = answers.pop().ok_or_else(|| failed(step, codes::PLUGIN_CONTRACT, "the plugin rendered nothing"))?;
     if let Some(error) = rendered.findings.iter().find(|it| it.severity == Severity::Error) {
         return Err(failed(step, codes::RENDER, work.sealer.mask(&error.summary)));

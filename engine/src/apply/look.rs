@@ -1,7 +1,7 @@
 //! Looking at an object after a change: where nobody knows its outcome, and where a plugin says that it is done.
 
 use trueup_core::inventory::IntentAction;
-use trueup_core::manifest::Recover;
+use trueup_core::manifest::{Kind, Recover};
 use trueup_host as host;
 
 use super::Work;
@@ -9,34 +9,54 @@ use super::batch::{Item, difference};
 use crate::engine::Bound;
 use crate::observe::remember;
 
-/// Turns `unsettled` into `settled` or `rejected` where one look at the object proves it; otherwise leaves it as it is.
+/// Turns `unsettled` into `settled` or `rejected` where a look at the object proves it, in one call for all of them; otherwise
+/// leaves it as it is. What is proved undone may be tried again, unless the plugin itself is at fault.
 ///
 /// Absence after a create proves nothing until the kind's settle time has passed, and nothing at all for kinds whose objects
 /// cannot be found again.
-pub(super) async fn settle_doubt(work: &Work, bound: &Bound, item: &Item, outcome: host::Outcome) -> host::Outcome {
-    let host::Settlement::Unsettled(failure) = &outcome.settlement else { return outcome };
-    let Some(kind) = bound.manifest.kinds.get(&*item.change.address.scope.kind) else { return outcome };
-    if kind.recover == Recover::None {
-        return outcome;
-    }
-    let lookup = host::Lookup {
+pub(super) async fn settle_doubts(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome)]) {
+    let doubtful = |(item, outcome): &(Item, host::Outcome)| {
+        matches!(outcome.settlement, host::Settlement::Unsettled(_))
+            && kind(bound, item).is_some_and(|it| it.recover != Recover::None)
+    };
+    let asked: Vec<usize> = (0..followed.len()).filter(|at| followed.get(*at).is_some_and(doubtful)).collect();
+    let lookup = |(item, outcome): &(Item, host::Outcome)| host::Lookup {
         identity: item.change.prior.as_ref().or(outcome.object.as_ref()).map(|it| it.identity.clone()),
         desired: item.change.desired.clone(),
         mark: Some(item.change.mark.clone()),
         token: Some(item.token.to_string()),
         ..host::Lookup::new(item.change.address.clone())
     };
-    let Ok(mut answers) = bound.provider.read(&bound.call(work.now), vec![lookup]).await else { return outcome };
-    let settled = |object| host::Outcome { settlement: host::Settlement::Settled, object, findings: Vec::new(), ext: Vec::new() };
-    let undone = |failure: &host::Failure| {
-        let failure = host::Failure { fault: host::Fault::Transient(None), ..failure.clone() };
-        host::Outcome { settlement: host::Settlement::Rejected(failure), object: None, findings: Vec::new(), ext: Vec::new() }
+    let lookups: Vec<host::Lookup> = asked.iter().filter_map(|at| followed.get(*at)).map(lookup).collect();
+    if lookups.is_empty() {
+        return;
+    }
+    let Ok(answers) = bound.provider.read(&bound.call(work.now), lookups).await else { return };
+    for (at, answer) in asked.into_iter().zip(answers) {
+        if let Some((item, outcome)) = followed.get_mut(at)
+            && let host::Settlement::Unsettled(failure) = &outcome.settlement
+            && let Some(proved) = proved(work, bound, item, failure, answer)
+        {
+            *outcome = proved;
+        }
+    }
+}
+
+/// What a look proves of a change in doubt, if it proves anything.
+fn proved(work: &Work, bound: &Bound, item: &Item, failure: &host::Failure, seen: host::Observation) -> Option<host::Outcome> {
+    let ended = |settlement, object| Some(host::Outcome { settlement, object, findings: Vec::new(), ext: Vec::new() });
+    let undone = || {
+        let fault = match failure.fault {
+            own @ (host::Fault::Contract | host::Fault::Crash) => own,
+            _ => host::Fault::Transient(None),
+        };
+        ended(host::Settlement::Rejected(host::Failure { fault, ..failure.clone() }), None)
     };
-    match (item.change.action, answers.pop()) {
-        (IntentAction::Delete, Some(host::Observation::Absent)) => settled(None),
-        (IntentAction::Delete, Some(host::Observation::Found(_))) => undone(failure),
-        (IntentAction::Create, Some(host::Observation::Absent)) if kind.settle_time == 0 => undone(failure),
-        (_, Some(host::Observation::Found(found))) => {
+    match (item.change.action, seen) {
+        (IntentAction::Delete, host::Observation::Absent) => ended(host::Settlement::Settled, None),
+        (IntentAction::Delete, host::Observation::Found(_)) => undone(),
+        (IntentAction::Create, host::Observation::Absent) if settles_at_once(bound, item) => undone(),
+        (_, host::Observation::Found(found)) => {
             let desired = item.step.desired.as_ref();
             let seen = remember(&work.sealer, item.change.address.clone(), (*found).clone(), desired.map(|it| &**it)).with_doc();
             let is_done = match (desired, seen.doc.as_deref()) {
@@ -45,19 +65,20 @@ pub(super) async fn settle_doubt(work: &Work, bound: &Bound, item: &Item, outcom
             };
             let is_prior = item.step.prior.as_deref().is_some_and(|it| it.digest == seen.digest);
             if is_done {
-                settled(Some(*found))
+                ended(host::Settlement::Settled, Some(*found))
             } else if is_prior {
-                undone(failure)
+                undone()
             } else {
-                outcome
+                None
             }
         }
-        _ => outcome,
+        _ => None,
     }
 }
 
 /// Looks at every object that a plugin calls settled, in one call of an instance that cannot write: what was not done is
-/// unsettled, whatever the plugin says. Kinds that settle late are left to the next pass, as a look proves nothing yet.
+/// unsettled, whatever the plugin says, and so is what it crashes over when asked to show it. Kinds that settle late are left
+/// to the next pass, as a look proves nothing yet.
 pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome)]) {
     let asked: Vec<usize> = followed
         .iter()
@@ -73,7 +94,19 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
     if lookups.is_empty() {
         return;
     }
-    let Ok(answers) = bound.provider.read(&bound.call(work.now), lookups).await else { return };
+    let answers = match bound.provider.read(&bound.call(work.now), lookups).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            let text = format!("the plugin says it is done, and looking at it failed: {error}");
+            let failure = host::Failure::new(error.fault(), error.code(), text);
+            for at in asked {
+                if let Some((_, outcome)) = followed.get_mut(at) {
+                    *outcome = unsettled(failure.clone());
+                }
+            }
+            return;
+        }
+    };
     for (at, answer) in asked.into_iter().zip(answers) {
         let Some((item, outcome)) = followed.get_mut(at) else { continue };
         let deletes = item.change.action == IntentAction::Delete;
@@ -82,20 +115,19 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
             host::Observation::Found(_) if deletes => "the plugin says it is done, but the object is still there",
             _ => continue,
         };
-        let failure = host::Failure::new(host::Fault::Internal, "forged", text);
-        *outcome = host::Outcome {
-            settlement: host::Settlement::Unsettled(failure),
-            object: None,
-            findings: Vec::new(),
-            ext: Vec::new(),
-        };
+        *outcome = unsettled(host::Failure::new(host::Fault::Contract, "forged", text));
     }
 }
 
+fn unsettled(failure: host::Failure) -> host::Outcome {
+    let settlement = host::Settlement::Unsettled(failure);
+    host::Outcome { settlement, object: None, findings: Vec::new(), ext: Vec::new() }
+}
+
 fn settles_at_once(bound: &Bound, item: &Item) -> bool {
-    bound
-        .manifest
-        .kinds
-        .get(&*item.change.address.scope.kind)
-        .is_some_and(|it| it.settle_time == 0 && it.recover != Recover::None)
+    kind(bound, item).is_some_and(|it| it.settle_time == 0 && it.recover != Recover::None)
+}
+
+fn kind<'a>(bound: &'a Bound, item: &Item) -> Option<&'a Kind> {
+    bound.manifest.kinds.get(&*item.change.address.scope.kind).map(|it| &**it)
 }

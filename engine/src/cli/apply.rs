@@ -188,7 +188,8 @@ async fn nothing(
     let refused = !shape.refused.is_empty();
     let plan = &planned.plan;
     let newest = around.store.history(Some(&around.context.environment), 1)?;
-    let known = newest.first().is_some_and(|it| it.about.revision == around.revision && it.outcome.as_deref() == Some("done"));
+    let ending = if refused { pass::PARTIAL } else { pass::DONE };
+    let known = newest.first().is_some_and(|it| it.about.revision == around.revision && it.outcome.as_deref() == Some(ending));
     let learnt = !plan.agreed.is_empty() || !plan.records.is_empty() || !plan.resolved.is_empty();
     if learnt || !known {
         let report: Arc<dyn Report> = Arc::new(Reporter { progress: progress(shell), short: Arc::default() });

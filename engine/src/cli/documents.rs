@@ -79,7 +79,8 @@ async fn judge(engine: &Engine, name: String) -> Result<Judged, CliError> {
     match loaded {
         Ok(context) => {
             let desired = desired::load(&context).await;
-            Ok(Judged { environment: name, resources: desired.counts.resources, found: desired.diagnostics })
+            let found = desired.diagnostics.iter().cloned().chain(desired.faults()).collect();
+            Ok(Judged { environment: name, resources: desired.counts.resources, found })
         }
         Err(crate::engine::Problem::Findings(found)) => Ok(Judged { environment: name, resources: 0, found }),
         Err(problem) => Err(super::session::failure(problem, Some(&engine.snapshot))),
@@ -99,8 +100,9 @@ pub async fn open_documents(shell: &Shell<'_>, revision: &RevisionArgs) -> Resul
     let context = session.engine.context(&session.environment, Reading::Documents, session.denials.clone()).await;
     let context = context.map_err(|it| session.failure(it))?;
     let desired = desired::load(&context).await;
-    if desired.has_errors() {
-        return Err(CliError::from_diagnostics(desired.diagnostics).texts(session.texts()));
+    if desired.has_errors() || !desired.halted.is_empty() {
+        let found = desired.diagnostics.iter().cloned().chain(desired.faults()).collect();
+        return Err(CliError::from_diagnostics(found).texts(session.texts()));
     }
     Ok(Opened { session, context, desired })
 }

@@ -17,6 +17,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::session::{Session, actor, name_fault};
 use crate::output::clean::clean;
+use crate::pass::DONE;
 use crate::store::{Edit, NewRun, RunId, Store, Verdict};
 
 pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
@@ -44,7 +45,7 @@ pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exi
     let run = begin(&*store, &session, "forget").await?;
     let edits = chosen.iter().map(|it| Edit::Remove(it.address.clone())).collect();
     store.edit(environment, Some(run), "forgotten", edits).await?;
-    store.end_run(run, "done", json!({"forget": chosen.len()})).await?;
+    store.end_run(run, DONE, json!({"forget": chosen.len()})).await?;
     if shell.output.format.is_object() {
         let ids: Vec<&str> = chosen.iter().map(|it| it.resource.as_str()).collect();
         shell.output.object(&json!({"format": "trueup.forget/1", "environment": environment, "forgotten": ids}))?;
@@ -71,7 +72,7 @@ pub async fn resolve(arguments: &ResolveArgs, shell: &mut Shell<'_>) -> Result<E
     let run = begin(&*around.store, &session, "resolve").await?;
     let edits = edit.into_iter().collect();
     around.store.close_intent(&environment, Some(run), &intent.token, verdict, edits).await?;
-    around.store.end_run(run, "done", json!({"resolve": 1})).await?;
+    around.store.end_run(run, DONE, json!({"resolve": 1})).await?;
     let word = if verdict == Verdict::Adopted { "adopted" } else { "absent" };
     if shell.output.format.is_object() {
         let object =

@@ -21,6 +21,7 @@ use crate::output::style::Tone;
 use crate::output::table::table;
 use crate::output::yaml::to_yaml;
 use crate::output::{Format, time};
+use crate::pass::{DONE, PARTIAL};
 use crate::store::{Run, SqliteStore, Store};
 
 /// The state, unless nothing was ever recorded: looking makes no file.
@@ -46,7 +47,7 @@ impl Line {
     fn rank(&self) -> u8 {
         match self.sync {
             "in-doubt" => 0,
-            "failed" => 1,
+            "failed" | "partial" => 1,
             "behind" => 2,
             "unknown" => 3,
             _ => 4,
@@ -98,12 +99,12 @@ fn line(engine: &Engine, store: Option<&SqliteStore>, name: &str) -> Result<Line
     };
     let runs = store.history(Some(name), 20)?;
     let doubt = store.intents(name)?.len();
-    let applied = runs.iter().find(|it| it.about.command == "apply" && it.outcome.as_deref() == Some("done"));
+    let applied = runs.iter().find(|it| it.about.command == "apply" && it.outcome.as_deref() == Some(DONE));
     let last = runs.first().cloned();
-    let failed = last.as_ref().is_some_and(|it| it.outcome.as_deref() != Some("done"));
-    let sync = match (doubt, failed, applied) {
+    let sync = match (doubt, last.as_ref().map(|it| it.outcome.as_deref()), applied) {
         (1.., _, _) => "in-doubt",
-        (_, true, _) => "failed",
+        (_, Some(Some(PARTIAL)), _) => "partial",
+        (_, Some(outcome), _) if outcome != Some(DONE) => "failed",
         (_, _, None) => "unknown",
         (_, _, Some(run)) if run.about.revision == engine.revision() => "synced",
         (_, _, Some(_)) => "behind",
@@ -129,6 +130,7 @@ fn advice(it: &Line) -> Option<String> {
     match it.sync {
         "in-doubt" => Some(format!("Next: trueup plan -e {name} says what is in doubt\n")),
         "failed" => Some(format!("Next: trueup apply -e {name}; trueup history -e {name} says what failed\n")),
+        "partial" => Some(format!("Next: trueup plan -e {name} says what is refused\n")),
         "behind" | "unknown" => Some(format!("Next: trueup plan -e {name}\n")),
         _ => None,
     }

@@ -7,7 +7,7 @@ use trueup_core::address::{Address, ResourceId};
 use trueup_core::diagnostic::{Diagnostic, codes};
 
 use super::index::{File, Index, Object, Row, SettingsRow};
-use super::{Context, Counts, Made, evaluate, listing};
+use super::{Context, Counts, Halts, Made, evaluate, listing};
 use trueup_core::value::{Digest, Json};
 
 /// Rounds in which references lead to further files, before everything is evaluated.
@@ -17,6 +17,7 @@ const MAX_ROUNDS: usize = 8;
 pub struct Current {
     pub index: Index,
     pub made: Vec<Made>,
+    pub halted: Halts,
     pub diagnostics: Vec<Diagnostic>,
     pub counts: Counts,
 }
@@ -42,13 +43,14 @@ pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current
         return Ok(Current {
             index: Index { root, files, rows, is_moved, ..Index::new(context.key.0) },
             made: Vec::new(),
+            halted: Halts::new(),
             diagnostics,
             counts,
         });
     }
     match part(context, &index, &files, &change).await {
         Ok(made) => {
-            let evaluate::Made { resources, files_parsed } = made;
+            let evaluate::Made { resources, files_parsed, halted } = made;
             let fresh: Vec<Row> = resources.iter().map(|it| row(context, it)).collect();
             diagnostics.extend(resources.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
             let counts = Counts { files: files.len(), files_parsed, resources: 0, evaluated: resources.len() };
@@ -58,7 +60,7 @@ pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current
             duplicates(&rows, &files, &resources)?;
             let counts = Counts { resources: rows.len(), ..counts };
             let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
-            Ok(Current { index, made: resources, diagnostics, counts })
+            Ok(Current { index, made: resources, halted, diagnostics, counts })
         }
         // Judged in part, an error may be another one than judged as a whole.
         Err(_) => whole(context, files, root, diagnostics).await,
@@ -80,13 +82,13 @@ async fn whole(
             return Err(diagnostics);
         }
     };
-    let evaluate::Made { resources, files_parsed } = made;
+    let evaluate::Made { resources, files_parsed, halted } = made;
     diagnostics.extend(resources.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
     let rows: Vec<Row> = resources.iter().map(|it| row(context, it)).collect();
     duplicates(&rows, &files, &resources)?;
     let counts = Counts { files: files.len(), files_parsed, resources: rows.len(), evaluated: rows.len() };
     let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
-    Ok(Current { index, made: resources, diagnostics, counts })
+    Ok(Current { index, made: resources, halted, diagnostics, counts })
 }
 
 /// What two listings differ by, in terms of rows.

@@ -8,12 +8,13 @@ use trueup_core::address::{Address, ResourceId};
 use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::{self, FileInput, Input, LayerInput, Provider, Resource};
 use trueup_core::expression::SecretPart;
+use trueup_core::plan::Halted;
 use trueup_core::value::Json;
 use trueup_host as host;
 
 use super::index::{File, Index};
-use super::{Context, Made as Resolved, natural_address};
-use crate::engine::Bound;
+use super::{Context, Halts, Made as Resolved, natural_address};
+use crate::engine::{Bound, code_of};
 use crate::seal;
 use crate::source::{BlobId, Entry, EntryKind};
 
@@ -40,6 +41,13 @@ impl From<Vec<Diagnostic>> for Failed {
 pub struct Made {
     pub resources: Vec<Resolved>,
     pub files_parsed: usize,
+    pub halted: Halts,
+}
+
+/// Resources with their objects, sorted by id. Those that a halted provider did not render have none.
+pub(super) struct Rendering {
+    pub resources: Vec<Resolved>,
+    pub halted: Halts,
 }
 
 /// Identities of the documents in these files, unmerged.
@@ -92,7 +100,8 @@ pub async fn evaluate(
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    Ok(Made { resources: render(context, resources).await?, files_parsed })
+    let Rendering { resources, halted } = render(context, resources).await?;
+    Ok(Made { resources, files_parsed, halted })
 }
 
 /// Everything that was remembered, parsed where somebody asks.
@@ -195,15 +204,19 @@ fn fill_secrets(context: &Context, resource: &mut Resource) -> Result<(), Diagno
     Ok(())
 }
 
-/// Resources to objects, a batch of each provider at a time.
-pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Result<Vec<Resolved>, Vec<Diagnostic>> {
+/// Resources to objects, a batch of each provider at a time. A plugin that fails halts its own provider and no other.
+///
+/// # Errors
+///
+/// What plugins find wrong with documents.
+pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Result<Rendering, Vec<Diagnostic>> {
     let mut by_provider: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
     for resource in resources {
         by_provider.entry(resource.id.alias().to_owned()).or_default().push(resource);
     }
-    let (mut made, mut errors) = (Vec::new(), Vec::new());
+    let (mut made, mut halted, mut errors) = (Vec::new(), Halts::new(), Vec::new());
     for (alias, resources) in by_provider {
-        let Some(bound) = context.providers.get(alias.as_str()) else { continue };
+        let Some((alias, bound)) = context.providers.get_key_value(alias.as_str()) else { continue };
         if !bound.renders() {
             made.extend(
                 resources
@@ -215,30 +228,35 @@ pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Resul
         let mut rest = resources.into_iter().peekable();
         while rest.peek().is_some() {
             let batch: Vec<Resource> = rest.by_ref().take(BATCH).collect();
-            render_batch(context, bound, batch, &mut made, &mut errors).await;
+            if let Err((batch, halt)) = render_batch(context, bound, batch, &mut made, &mut errors).await {
+                made.extend(batch.into_iter().chain(rest).map(|it| Resolved { objects: Vec::new(), resource: it }));
+                halted.insert(alias.clone(), halt);
+                break;
+            }
         }
     }
     if !errors.is_empty() {
         return Err(errors);
     }
     made.sort_by(|one, other| one.resource.id.cmp(&other.resource.id));
-    Ok(made)
+    Ok(Rendering { resources: made, halted })
 }
 
+/// Gives the batch back where the plugin failed.
 async fn render_batch(
     context: &Context,
     bound: &Bound,
     batch: Vec<Resource>,
     made: &mut Vec<Resolved>,
     errors: &mut Vec<Diagnostic>,
-) {
+) -> Result<(), (Vec<Resource>, Halted)> {
     let declared =
         batch.iter().map(|it| host::Declared { address: natural_address(it, &it.doc), doc: handles(context, it) }).collect();
     let answers = match bound.provider.render(&bound.call(context.now), declared).await {
         Ok(answers) => answers,
         Err(error) => {
-            errors.push(Diagnostic::error(codes::PLUGIN_CALL, error.to_string()));
-            return;
+            let code = code_of(error.fault(), codes::PLUGIN_CALL);
+            return Err((batch, Halted { code, reason: context.sealer.mask(&error.to_string()) }));
         }
     };
     for (mut resource, answer) in batch.into_iter().zip(answers) {
@@ -259,6 +277,7 @@ async fn render_batch(
         });
         made.push(Resolved { objects: objects.collect(), resource });
     }
+    Ok(())
 }
 
 fn handles(context: &Context, resource: &Resource) -> Arc<Json> {

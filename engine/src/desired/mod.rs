@@ -10,7 +10,7 @@ mod index;
 mod listing;
 mod origin;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use globset::GlobSet;
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Diagnostic, Location};
 use trueup_core::document::{Resource, Settings};
-use trueup_core::plan;
+use trueup_core::plan::{self, Halted};
 use trueup_core::value::{Digest, Json};
 
 use crate::blobs::BlobTable;
@@ -53,6 +53,9 @@ pub struct Context {
     pub now: u64,
 }
 
+/// Providers whose plugin failed while it rendered, by alias.
+pub type Halts = BTreeMap<Arc<str>, Halted>;
+
 /// What it cost to know what is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -72,6 +75,9 @@ pub struct Desired {
     documents: HashMap<usize, Arc<Json>>,
     /// Resources that wait for a status.
     pub waiting: HashMap<ResourceId, Resource>,
+    /// What these providers did not render has one object each, at its natural address and without a document, so that it
+    /// is refused by name and what is owned for it is not taken for a leftover.
+    pub halted: Halts,
     pub diagnostics: Vec<Diagnostic>,
     pub counts: Counts,
 }
@@ -86,6 +92,11 @@ impl Desired {
     /// Whether anything forbids a plan.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// One error for each halted provider: for who reads documents only. In a plan they are refusals, one a resource.
+    pub fn faults(&self) -> impl Iterator<Item = Diagnostic> + '_ {
+        self.halted.values().map(|it| Diagnostic::error(it.code, it.reason.clone()))
     }
 
     /// Identities of all resources, in no particular order.
@@ -105,8 +116,10 @@ impl Desired {
     ///
     /// What evaluating or rendering them finds.
     pub async fn make(&mut self, context: &Context, wanted: &[usize]) -> Result<(), Vec<Diagnostic>> {
-        let mut rows: Vec<u32> =
-            wanted.iter().filter(|it| !self.documents.contains_key(it)).filter_map(|it| self.row_of.get(*it).copied()).collect();
+        let missing = wanted.iter().filter(|it| !self.documents.contains_key(it));
+        let works = |it: &plan::Desired| !self.halted.contains_key(&it.address.scope.provider);
+        let missing = missing.filter(|it| self.objects.get(**it).is_some_and(works));
+        let mut rows: Vec<u32> = missing.filter_map(|it| self.row_of.get(*it).copied()).collect();
         rows.sort_unstable();
         rows.dedup();
         if rows.is_empty() {
@@ -119,6 +132,7 @@ impl Desired {
             .map_err(|it| it.diagnostics)?;
         self.counts.files_parsed += made.files_parsed;
         self.counts.evaluated += made.resources.len();
+        self.halted.extend(made.halted);
         let by_address: HashMap<Address, Arc<Json>> = made.resources.into_iter().flat_map(|it| it.objects).collect();
         for row in rows {
             let first = self.row_of.partition_point(|it| *it < row);
@@ -140,6 +154,9 @@ impl Desired {
         let mut resources = Vec::new();
         for (id, document) in filled {
             let Some(resource) = self.waiting.get(&id).filter(|it| *it.doc != document) else { continue };
+            if self.halted.contains_key(id.alias()) {
+                continue;
+            }
             let mut resource = resource.clone();
             resource.doc = Arc::new(document);
             resources.push(resource);
@@ -147,8 +164,10 @@ impl Desired {
         if resources.is_empty() {
             return Ok(false);
         }
-        let mut changed = false;
-        for made in evaluate::render(context, resources).await? {
+        let evaluate::Rendering { resources, halted } = evaluate::render(context, resources).await?;
+        let mut changed = !halted.is_empty();
+        self.halted.extend(halted);
+        for made in resources {
             let id = made.resource.id.clone();
             self.waiting.insert(id.clone(), made.resource);
             let first = self.objects.partition_point(|it| it.resource < id);
@@ -179,9 +198,9 @@ impl Desired {
         }
     }
 
-    /// Whether the memory on disk is older than this.
+    /// Whether the memory on disk is older than this. What a halted provider did not render is not worth remembering.
     pub fn is_new(&self) -> bool {
-        self.counts.files_parsed > 0 || self.index.is_moved
+        self.halted.is_empty() && (self.counts.files_parsed > 0 || self.index.is_moved)
     }
 }
 
@@ -203,6 +222,7 @@ pub async fn load(context: &Context) -> Desired {
                 row_of: Vec::new(),
                 documents: HashMap::new(),
                 waiting: HashMap::new(),
+                halted: Halts::new(),
                 diagnostics,
                 counts: Counts::default(),
             }
@@ -212,10 +232,15 @@ pub async fn load(context: &Context) -> Desired {
 
 /// Lays rows out as objects.
 fn build(context: &Context, current: changed::Current) -> Desired {
-    let changed::Current { index, made, diagnostics, counts } = current;
+    let changed::Current { index, made, halted, diagnostics, counts } = current;
     let mut builder = Builder::new(context, &index);
+    let unrendered = made.iter().filter(|it| it.objects.is_empty() && halted.contains_key(it.resource.id.alias()));
+    let unrendered: HashMap<&str, &Resource> = unrendered.map(|it| (it.resource.id.as_str(), &it.resource)).collect();
     for (position, row) in index.rows.iter().enumerate() {
-        builder.row(position, row);
+        match unrendered.get(row.id.as_str()) {
+            Some(resource) => builder.row(position, &Row { objects: vec![placeholder(resource)], ..row.clone() }),
+            None => builder.row(position, row),
+        }
     }
     let Builder { objects, row_of, .. } = builder;
     let mut documents = HashMap::new();
@@ -234,7 +259,18 @@ fn build(context: &Context, current: changed::Current) -> Desired {
             }
         }
     }
-    Desired { index, objects, row_of, documents, waiting, diagnostics, counts }
+    Desired { index, objects, row_of, documents, waiting, halted, diagnostics, counts }
+}
+
+/// Stands for the objects of a resource that was not rendered. Its digest is that of no document.
+fn placeholder(resource: &Resource) -> index::Object {
+    let address = natural_address(resource, &resource.doc);
+    index::Object {
+        kind: address.scope.kind.to_string(),
+        scope: address.scope.scope.to_string(),
+        key: address.key.to_string(),
+        digest: [0; 32],
+    }
 }
 
 /// Turns rows into objects; texts that repeat are shared.

@@ -6,7 +6,7 @@
 
 mod memory;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use trueup_core::address::{Address, Scope};
@@ -81,6 +81,12 @@ impl Observation {
         }
     }
 
+    /// Scopes that nobody could read, and why.
+    pub fn failed(scopes: Vec<Scope>, why: &str) -> Self {
+        let view = |scope: Scope| ScopeView { scope, coverage: Coverage::Failed(why.to_owned()), objects: BTreeMap::new() };
+        Self { views: scopes.into_iter().map(|it| (it.clone(), view(it))).collect(), ..Self::default() }
+    }
+
     /// Takes the view of another provider in.
     pub fn merge(&mut self, other: Self) {
         self.views.extend(other.views);
@@ -114,7 +120,16 @@ pub async fn look_closer(
     for (alias, lookups) in by_provider {
         let Some(bound) = context.providers.get(&alias) else { continue };
         let asked: Vec<Address> = lookups.iter().map(|it| it.address.clone()).collect();
-        let Ok(answers) = bound.provider.read(&bound.call(context.now), lookups).await else { continue };
+        let answers = match bound.provider.read(&bound.call(context.now), lookups).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                // Half seen is not seen: the scopes count as unread, and say why.
+                let why = context.sealer.mask(&error.to_string());
+                let scopes = asked.into_iter().map(|it| it.scope).collect::<BTreeSet<_>>().into_iter().collect();
+                observation.views.extend(Observation::failed(scopes, &why).views);
+                continue;
+            }
+        };
         for (address, answer) in asked.into_iter().zip(answers) {
             let host::Observation::Found(remote) = answer else { continue };
             let null = Json::Null;

@@ -3,7 +3,7 @@
 //! Unless told otherwise it is an honest provider of kind `Thing` (a small file under `config.root`). What it is to do
 //! wrong, and where, it takes from three places:
 //! - [`DESCRIBE`]: 32 bytes of the component that a test overwrites, for `describe` knows no settings;
-//! - `spec.render` of a document, for `render` (`loop memory trap recurse giant few many foreign nonsense import`);
+//! - `spec.render` of a document, for `render` (`loop memory trap recurse stack giant few many foreign nonsense import`);
 //! - `config.mode`, for the rest: `configure-…`, `scan-…` (also in `read`) and `apply-…`, listed in [`misdeeds`].
 //!
 //! What an attempt came to is told in the log, one line each: `attempt <what>: <answer>`; an honest engine answers most
@@ -25,8 +25,8 @@ use trueup_sdk::{
     ScopeQuery, Snapshot, Stored, Verdict,
 };
 
-/// What `describe` does: `honest` (as built), `loop`, `memory`, `trap`, `recurse`, `giant`, `garbage`, `array`, `empty`,
-/// `greedy` (asks for everything), `import` (calls imports that PURE calls may not). A test finds the 32 bytes that begin
+/// What `describe` does: `honest` (as built), `loop`, `memory`, `trap`, `recurse`, `stack`, `giant`, `garbage`, `array`,
+/// `empty`, `greedy` (asks for everything), `import` (calls imports that PURE calls may not). A test finds the 32 bytes that begin
 /// with `@describe=` in the component and overwrites what follows, up to the next `@`.
 #[used]
 pub static DESCRIBE: [u8; 32] = *b"@describe=honest@@@@@@@@@@@@@@@@";
@@ -75,6 +75,7 @@ impl exports::lifecycle::Guest for Guest {
 
     fn read(lookups: Vec<Lookup>, info: CallInfo) -> Vec<Observation> {
         misdeeds::before_scan(&mode());
+        misdeeds::before_read(&mode());
         Honesty::read(lookups, info)
     }
 

@@ -3,7 +3,9 @@
 //! | mode | misdeed |
 //! |---|---|
 //! | `configure-loop`, `-trap`, `-fail` | on the first call of every instance |
-//! | `scan-loop`, `-memory`, `-trap`, `-recurse` | never ends; eats memory; crashes; overflows its stack |
+//! | `scan-loop`, `-memory`, `-trap` | never ends; eats memory; crashes |
+//! | `scan-recurse`, `-stack` | overflows the stack in its own memory; overflows the engine's |
+//! | `read-trap` | crashes when asked for single objects |
 //! | `scan-giant` | answers 1 GiB out of 1 MiB of memory |
 //! | `scan-count` | 200,000 objects where `limit` allows fewer |
 //! | `scan-few`, `-many` | no result; a result too many |
@@ -20,9 +22,10 @@
 //! | `scan-reveal` | opens a secret outside `apply` |
 //! | `scan-log` | floods the log; `scan-forge-log` writes line breaks and escape sequences into it |
 //! | `scan-cache` | floods the cache |
-//! | `apply-loop`, `-memory`, `-trap`, `-recurse` | before any change |
+//! | `apply-loop`, `-memory`, `-trap`, `-recurse`, `-stack` | before any change |
 //! | `apply-late-trap` | after the change was made |
 //! | `apply-forge` | claims to have settled what it did not do |
+//! | `apply-forge-blind` | as `apply-forge`, and crashes when asked to show it |
 //! | `apply-forge-other` | claims another object's change |
 //! | `apply-few`, `-many`, `-nonsense`, `-pending` | answers of the wrong number and form |
 //! | `apply-outside` | writes above, beside and through a link in its directory, and with another token |
@@ -44,7 +47,7 @@ fn told(what: &str, answer: &impl std::fmt::Debug) {
     log::write(Level::Info, &format!("attempt {what}: {answer:?}"), &[]);
 }
 
-// The four that any function can do.
+// The five that any function can do.
 
 fn endless() {
     let mut turns = 0_u64;
@@ -68,6 +71,15 @@ fn recurse(depth: u64) -> u64 {
     recurse(depth + 1).wrapping_add(frame.iter().copied().sum())
 }
 
+/// As [`recurse`], with so little of its own memory in each turn that the engine's stack ends first.
+fn deeper(depth: u64) -> u64 {
+    if black_box(depth) == u64::MAX {
+        return depth;
+    }
+    // Looked at, so that no compiler makes a loop of it.
+    black_box(deeper(depth + 1)).wrapping_add(1)
+}
+
 /// Does one of them, if `mode` ends with its name.
 fn violence(mode: &str) {
     match mode {
@@ -76,6 +88,9 @@ fn violence(mode: &str) {
         "trap" => std::process::abort(),
         "recurse" => {
             black_box(recurse(0));
+        }
+        "stack" => {
+            black_box(deeper(0));
         }
         _ => {}
     }
@@ -219,6 +234,11 @@ pub fn before_scan(mode: &str) {
         }
         _ => {}
     }
+}
+
+/// What is done before an honest look at single objects.
+pub fn before_read(mode: &str) {
+    violence(if mode == "apply-forge-blind" { "trap" } else { mode.strip_prefix("read-").unwrap_or_default() });
 }
 
 /// Paths that lead out of the root, each passed to `attempt`. A test puts a link named `link` into the root.

@@ -257,7 +257,8 @@ impl<'a> State<'a> {
             && held.ownership == Ownership::Owned
             && held.resource == want.resource
             && records(held, want)
-            && !self.doubts.about(&want.address);
+            && !self.doubts.about(&want.address)
+            && self.world.halted(&want.address.scope).is_none();
         if !same {
             return false;
         }

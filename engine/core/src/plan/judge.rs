@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::intents::Doubts;
 use super::join::{Join, Look, Pair, records};
 use super::prune::vanished_scopes;
-use super::{Action, Change, Desired, Docs, Draft, Drifted, Moved, Origin, Reason, Record, Refused, Step, World};
+use super::{Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, World};
 use crate::address::{Address, ResourceId, Scope};
 use crate::diagnostic::{Code, codes};
 use crate::diff;
@@ -40,10 +40,11 @@ pub(super) fn pairs(world: &World<'_>, docs: &Docs, doubts: &Doubts, joined: &Jo
         let doc = docs.desired.get(&pair.index);
         let held = pair.held.filter(|held| held.address != want.address);
         let doubt = doubts.refusal(&want.address).or_else(|| doubts.refusal(&held?.address));
-        let decided = match (doubt, doc) {
-            (Some(doubt), _) => Err((doubt.code, doubt.reason, doubt.hint)),
-            (None, None) => Err(unread("its document")),
-            (None, Some(doc)) => Judge { world, docs, doubts, joined, vanished: &vanished, pair, want, doc }.decide(draft),
+        let decided = match (world.halted(&want.address.scope), doubt, doc) {
+            (Some(halt), ..) => Err(halted(halt)),
+            (None, Some(doubt), _) => Err((doubt.code, doubt.reason, doubt.hint)),
+            (None, None, None) => Err(unread("its document")),
+            (None, None, Some(doc)) => Judge { world, docs, doubts, joined, vanished: &vanished, pair, want, doc }.decide(draft),
         };
         if let Err((code, reason, hint)) = decided {
             let (resource, address) = (want.resource.clone(), Some(want.address.clone()));
@@ -409,6 +410,12 @@ pub(super) fn all_vanished(scope: &Scope, count: usize) -> No {
     let place = if scope.scope.is_empty() { scope.provider.to_string() } else { format!("`{}`", scope.scope) };
     let text = format!("all {count} objects owned in {place} vanished at once, which mostly is a wrong address or credential");
     (codes::VANISHED, text, Some("if they are really gone, run again with `--allow-recreate`".to_owned()))
+}
+
+/// Everything of a provider whose plugin failed stays as it is.
+pub(super) fn halted(halt: &Halted) -> No {
+    let hint = "mend or replace the plugin; until then nothing of its provider is touched".to_owned();
+    (halt.code, halt.reason.clone(), Some(hint))
 }
 
 fn unread(what: &str) -> No {

@@ -75,6 +75,8 @@ pub struct World<'a> {
     pub intents: &'a [Intent],
     /// Scopes without a view count as not observed.
     pub views: &'a BTreeMap<Scope, ScopeView>,
+    /// By alias: providers that failed before anything of theirs could be compared.
+    pub halted: &'a BTreeMap<Arc<str>, Halted>,
     /// Which other environment owns the object, if one does.
     pub others: &'a (dyn Fn(&Address) -> Option<String> + Sync),
     /// The kind of objects that are owned and no longer desired; None where the provider does not have it (any more).
@@ -86,6 +88,22 @@ pub struct World<'a> {
     /// Milliseconds since 1970.
     pub now_ms: u64,
     pub options: Options,
+}
+
+/// Why nothing is decided for a provider in this pass: its plugin was stopped, crashed or broke the contract. Everything it
+/// has, declared or owned, is refused with this reason; what other providers have is planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halted {
+    pub code: Code,
+    pub reason: String,
+}
+
+impl World<'_> {
+    /// Why nothing is decided for the provider of `scope`, if nothing is.
+    pub(crate) fn halted(&self, scope: &Scope) -> Option<&Halted> {
+        // Asked for every object, and hardly ever is there one.
+        if self.halted.is_empty() { None } else { self.halted.get(&scope.provider) }
+    }
 }
 
 /// Documents that [`plan`] wants. Observed documents are to be put into the views.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::intents::Doubts;
 use super::join::{Join, Leftover, Look};
-use super::judge::{RECOVERED_HINT, all_vanished, foreign, refused};
+use super::judge::{RECOVERED_HINT, all_vanished, foreign, halted, refused};
 use super::{Action, Docs, Draft, Reason, Refused, Step, World};
 use crate::address::Scope;
 use crate::diagnostic::{Code, codes};
@@ -50,9 +50,11 @@ pub(super) fn leftovers(world: &World<'_>, docs: &Docs, doubts: &Doubts, joined:
     let vanished = vanished_scopes(world, doubts, joined);
     for left in &joined.leftovers {
         let held = left.held;
-        let decided = match (doubts.refusal(&held.address), vanished.get(&held.address.scope)) {
-            (Some(Refused { code, reason, hint, .. }), _) => Err((code, reason, hint)),
-            (None, Some(count)) if matches!(left.look, Look::Absent) => Err(all_vanished(&held.address.scope, *count)),
+        let halt = world.halted(&held.address.scope);
+        let decided = match (halt, doubts.refusal(&held.address), vanished.get(&held.address.scope)) {
+            (Some(halt), ..) => Err(halted(halt)),
+            (None, Some(Refused { code, reason, hint, .. }), _) => Err((code, reason, hint)),
+            (None, None, Some(count)) if matches!(left.look, Look::Absent) => Err(all_vanished(&held.address.scope, *count)),
             _ => decide(world, docs, doubts, left),
         };
         match decided {

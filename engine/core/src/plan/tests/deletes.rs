@@ -167,3 +167,30 @@ fn destroy_plans_every_entry_and_nothing_else() {
     sim.check_plan(&[]);
     assert_eq!(sim.views[&at("").scope].objects.len(), 2);
 }
+
+#[test]
+fn nothing_of_a_halted_provider_is_decided_and_what_others_have_is() {
+    let mut sim = Sim::new();
+    sim.have("same", json!({"x": 1}));
+    sim.entries.get_mut(&at("same")).unwrap().agreed = Some(Digest::of_json(&json!({"spec": {"x": 1}})));
+    sim.want("new", json!({}));
+    sim.left("gone", json!({}));
+    let elsewhere = |key: &str| Address::new("q", "K", "s", key);
+    sim.put(&elsewhere("theirs"), json!({}));
+    sim.want_at("other", &elsewhere("other"), json!({}));
+    sim.want_at("user", &elsewhere("user"), json!({})).after = Arc::new([id("new")]);
+    sim.want_at("uses", &elsewhere("uses"), json!({})).after = Arc::new([id("same")]);
+    let halt = Halted { code: codes::PLUGIN_CALL, reason: "it crashed".to_owned() };
+    sim.halted.insert("p".into(), halt);
+    let halted = |name: &str| code(codes::PLUGIN_CALL, name);
+    let skipped = code(codes::STEP_SKIPPED, "user");
+    // What exists already still stands, and may be built on.
+    let plan = sim.check_plan(&["create other", "create uses", &halted("gone"), &halted("new"), &halted("same"), &skipped]);
+    assert_eq!((plan.unchanged, plan.refused[0].reason.as_str()), (0, "it crashed"));
+    sim.options.destroy = true;
+    sim.options.allow_deletes = Some(usize::MAX);
+    sim.check_plan(&[&halted("gone"), &halted("same")]);
+    sim.options = Options::default();
+    sim.halted.clear();
+    sim.converge(&["delete gone", "create new", "create other", "create user", "create uses"]);
+}

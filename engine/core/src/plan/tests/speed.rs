@@ -47,6 +47,7 @@ fn needs_of_100_000_objects_in_sync_take_less_than_60_ms() {
             entries: &entries,
             intents: &[],
             views: &sim.views,
+            halted: &sim.halted,
             others: &|_| None,
             kinds: &kinds,
             mark: &mark,
