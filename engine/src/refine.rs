@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trueup_core::diagnostic::codes;
 use trueup_core::inventory::IntentAction;
-use trueup_core::plan::{Action, Plan, Step, Verdict, World, apply_verdicts};
+use trueup_core::plan::{Action, Halted, Plan, Step, Verdict, World, apply_verdicts};
 use trueup_core::value::{Json, Path};
 use trueup_host as host;
 
 use crate::desired::Context;
-use crate::engine::Bound;
+use crate::engine::{Bound, code_of};
 
 /// Differing objects in one call.
 const BATCH: usize = 500;
 
-/// The plan with the verdicts of all plugins merged in. A plugin that fails here has its steps held: what it would have
-/// refused must not happen because it crashed.
+/// The plan with the verdicts of all plugins merged in. A plugin that fails here has its steps refused.
 pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
     let mut by_provider: BTreeMap<Arc<str>, Vec<usize>> = BTreeMap::new();
     for (at, step) in plan.steps.iter().enumerate() {
@@ -33,7 +33,13 @@ pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
                 Ok(answers) => verdicts.extend(
                     batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(context, plan.steps.get(*at)?, it)))),
                 ),
-                Err(error) => verdicts.extend(batch.iter().map(|at| (*at, Verdict::Hold(error.to_string())))),
+                Err(error) => {
+                    let halt = Halted {
+                        code: code_of(error.fault(), codes::PLUGIN_CALL),
+                        reason: context.sealer.mask(&error.to_string()),
+                    };
+                    verdicts.extend(batch.iter().map(|at| (*at, Verdict::Halted(halt.clone()))));
+                }
             }
         }
     }
@@ -67,6 +73,9 @@ fn verdict(context: &Context, step: &Step, verdict: host::Verdict) -> Verdict {
             Verdict::Replace { paths: paths(pointers), create_first, reason: context.sealer.mask(&reason) }
         }
         host::Verdict::Hold(reason) => Verdict::Hold(context.sealer.mask(&reason)),
+        host::Verdict::Refuse(failure) if failure.fault == host::Fault::Contract => {
+            Verdict::Halted(Halted { code: codes::PLUGIN_CONTRACT, reason: context.sealer.mask(&failure.to_string()) })
+        }
         host::Verdict::Refuse(failure) => Verdict::Refuse(context.sealer.mask(&failure.to_string())),
     }
 }

@@ -185,6 +185,17 @@ fn broken_answers_of_render_and_configure_halt_their_provider_and_no_other() {
 }
 
 #[test]
+fn a_plugin_that_fails_when_it_is_asked_for_its_say_has_its_steps_refused() {
+    for (mode, code, words) in [
+        ("refine-trap", "TU0701", "plugin `evil` crashed in `refine`"),
+        ("refine-few", "TU0702", "broke the contract in `refine`: 1 items were asked and 0 answered"),
+        ("refine-foreign", "TU0702", "broke the contract: it judged an edit that is not there"),
+    ] {
+        halted(mode, "", code, words);
+    }
+}
+
+#[test]
 fn nothing_of_a_halted_provider_is_pruned_and_it_converges_once_its_plugin_answers() {
     let project = hostile_project("honest", "");
     run(&project).expect_exit(0);

@@ -40,7 +40,7 @@ impl Provider for Honest {
             "credentials": { "token": { "schemes": [] } },
             "secrets": true,
             "parallel": 2,
-            "features": ["rendering"],
+            "features": ["rendering", "planning"],
             "kinds": {
                 "Thing": {
                     "schema": { "type": "object", "properties": { "spec": spec }, "required": ["spec"], "additionalProperties": false },

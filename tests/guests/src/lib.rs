@@ -104,7 +104,8 @@ impl exports::rendering::Guest for Guest {
 
 impl exports::planning::Guest for Guest {
     fn refine(candidates: Vec<Candidate>, info: CallInfo) -> Vec<Verdict> {
-        Honesty::refine(candidates, info)
+        let mode = mode();
+        misdeeds::refine(&mode, Honesty::refine(candidates, info))
     }
 }
 

@@ -22,6 +22,7 @@
 //! | `scan-reveal` | opens a secret outside `apply` |
 //! | `scan-log` | floods the log; `scan-forge-log` writes line breaks and escape sequences into it |
 //! | `scan-cache` | floods the cache |
+//! | `refine-trap`, `-few`, `-foreign` | crashes; no verdict; a verdict on an edit that is not there |
 //! | `apply-loop`, `-memory`, `-trap`, `-recurse`, `-stack` | before any change |
 //! | `apply-late-trap` | after the change was made |
 //! | `apply-forge` | claims to have settled what it did not do |
@@ -38,7 +39,9 @@ use trueup_sdk::host::files::{self, Expectation, FileChange, Operation, Payload,
 use trueup_sdk::host::http::{self, Request};
 use trueup_sdk::host::log::{self, Level};
 use trueup_sdk::host::{cache, secrets};
-use trueup_sdk::{Change, Error, Failure, Json, Outcome, Pending, Rendered, ScopeQuery, Settlement, Severity, Snapshot, json};
+use trueup_sdk::{
+    Change, Error, Failure, Json, Outcome, Pending, Rendered, ScopeQuery, Settlement, Severity, Snapshot, Verdict, json,
+};
 
 use crate::honest::thing;
 
@@ -320,6 +323,17 @@ fn first(answers: &mut [Result<Snapshot, Failure>], objects: Vec<trueup_sdk::Rem
     if let Some(Ok(snapshot)) = answers.first_mut() {
         snapshot.objects = objects;
     }
+}
+
+/// `refine`, with the honest answer.
+pub fn refine(mode: &str, mut honest: Vec<Verdict>) -> Vec<Verdict> {
+    violence(mode.strip_prefix("refine-").unwrap_or_default());
+    match mode {
+        "refine-few" => honest.clear(),
+        "refine-foreign" => honest.fill(Verdict::Ignore(vec!["/spec/nothing".to_owned()])),
+        _ => {}
+    }
+    honest
 }
 
 fn write(path: &str, token: &str) {

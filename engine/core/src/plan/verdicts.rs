@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Action, Draft, Plan, Reason, Record, Refused, Step, World, finish};
+use super::{Action, Draft, Halted, Plan, Reason, Record, Refused, Step, World, finish};
 use crate::address::Address;
 use crate::diagnostic::{Code, codes};
 use crate::document::ReplaceMode;
@@ -26,6 +26,8 @@ pub enum Verdict {
     Hold(String),
     /// Never, and why.
     Refuse(String),
+    /// None: the plugin failed when it was asked. What it would have refused must not happen because it crashed.
+    Halted(Halted),
 }
 
 /// Merges verdicts into the plan, by index of the step; steps without one are accepted. Order, limits, consequences and
@@ -69,6 +71,7 @@ fn merge(world: &World<'_>, protected: &HashSet<&Address>, draft: &mut Draft, mu
         }
         Verdict::Hold(why) => (codes::REFUSED_BY_PLUGIN, format!("the plugin holds the change back: {why}")),
         Verdict::Refuse(why) => (codes::REFUSED_BY_PLUGIN, why),
+        Verdict::Halted(Halted { code, reason }) => (code, reason),
     };
     if step.action == Action::Create {
         draft.missing.push(step.resource.clone());

@@ -119,6 +119,8 @@ fn a_plugin_may_ignore_replace_hold_and_refuse() {
     assert_eq!(reasons(&plan.steps[0]), ["drifted", "plugin", "collision"]);
     check_verdict(Verdict::Hold("maintenance".into()), &["create b", &code(codes::REFUSED_BY_PLUGIN, "a")], 0);
     check_verdict(Verdict::Refuse("quota".into()), &["create b", &code(codes::REFUSED_BY_PLUGIN, "a")], 0);
+    let halt = Halted { code: codes::PLUGIN_CALL, reason: "it crashed".into() };
+    check_verdict(Verdict::Halted(halt), &["create b", &code(codes::PLUGIN_CALL, "a")], 0);
 }
 
 #[test]
