@@ -54,7 +54,11 @@ fn job<'a>(root: &str, change: &'a Change) -> Result<Job<'a>> {
             Some(mode) => Operation::SetMode(mode),
             None => return Err(Error::internal("an update changes nothing that was declared")),
         },
-        Action::Create | Action::Update => Operation::Write(Write { payload: payload(&spec)?, mode: mode(&spec)? }),
+        Action::Create | Action::Update => {
+            let payload = payload(&spec)?;
+            let mode = mode(&spec)?.or_else(|| unsaid_mode(change.action, &payload));
+            Operation::Write(Write { payload, mode })
+        }
     };
     let request = FileChange {
         path: under(root, path.as_str()),
@@ -74,6 +78,12 @@ fn mode(spec: &Json) -> Result<Option<u32>> {
     let parse = |value: &Json| value.as_str().and_then(document::parse_mode);
     let wrong = || Error::invalid("file.mode", "the mode must be four octal digits, such as \"0644\"").at("/spec/mode");
     spec.get("mode").map(|value| parse(value).ok_or_else(wrong)).transpose()
+}
+
+/// The mode of a new file whose document names none, where that is not the engine's 0644: what only its owner may know, only
+/// its owner may read. A file that exists keeps the mode that it has, whoever gave it.
+fn unsaid_mode(action: Action, payload: &Payload) -> Option<u32> {
+    (action == Action::Create && matches!(payload, Payload::Secret(_))).then_some(0o600)
 }
 
 fn payload(spec: &Json) -> Result<Payload> {

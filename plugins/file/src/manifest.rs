@@ -71,7 +71,7 @@ fn file() -> Json {
                     "path": path("file"),
                     "content": { "type": "string", "description": "The file's text, written as it stands." },
                     "source": { "type": "string", "x-trueup-blob": true, "description": "A file of the repository to copy, binary too." },
-                    "sensitiveContent": { "type": "string", "x-trueup-sensitive": true, "description": "As `content`, from secrets." },
+                    "sensitiveContent": { "type": "string", "x-trueup-sensitive": true, "description": "As `content`, from secrets; with no declared mode the file is created 0600, so that only its owner reads it." },
                     "mode": mode("0644")
                 },
                 "required": ["path"],

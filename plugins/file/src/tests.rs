@@ -392,6 +392,23 @@ fn a_secret_reaches_the_file_and_nothing_else() {
 }
 
 #[test]
+fn a_secret_file_without_a_declared_mode_is_created_for_its_owner_alone_and_keeps_the_mode_that_it_has() {
+    let engine = start();
+    let secret = |name: &str| engine.double().secret(name, name);
+    let desired = file(&engine, json!({"path": "a", "sensitiveContent": secret("one")}));
+    object(engine.bring(None, Some(&desired)));
+    assert_eq!(engine.double().file("./site/a"), Some((b"one".to_vec(), 0o600)));
+    engine.double().set_mode("./site/a", 0o640);
+    let prior = engine.scan("File", "", None).unwrap().objects.remove(0);
+    let other = file(&engine, json!({"path": "a", "sensitiveContent": secret("two")}));
+    object(engine.bring(Some(&prior), Some(&other)));
+    assert_eq!(engine.double().file("./site/a"), Some((b"two".to_vec(), 0o640)));
+    let plain = file(&engine, json!({"path": "b", "content": "three"}));
+    object(engine.bring(None, Some(&plain)));
+    assert_eq!(engine.double().file("./site/b"), Some((b"three".to_vec(), 0o644)));
+}
+
+#[test]
 fn an_update_writes_content_and_leaves_an_undeclared_mode() {
     let engine = start();
     engine.double().write_file("./site/a", b"old");
