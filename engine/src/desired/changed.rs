@@ -32,12 +32,19 @@ pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current
     let root = context.snapshot.tree_id("").map(|it| it.as_bytes().to_vec()).unwrap_or_default();
     let same = !root.is_empty() && root == index.root && !index.files.is_empty();
     let (files, mut diagnostics) = if same { (index.files.clone(), Vec::new()) } else { listing::list(context)? };
+    // What a listing warns of is told at every pass: such a tree is listed again.
+    let root = if diagnostics.is_empty() { root } else { Vec::new() };
     if index.rows.is_empty() {
         return whole(context, files, root, diagnostics).await;
     }
-    let change = Change::between(context, &index, &files, same);
+    let mut change = Change::between(context, &index, &files, same);
+    // A file that cannot be read is told of together with all others.
+    let Ok(brought) = evaluate::identities(context, &files, &change.new_files) else {
+        return whole(context, files, root, diagnostics).await;
+    };
+    change.take_in(&index, &brought);
     if change.affected.is_empty() && change.new_files.is_empty() {
-        let counts = Counts { files: files.len(), resources: index.rows.len(), ..Counts::default() };
+        let counts = Counts { files: files.len(), resources: resources(&index.rows), ..Counts::default() };
         let is_moved = !same;
         let rows = change.keep(index.rows);
         return Ok(Current {
@@ -48,19 +55,18 @@ pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current
             counts,
         });
     }
-    match part(context, &index, &files, &change).await {
+    match part(context, &index, &files, &change, brought).await {
         Ok(made) => {
-            let evaluate::Made { resources, files_parsed, halted } = made;
-            let fresh: Vec<Row> = resources.iter().map(|it| row(context, it)).collect();
-            diagnostics.extend(resources.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
-            let counts = Counts { files: files.len(), files_parsed, resources: 0, evaluated: resources.len() };
+            let fresh = rows(context, &made);
+            let evaluate::Made { resources: made, files_parsed, halted, .. } = made;
+            diagnostics.extend(made.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
             let mut rows = change.keep(index.rows);
             rows.extend(fresh);
             rows.sort_by(|one, other| one.id.cmp(&other.id));
-            duplicates(&rows, &files, &resources)?;
-            let counts = Counts { resources: rows.len(), ..counts };
+            duplicates(&rows, &files, &made)?;
+            let counts = Counts { files: files.len(), files_parsed, resources: resources(&rows), evaluated: made.len() };
             let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
-            Ok(Current { index, made: resources, halted, diagnostics, counts })
+            Ok(Current { index, made, halted, diagnostics, counts })
         }
         // Judged in part, an error may be another one than judged as a whole.
         Err(_) => whole(context, files, root, diagnostics).await,
@@ -82,13 +88,18 @@ async fn whole(
             return Err(diagnostics);
         }
     };
-    let evaluate::Made { resources, files_parsed, halted } = made;
-    diagnostics.extend(resources.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
-    let rows: Vec<Row> = resources.iter().map(|it| row(context, it)).collect();
-    duplicates(&rows, &files, &resources)?;
-    let counts = Counts { files: files.len(), files_parsed, resources: rows.len(), evaluated: rows.len() };
+    let rows = rows(context, &made);
+    let evaluate::Made { resources: made, files_parsed, halted, .. } = made;
+    diagnostics.extend(made.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
+    duplicates(&rows, &files, &made)?;
+    let counts = Counts { files: files.len(), files_parsed, resources: made.len(), evaluated: made.len() };
     let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
-    Ok(Current { index, made: resources, halted, diagnostics, counts })
+    Ok(Current { index, made, halted, diagnostics, counts })
+}
+
+/// How many rows are resources.
+fn resources(rows: &[Row]) -> usize {
+    rows.iter().filter(|it| !it.removed).count()
 }
 
 /// What two listings differ by, in terms of rows.
@@ -121,10 +132,32 @@ impl Change {
                 this.affected.insert(position);
             }
         }
-        if !this.affected.is_empty() {
-            this.add_dependents(index);
-        }
         this
+    }
+
+    /// Adds what the resources in new and changed files affect, and then all that depends on anything affected.
+    ///
+    /// A resource may get another layer without any of its files having changed. A new one may have the name that a short
+    /// reference to another meant: what that refers to is worked out again.
+    fn take_in(&mut self, index: &Index, brought: &[ResourceId]) {
+        let mut names: HashSet<String> = HashSet::new();
+        for id in brought {
+            match index.position(id.as_str()) {
+                Some(position) => drop(self.affected.insert(position)),
+                None => drop(names.insert(id.name().to_owned())),
+            }
+        }
+        // What a layer removed may be there again.
+        let removed = self.affected.iter().filter_map(|it| index.rows.get(*it)).filter(|it| it.removed);
+        names.extend(removed.filter_map(|it| Some(ResourceId::parse(&it.id)?.name().to_owned())));
+        if !names.is_empty() {
+            let may_mean = |id: &String| ResourceId::parse(id).is_some_and(|id| names.contains(id.name()));
+            let rows = index.rows.iter().enumerate().filter(|(_, row)| row.after.iter().any(may_mean));
+            self.affected.extend(rows.map(|(position, _)| position));
+        }
+        if !self.affected.is_empty() {
+            self.add_dependents(index);
+        }
     }
 
     /// Both lists are sorted by layer and path.
@@ -187,25 +220,29 @@ impl Change {
 }
 
 /// Evaluates the affected resources and those that the changed files bring.
-async fn part(context: &Context, index: &Index, files: &[File], change: &Change) -> Result<evaluate::Made, evaluate::Failed> {
-    let row_of: HashMap<&str, usize> = index.rows.iter().enumerate().map(|(position, row)| (row.id.as_str(), position)).collect();
-    let brought = evaluate::identities(context, files, &change.new_files)?;
-    let mut only: HashSet<ResourceId> = brought.iter().cloned().collect();
-    // An identity that a changed file brings may have other files: they take part, so that layers merge and doubles are seen.
-    let mut rows: BTreeSet<usize> = change.affected.clone();
-    rows.extend(brought.iter().filter_map(|it| row_of.get(it.as_str()).copied()));
-    only.extend(rows.iter().filter_map(|it| ResourceId::parse(&index.rows.get(*it)?.id)));
+///
+/// No circle escapes it: one that closes now has an edge of something affected, and all that depends on that is affected too.
+async fn part(
+    context: &Context,
+    index: &Index,
+    files: &[File],
+    change: &Change,
+    brought: Vec<ResourceId>,
+) -> Result<evaluate::Made, evaluate::Failed> {
+    let mut only: HashSet<ResourceId> = brought.into_iter().collect();
+    only.extend(change.affected.iter().filter_map(|it| ResourceId::parse(&index.rows.get(*it)?.id)));
+    // Only what stays as it is may be relied on unseen: what is affected may be gone.
+    let rest = evaluate::Rest::of(index, Some(&change.affected));
     let mut wanted: BTreeSet<usize> = change.new_files.clone();
-    let mut todo: Vec<usize> = rows.iter().copied().collect();
-    let mut seen = rows;
+    let mut todo: Vec<usize> = change.affected.iter().copied().collect();
+    let mut seen = change.affected.clone();
     for _ in 0..MAX_ROUNDS {
-        add_files(index, change, &row_of, &mut todo, &mut seen, &mut wanted);
-        match evaluate::evaluate(context, files, wanted.iter().copied().collect(), Some(only.clone()), Some(index)).await {
+        add_files(index, change, &mut todo, &mut seen, &mut wanted);
+        match evaluate::evaluate(context, files, wanted.iter().copied().collect(), Some(only.clone()), Some(&rest)).await {
             // A new reference leads to what is declared elsewhere: its files take part, and it is tried again.
             Err(failed) if !failed.missing.is_empty() => {
-                todo.extend(
-                    failed.missing.iter().filter_map(|it| row_of.get(it.as_str()).copied()).filter(|it| seen.insert(*it)),
-                );
+                let positions = failed.missing.iter().filter_map(|it| index.position(it.as_str()));
+                todo.extend(positions.filter(|it| seen.insert(*it)));
                 if todo.is_empty() {
                     return Err(failed);
                 }
@@ -217,23 +254,12 @@ async fn part(context: &Context, index: &Index, files: &[File], change: &Change)
 }
 
 /// Adds the files of the rows in `todo`, and of all that they name.
-fn add_files(
-    index: &Index,
-    change: &Change,
-    row_of: &HashMap<&str, usize>,
-    todo: &mut Vec<usize>,
-    seen: &mut BTreeSet<usize>,
-    wanted: &mut BTreeSet<usize>,
-) {
+fn add_files(index: &Index, change: &Change, todo: &mut Vec<usize>, seen: &mut BTreeSet<usize>, wanted: &mut BTreeSet<usize>) {
     while let Some(position) = todo.pop() {
         let Some(row) = index.rows.get(position) else { continue };
         wanted
             .extend(row.files.iter().filter_map(|it| change.by_path.get(*it as usize).copied().flatten()).map(|it| it as usize));
-        for dependency in row.after.iter().filter_map(|it| row_of.get(it.as_str())) {
-            if seen.insert(*dependency) {
-                todo.push(*dependency);
-            }
-        }
+        todo.extend(row.after.iter().filter_map(|it| index.position(it)).filter(|it| seen.insert(*it)));
     }
 }
 
@@ -245,15 +271,39 @@ pub fn files_of(index: &Index, rows: &[u32]) -> Vec<usize> {
     while let Some(position) = todo.pop() {
         let Some(row) = index.rows.get(position) else { continue };
         files.extend(row.files.iter().map(|it| *it as usize));
-        for name in &row.after {
-            if let Ok(position) = index.rows.binary_search_by(|it| it.id.as_str().cmp(name))
-                && seen.insert(position)
-            {
-                todo.push(position);
-            }
-        }
+        todo.extend(row.after.iter().filter_map(|it| index.position(it)).filter(|it| seen.insert(*it)));
     }
     files.into_iter().collect()
+}
+
+/// What is remembered of an evaluation, by id.
+fn rows(context: &Context, made: &evaluate::Made) -> Vec<Row> {
+    let mut rows: Vec<Row> = made.resources.iter().map(|it| row(context, it)).collect();
+    rows.sort_by(|one, other| one.id.cmp(&other.id));
+    let mut gone = Vec::new();
+    for (id, files) in &made.removed {
+        match rows.binary_search_by(|it| it.id.as_str().cmp(id.as_str())).ok().and_then(|at| rows.get_mut(at)) {
+            // Added again by a later layer: what it was before counts all the same.
+            Some(row) => {
+                let new: Vec<u32> = files.iter().filter(|it| !row.files.contains(it)).copied().collect();
+                row.files.extend(new);
+            }
+            None => gone.push(Row {
+                id: id.to_string(),
+                files: files.clone(),
+                after: Vec::new(),
+                settings: None,
+                location: (files.first().copied().unwrap_or_default(), 0, 0, 0),
+                blobs: Vec::new(),
+                live: false,
+                removed: true,
+                objects: Vec::new(),
+            }),
+        }
+    }
+    rows.extend(gone);
+    rows.sort_by(|one, other| one.id.cmp(&other.id));
+    rows
 }
 
 /// What is remembered of a resource.
@@ -278,6 +328,7 @@ fn row(context: &Context, made: &Made) -> Row {
         location: (it.files.first().copied().unwrap_or(position(0)), it.location.line, it.location.column, it.location.width),
         blobs: blobs.collect(),
         live: it.waits || !it.secrets.is_empty() || !it.warnings.is_empty(),
+        removed: false,
         objects: made.objects.iter().map(object).collect(),
     }
 }

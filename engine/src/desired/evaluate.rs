@@ -40,6 +40,8 @@ impl From<Vec<Diagnostic>> for Failed {
 /// What an evaluation made.
 pub struct Made {
     pub resources: Vec<Resolved>,
+    /// What layers remove, with the files of all its documents.
+    pub removed: Vec<(ResourceId, Vec<u32>)>,
     pub files_parsed: usize,
     pub halted: Halts,
 }
@@ -63,7 +65,39 @@ pub fn identities(context: &Context, files: &[File], which: &BTreeSet<usize>) ->
     if findings.iter().any(Diagnostic::is_error) { Err(findings) } else { Ok(ids) }
 }
 
-/// Evaluates and renders the resources in `which` files, or `only` some of them; `known` names what else there is.
+/// What was remembered of files that do not take part.
+pub struct Rest<'a> {
+    index: &'a Index,
+    /// Rows that are not to be relied on: they may be gone.
+    without: Option<&'a BTreeSet<usize>>,
+    declared: OnceCell<HashSet<ResourceId>>,
+}
+
+impl<'a> Rest<'a> {
+    pub fn of(index: &'a Index, without: Option<&'a BTreeSet<usize>>) -> Self {
+        Self { index, without, declared: OnceCell::new() }
+    }
+
+    fn holds(&self, position: usize) -> bool {
+        self.without.is_none_or(|it| !it.contains(&position))
+    }
+}
+
+impl document::Elsewhere for Rest<'_> {
+    fn declares(&self) -> &HashSet<ResourceId> {
+        self.declared.get_or_init(|| {
+            let rows = self.index.rows.iter().enumerate().filter(|(at, row)| !row.removed && self.holds(*at));
+            rows.filter_map(|(_, row)| ResourceId::parse(&row.id)).collect()
+        })
+    }
+
+    fn removes(&self, id: &ResourceId) -> bool {
+        let position = self.index.position(id.as_str()).filter(|it| self.holds(*it));
+        position.and_then(|it| self.index.rows.get(it)).is_some_and(|it| it.removed)
+    }
+}
+
+/// Evaluates and renders the resources in `which` files, or `only` some of them.
 ///
 /// # Errors
 ///
@@ -73,15 +107,13 @@ pub async fn evaluate(
     files: &[File],
     which: Vec<usize>,
     only: Option<HashSet<ResourceId>>,
-    known: Option<&Index>,
+    elsewhere: Option<&Rest<'_>>,
 ) -> Result<Made, Failed> {
     let files_parsed = which.len();
-    let known = known.map(|index| Rest { index, ids: OnceCell::new() });
     let providers = providers(context);
     let layers = read(context, files, which.into_iter())?;
     let blobs = |path: &str| context.blobs.digest(path);
-    let evaluation =
-        document::evaluate(&input(context, &providers, &layers, &blobs, known.as_ref().map(|it| it as _)), only.as_ref());
+    let evaluation = document::evaluate(&input(context, &providers, &layers, &blobs, elsewhere), only.as_ref());
     drop(layers);
     if !evaluation.missing.is_empty() || evaluation.diagnostics.iter().any(Diagnostic::is_error) {
         return Err(Failed { diagnostics: evaluation.diagnostics, missing: evaluation.missing });
@@ -101,19 +133,7 @@ pub async fn evaluate(
         return Err(errors.into());
     }
     let Rendering { resources, halted } = render(context, resources).await?;
-    Ok(Made { resources, files_parsed, halted })
-}
-
-/// Everything that was remembered, parsed where somebody asks.
-struct Rest<'a> {
-    index: &'a Index,
-    ids: OnceCell<HashSet<ResourceId>>,
-}
-
-impl document::Known for Rest<'_> {
-    fn ids(&self) -> &HashSet<ResourceId> {
-        self.ids.get_or_init(|| self.index.rows.iter().filter_map(|row| ResourceId::parse(&row.id)).collect())
-    }
+    Ok(Made { resources, removed: evaluation.removed, files_parsed, halted })
 }
 
 fn providers(context: &Context) -> Vec<Provider> {
@@ -129,7 +149,7 @@ fn input<'a>(
     providers: &'a [Provider],
     layers: &'a [LayerInput],
     blobs: &'a dyn Fn(&str) -> Option<(trueup_core::value::Digest, u64)>,
-    known: Option<&'a dyn document::Known>,
+    elsewhere: Option<&'a Rest<'a>>,
 ) -> Input<'a> {
     Input {
         environment: context.environment.clone(),
@@ -138,7 +158,7 @@ fn input<'a>(
         default_provider: context.default_provider.clone(),
         layers: layers.to_vec(),
         blobs,
-        known,
+        elsewhere: elsewhere.map(|it| it as _),
     }
 }
 

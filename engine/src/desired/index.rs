@@ -13,7 +13,7 @@ use trueup_core::document::{DriftMode, ReplaceMode, Settings};
 use trueup_core::value;
 
 /// Changes whenever the layout of [`Index`] does, or what goes into a digest.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -56,6 +56,8 @@ pub struct Row {
     pub blobs: Vec<(String, Vec<u8>)>,
     /// Evaluated at every pass: it waits for a status, holds a secret whose value lives outside Git, or has a warning to repeat.
     pub live: bool,
+    /// No resource: its last layer removes it. Kept for its files, as what some of them declare must not come back alone.
+    pub removed: bool,
     pub objects: Vec<Object>,
 }
 
@@ -144,6 +146,11 @@ impl Index {
         read().unwrap_or_else(|| Self::new(key))
     }
 
+    /// Where the row of this identity is.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.rows.binary_search_by(|it| it.id.as_str().cmp(id)).ok()
+    }
+
     /// Replaces the file.
     pub fn save(&self, file: &Path) -> io::Result<()> {
         let bytes = postcard::to_stdvec(self).map_err(io::Error::other)?;
@@ -186,6 +193,7 @@ mod tests {
             location: (0, 1, 1, 0),
             blobs: Vec::new(),
             live: false,
+            removed: false,
             objects: Vec::new(),
         });
         index.save(&file).unwrap();

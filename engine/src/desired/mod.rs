@@ -9,6 +9,8 @@ mod evaluate;
 mod index;
 mod listing;
 mod origin;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -99,9 +101,33 @@ impl Desired {
         self.halted.values().map(|it| Diagnostic::error(it.code, it.reason.clone()))
     }
 
+    /// Nothing: what an environment that is destroyed wants, whatever its documents say.
+    pub fn nothing(context: &Context) -> Self {
+        Self::refused(context, Vec::new())
+    }
+
+    /// No objects, and the findings that forbid them.
+    fn refused(context: &Context, diagnostics: Vec<Diagnostic>) -> Self {
+        Self {
+            index: Index::new(context.key.0),
+            objects: Vec::new(),
+            row_of: Vec::new(),
+            documents: HashMap::new(),
+            waiting: HashMap::new(),
+            halted: Halts::new(),
+            diagnostics,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Files of the revision, other than documents, that documents name.
+    pub fn named_files(&self) -> impl Iterator<Item = &str> + '_ {
+        self.index.rows.iter().flat_map(|row| row.blobs.iter().map(|(path, _)| path.as_str()))
+    }
+
     /// Identities of all resources, in no particular order.
     pub fn ids(&self) -> impl Iterator<Item = ResourceId> + '_ {
-        let without = self.index.rows.iter().filter(|row| row.objects.is_empty());
+        let without = self.index.rows.iter().filter(|row| row.objects.is_empty() && !row.removed);
         self.objects.iter().map(|it| it.resource.clone()).chain(without.filter_map(|row| ResourceId::parse(&row.id)))
     }
 
@@ -127,9 +153,8 @@ impl Desired {
         }
         let only = rows.iter().filter_map(|it| ResourceId::parse(&self.index.rows.get(*it as usize)?.id)).collect();
         let files = changed::files_of(&self.index, &rows);
-        let made = evaluate::evaluate(context, &self.index.files, files, Some(only), Some(&self.index))
-            .await
-            .map_err(|it| it.diagnostics)?;
+        let rest = evaluate::Rest::of(&self.index, None);
+        let made = evaluate::evaluate(context, &self.index.files, files, Some(only), Some(&rest)).await.map_err(|it| it.diagnostics)?;
         self.counts.files_parsed += made.files_parsed;
         self.counts.evaluated += made.resources.len();
         self.halted.extend(made.halted);
@@ -214,19 +239,7 @@ pub async fn load(context: &Context) -> Desired {
     };
     match changed::bring_up_to_date(context, remembered).await {
         Ok(current) => build(context, current),
-        Err(diagnostics) => {
-            let index = Index::new(context.key.0);
-            Desired {
-                index,
-                objects: Vec::new(),
-                row_of: Vec::new(),
-                documents: HashMap::new(),
-                waiting: HashMap::new(),
-                halted: Halts::new(),
-                diagnostics,
-                counts: Counts::default(),
-            }
-        }
+        Err(diagnostics) => Desired::refused(context, diagnostics),
     }
 }
 

@@ -40,8 +40,8 @@ impl Desired {
         let mut found = HashMap::new();
         let mut budget = BYTES;
         for id in ids {
-            let row = self.index.rows.binary_search_by(|row| row.id.as_str().cmp(id.as_str()));
-            let Some(row) = row.ok().and_then(|it| u32::try_from(it).ok()) else { continue };
+            let row = self.index.position(id.as_str());
+            let Some(row) = row.and_then(|it| u32::try_from(it).ok()) else { continue };
             let files = changed::files_of(&self.index, &[row]);
             let places = evaluate::with_input(context, &self.index.files, files, |input| {
                 let bytes: usize = input.layers.iter().flat_map(|it| &it.files).map(|it| it.bytes.len()).sum();

@@ -32,9 +32,15 @@ const SHOWN_LINKS: usize = 8;
 pub fn evaluate(input: &Input<'_>, only: Option<&HashSet<ResourceId>>) -> Evaluation {
     let limits = Limits::default();
     let Gathered { sources, mut declared, findings } = gather(input, &limits);
-    for it in declared.values_mut() {
-        it.present = it.parts.last().is_some_and(|part| !part.remove);
+    let mut removed = Vec::new();
+    for (id, it) in &mut declared {
+        let elsewhere = input.elsewhere.is_some_and(|it| it.removes(id));
+        it.present = !elsewhere && it.parts.last().is_some_and(|part| !part.remove);
+        if it.parts.iter().any(|part| part.remove) && only.is_none_or(|it| it.contains(id)) {
+            removed.push((id.clone(), it.parts.iter().map(|part| part.file).collect()));
+        }
     }
+    removed.sort_unstable();
     let mut run = Run {
         input,
         limits: &limits,
@@ -48,7 +54,7 @@ pub fn evaluate(input: &Input<'_>, only: Option<&HashSet<ResourceId>>) -> Evalua
         made: 0,
     };
     run.draft_all(only);
-    run.finish_all(only)
+    Evaluation { removed, ..run.finish_all(only) }
 }
 
 /// Puts a value where a path leads.
@@ -170,7 +176,7 @@ impl Run<'_> {
     }
 
     fn is_declared(&self, id: &ResourceId) -> bool {
-        self.declared.get(id).is_some_and(|it| it.present) || self.input.known.is_some_and(|it| it.ids().contains(id))
+        self.declared.get(id).is_some_and(|it| it.present) || self.input.elsewhere.is_some_and(|it| it.declares().contains(id))
     }
 
     fn resolve(&self, text: &str) -> Result<ResourceId, NameFault> {
@@ -183,7 +189,7 @@ impl Run<'_> {
     fn names(&self) -> &Shortener {
         self.names.get_or_init(|| {
             let here = self.declared.iter().filter(|(_, it)| it.present).map(|(id, _)| id.clone());
-            let known = self.input.known.into_iter().flat_map(|it| it.ids());
+            let known = self.input.elsewhere.into_iter().flat_map(|it| it.declares());
             let elsewhere = known.filter(|id| !self.declared.contains_key(*id)).cloned();
             Shortener::new(here.chain(elsewhere))
         })
@@ -223,7 +229,7 @@ impl Run<'_> {
         resources.sort_by(|a, b| a.id.cmp(&b.id));
         let mut diagnostics = self.findings;
         diagnostics.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
-        Evaluation { resources, diagnostics, missing: self.missing.into_iter().collect() }
+        Evaluation { resources, diagnostics, missing: self.missing.into_iter().collect(), removed: Vec::new() }
     }
 
     /// Whether an expression reads the `spec` of a resource that failed or is not at hand. The first was reported where it

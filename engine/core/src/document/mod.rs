@@ -177,15 +177,12 @@ pub struct LayerInput {
     pub files: Vec<FileInput>,
 }
 
-/// Resources declared in files that are not looked at. Asked only where a document names another.
-pub trait Known {
-    fn ids(&self) -> &HashSet<ResourceId>;
-}
-
-impl Known for HashSet<ResourceId> {
-    fn ids(&self) -> &Self {
-        self
-    }
+/// What files say that are not looked at. Asked only where it matters, as there may be very many.
+pub trait Elsewhere {
+    /// Resources that they declare.
+    fn declares(&self) -> &HashSet<ResourceId>;
+    /// Whether they remove this one.
+    fn removes(&self, id: &ResourceId) -> bool;
 }
 
 /// Everything that declared resources depend on.
@@ -199,8 +196,8 @@ pub struct Input<'a> {
     pub layers: Vec<LayerInput>,
     /// Digest and size of a file of the revision, by the path that a document gives; None where there is none.
     pub blobs: &'a dyn Fn(&str) -> Option<(Digest, u64)>,
-    /// Resources declared in files that are not in `layers`.
-    pub known: Option<&'a dyn Known>,
+    /// Files that are not in `layers`.
+    pub elsewhere: Option<&'a dyn Elsewhere>,
 }
 
 /// What [`evaluate`] found.
@@ -213,4 +210,7 @@ pub struct Evaluation {
     /// Resources of [`Input::known`] whose `spec` some expression reads: what reads them is left out of `resources` until
     /// the input holds their files.
     pub missing: Vec<ResourceId>,
+    /// Of everything that some layer removes, whether a later one adds it again or not: the files of all its documents
+    /// ([`FileInput::index`]). Sorted by id.
+    pub removed: Vec<(ResourceId, Vec<u32>)>,
 }

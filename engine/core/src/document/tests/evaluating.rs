@@ -187,7 +187,7 @@ fn resources_known_from_elsewhere_are_named_and_their_specs_asked_for() {
         file("y", "note: \"${{ ref('File/far').status.url }}\""),
     );
     let far = ResourceId::parse("site:File/far").unwrap();
-    case.known = Some(HashSet::from([far.clone()]));
+    case.known = Some(Declared(HashSet::from([far.clone()])));
     let done = case.run();
     assert_eq!((said(&done).len(), done.missing), (0, vec![far]));
     assert_eq!(done.resources.len(), 1);

@@ -73,8 +73,21 @@ struct Case {
     default_provider: Option<Arc<str>>,
     files: Vec<(&'static str, String, Vec<u8>)>,
     vars: Json,
-    known: Option<HashSet<ResourceId>>,
+    known: Option<Declared>,
     only: Option<HashSet<ResourceId>>,
+}
+
+/// Resources of files that are not looked at.
+struct Declared(HashSet<ResourceId>);
+
+impl Elsewhere for Declared {
+    fn declares(&self) -> &HashSet<ResourceId> {
+        &self.0
+    }
+
+    fn removes(&self, _: &ResourceId) -> bool {
+        false
+    }
 }
 
 impl Case {
@@ -105,7 +118,7 @@ impl Case {
             default_provider: self.default_provider.clone(),
             layers,
             blobs: &blobs,
-            known: self.known.as_ref().map(|it| it as _),
+            elsewhere: self.known.as_ref().map(|it| it as _),
         })
     }
 
