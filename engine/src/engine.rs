@@ -161,11 +161,10 @@ impl Engine {
     ///
     /// Where there is no project, no commit, or its settings are wrong.
     pub fn open(place: Where) -> Result<Self, Problem> {
-        let (source, root, tip) = match &place.source {
+        let (source, root, protected, snapshot) = match &place.source {
             Some(url) => open_remote(url, &place)?,
             None => open_local(&place)?,
         };
-        let (protected, snapshot) = snapshots(&source, &place, tip)?;
         let text = settings(&protected, project::FILE)?.ok_or_else(|| {
             let text = format!("{} is not committed at {}", project::FILE, protected.revision());
             Problem::Findings(vec![
@@ -258,7 +257,10 @@ impl Engine {
 
     /// All that the project asks for, over all its environments.
     pub fn rights(&self) -> Rights {
-        Rights::of(&self.project, &self.root, &self.pins)
+        match self.place.source {
+            Some(_) => Rights::without_checkout(&self.project, &self.root, &self.pins),
+            None => Rights::of(&self.project, &self.root, &self.pins),
+        }
     }
 
     /// What the operator trusted so far.
@@ -311,8 +313,11 @@ fn usage(text: impl ToString) -> Problem {
     Problem::Usage(text.to_string())
 }
 
-/// The project's folder, its source, and no particular commit.
-fn open_local(place: &Where) -> Result<(Source, PathBuf, Option<Commit>), Problem> {
+/// What opening a project finds: its source, its folder, and the snapshots of settings and of documents.
+type Opened = (Source, PathBuf, Arc<Snapshot>, Arc<Snapshot>);
+
+/// The project in a folder here.
+fn open_local(place: &Where) -> Result<Opened, Problem> {
     let start = match &place.directory {
         Some(directory) => directory.clone(),
         None => std::env::current_dir().map_err(|error| usage(format!("the current folder cannot be found: {error}")))?,
@@ -323,49 +328,51 @@ fn open_local(place: &Where) -> Result<(Source, PathBuf, Option<Commit>), Proble
         let text = format!("there is no {} in {} or above it", project::FILE, start.display());
         Problem::Findings(vec![Diagnostic::error(codes::PROJECT, text).hint("run `trueup init`, or say where with -C")])
     })?;
-    let source = if place.worktree { Source::open_worktree(&root)? } else { Source::open(&root)? };
-    Ok((source, root, None))
+    if place.worktree {
+        let source = Source::open_worktree(&root)?;
+        let snapshot = Arc::new(source.worktree()?);
+        return Ok((source, root, snapshot.clone(), snapshot));
+    }
+    let source = Source::open(&root)?;
+    let protected = Arc::new(source.snapshot(&source.resolve("HEAD")?)?);
+    let snapshot = match &place.rev {
+        Some(rev) => Arc::new(source.snapshot(&source.resolve(rev)?)?),
+        None => protected.clone(),
+    };
+    Ok((source, root, protected, snapshot))
 }
 
 /// Fetches the source and opens it in its cache.
-fn open_remote(url: &str, place: &Where) -> Result<(Source, PathBuf, Option<Commit>), Problem> {
+fn open_remote(url: &str, place: &Where) -> Result<Opened, Problem> {
+    if place.worktree {
+        return Err(usage("--worktree needs a folder: a project from --source has none"));
+    }
     let url: RemoteUrl = RemoteUrl::parse(url, true)?;
     let remote = match &url {
         RemoteUrl::Http(it) => credentials(place)?.remote(it)?,
         RemoteUrl::Local(_) => Remote { url, headers: Vec::new(), ca: None },
     };
     let (cache, limits) = (folders()?.cache.join("git"), FetchLimits::default());
-    // Settings come from the default branch, whatever revision documents come from.
-    let (source, tip) = Source::fetch(&remote, None, &cache, &limits)?;
-    if let Some(rev) = &place.rev {
-        Source::fetch(&remote, Some(rev), &cache, &limits)?;
-    }
-    let source = match &place.path {
-        Some(path) => source.within(path)?,
-        None => source,
+    let fetch = |rev: Option<&str>| -> Result<(Source, Arc<Snapshot>), Problem> {
+        let (source, commit) = Source::fetch(&remote, rev, &cache, &limits)?;
+        let source = match &place.path {
+            Some(path) => source.within(path)?,
+            None => source,
+        };
+        let snapshot = Arc::new(source.snapshot(&commit)?);
+        Ok((source, snapshot))
+    };
+    // Settings come from the default branch, whatever revision documents come from. Names of the server mean nothing in the
+    // cache, so that each fetch says itself which commit it was.
+    let (source, protected) = fetch(None)?;
+    let (source, snapshot) = match &place.rev {
+        Some(rev) => fetch(Some(rev))?,
+        None => (source, protected.clone()),
     };
     // A folder of our own stands for the project's, so that nothing of the operator's is free because of where he stands.
     let name = Digest::of(format!("{}#{}", remote.url, place.path.as_deref().unwrap_or_default()).as_bytes()).to_string();
     let root = folders()?.state.join("sources").join(name.get(..32).unwrap_or(&name));
-    Ok((source, root, Some(tip)))
-}
-
-/// The snapshot that settings come from, and the one that documents come from.
-fn snapshots(source: &Source, place: &Where, tip: Option<Commit>) -> Result<(Arc<Snapshot>, Arc<Snapshot>), Problem> {
-    if place.worktree {
-        let snapshot = Arc::new(source.worktree()?);
-        return Ok((snapshot.clone(), snapshot));
-    }
-    let head = match tip {
-        Some(commit) => commit,
-        None => source.resolve("HEAD")?,
-    };
-    let protected = Arc::new(source.snapshot(&head)?);
-    let snapshot = match &place.rev {
-        Some(rev) => Arc::new(source.snapshot(&source.resolve(rev)?)?),
-        None => protected.clone(),
-    };
-    Ok((protected, snapshot))
+    Ok((source, root, protected, snapshot))
 }
 
 /// The text of a settings file at the root of the project.

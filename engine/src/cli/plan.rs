@@ -26,7 +26,7 @@ pub async fn run(arguments: &PlanArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     findings(&session, &planned, shell);
     let next = format!("trueup apply -e {} --plan {}", shape.environment, shape.id());
     show(&shape, &arguments.show, Some(&next), shell)?;
-    session.hint_uncommitted(planned.desired.counts.files, shell);
+    session.hint_uncommitted(&planned.desired, shell);
     Ok(exit(&shape, arguments.detailed_exitcode))
 }
 

@@ -1,6 +1,6 @@
 //! What most verbs begin with: the project opened, one environment chosen, failures in words.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trueup_core::address::ResourceId;
@@ -15,6 +15,7 @@ use super::ask;
 use super::error::{CliError, Texts};
 use super::exit::Exit;
 use crate::config::project::Environment;
+use crate::desired::Desired;
 use crate::engine::{Engine, Problem, Where};
 use crate::output::clean::clean;
 use crate::output::json;
@@ -139,15 +140,17 @@ impl Session {
         self.denials.take().into_iter().map(finding).collect()
     }
 
-    /// Says which uncommitted files are not part of what is looked at.
-    pub fn hint_uncommitted(&self, files: usize, shell: &mut Shell<'_>) {
-        let watched = shell.output.interactive || files <= LOOKED_AT;
+    /// Says which uncommitted files are not part of what is looked at: documents, files that they name, and the settings.
+    pub fn hint_uncommitted(&self, desired: &Desired, shell: &mut Shell<'_>) {
+        let named: BTreeSet<&str> = desired.named_files().collect();
+        let watched = shell.output.interactive || desired.counts.files.saturating_add(named.len()) <= LOOKED_AT;
         if shell.output.quiet || !watched || self.engine.snapshot.is_worktree() || shell.global.source.is_some() {
             return;
         }
-        let mut dirs: Vec<&str> = self.environment.layers.iter().map(String::as_str).collect();
-        dirs.push(crate::config::project::FILE);
-        let modified = self.engine.source.modified_below(&self.engine.snapshot, &dirs);
+        let mut paths: Vec<&str> = self.environment.layers.iter().map(String::as_str).collect();
+        paths.extend([crate::config::project::FILE, crate::config::lock::FILE]);
+        paths.extend(named);
+        let modified = self.engine.source.modified_below(&self.engine.snapshot, &paths);
         if modified.is_empty() {
             return;
         }

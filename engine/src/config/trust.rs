@@ -76,11 +76,21 @@ pub struct Rights {
 impl Rights {
     /// Collects the rights of a project whose folder is `root`. Directories are resolved as they are now.
     pub fn of(project: &Project, root: &Path, lock: &Lock) -> Self {
+        Self::collect(project, root, lock, true)
+    }
+
+    /// As [`Rights::of`] for a project without a checkout: `root` is a folder of the operator's that merely stands for its own,
+    /// so that no directory is the project's to give.
+    pub fn without_checkout(project: &Project, root: &Path, lock: &Lock) -> Self {
+        Self::collect(project, root, lock, false)
+    }
+
+    fn collect(project: &Project, root: &Path, lock: &Lock, checkout: bool) -> Self {
         let root = resolve(root, Path::new("."));
         let mut found: BTreeMap<(String, PluginRef, Right), BTreeSet<String>> = BTreeMap::new();
         for environment in project.environments.values() {
             for (alias, provider) in &environment.providers {
-                for right in rights_of(provider, &root, lock) {
+                for right in rights_of(provider, &root, lock, checkout) {
                     let key = (alias.to_string(), provider.plugin.clone(), right);
                     found.entry(key).or_default().insert(environment.name.clone());
                 }
@@ -126,7 +136,7 @@ impl Rights {
     }
 }
 
-fn rights_of(provider: &ProviderConfig, root: &Path, lock: &Lock) -> Vec<Right> {
+fn rights_of(provider: &ProviderConfig, root: &Path, lock: &Lock, checkout: bool) -> Vec<Right> {
     let mut rights = Vec::new();
     if provider.plugin.is_pinned_by_lock() {
         rights.push(Right::Plugin { sha256: lock.plugins.get(provider.plugin.text()).copied() });
@@ -147,7 +157,7 @@ fn rights_of(provider: &ProviderConfig, root: &Path, lock: &Lock) -> Vec<Right> 
     }
     for written in &provider.dirs {
         let resolved = resolve(root, Path::new(written));
-        if !is_free(&resolved, root) {
+        if !(checkout && is_free(&resolved, root)) {
             rights.push(Right::Directory { written: written.clone(), resolved });
         }
     }

@@ -233,9 +233,9 @@ impl Source {
         self.modified_below(snapshot, &[""])
     }
 
-    /// As [`Source::modified`], looking below the given directories only.
-    pub fn modified_below(&self, snapshot: &Snapshot, dirs: &[&str]) -> Vec<String> {
-        git::worktree::modified(self, snapshot, dirs).unwrap_or_default()
+    /// As [`Source::modified`], looking at the given files and below the given directories only.
+    pub fn modified_below(&self, snapshot: &Snapshot, paths: &[&str]) -> Vec<String> {
+        git::worktree::modified(self, snapshot, paths).unwrap_or_default()
     }
 
     /// The commit that last touched a line (from 1) of a file of `snapshot`. None where the file is not committed, the

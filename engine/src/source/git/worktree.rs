@@ -4,7 +4,7 @@
 //! the same id before and after it is committed; reading checks that it still is. Symbolic links are never followed, not
 //! even by a path that leads through one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -86,9 +86,9 @@ pub fn read(root: &Path, entry: &Entry, max: u64) -> Result<Arc<[u8]>, SourceErr
     Ok(bytes.into())
 }
 
-/// Files below `dirs` that differ between the worktree and the commit of `snapshot`. Looks at no more than [`GLANCE`]
+/// Files at or below `paths` that differ between the worktree and the commit of `snapshot`. Looks at no more than [`GLANCE`]
 /// entries and answers nothing where that is not enough.
-pub fn modified(source: &Source, snapshot: &Snapshot, dirs: &[&str]) -> Result<Vec<String>, SourceError> {
+pub fn modified(source: &Source, snapshot: &Snapshot, paths: &[&str]) -> Result<Vec<String>, SourceError> {
     let (Some(root), Content::Commit { .. }) = (source.root.clone(), &snapshot.content) else {
         return Ok(Vec::new());
     };
@@ -102,31 +102,33 @@ pub fn modified(source: &Source, snapshot: &Snapshot, dirs: &[&str]) -> Result<V
         let mut tracked = 0;
         let mut committed = HashMap::new();
         let mut differ = Vec::new();
-        for dir in dirs {
-            let dir = super::tidy(dir)?;
-            let below = join(&source.prefix, &dir);
+        for path in paths {
+            let path = super::tidy(path)?;
+            let below = join(&source.prefix, &path);
             tracked += index.prefixed_entries(below.as_bytes().as_bstr()).map_or(0, <[_]>::len);
             if tracked > GLANCE {
                 return Ok(Vec::new());
             }
-            match snapshot.list(&dir) {
+            match snapshot.list(&path) {
                 Ok(entries) => committed.extend(entries.into_iter().map(|it| (it.path.clone(), it))),
-                Err(SourceError::Missing { .. }) => {}
+                // A single file, or nothing.
+                Err(SourceError::Missing { .. }) => committed.extend(snapshot.find(&path)?.map(|it| (it.path.clone(), it))),
                 Err(err) => return Err(err),
             }
         }
-        for dir in dirs {
-            let seen = disk.walk(&super::tidy(dir)?, GLANCE, &mut |disk, path, metadata, kind| {
+        let mut seen = HashSet::new();
+        for path in paths {
+            disk.glance(&super::tidy(path)?, &mut |disk, path, metadata, kind| {
+                // A path may lie below another one of the list.
+                if !seen.insert(path.clone()) {
+                    return Ok(());
+                }
                 match committed.remove(path.as_str()) {
                     Some(entry) if disk.is_same(&entry, metadata, kind)? => {}
                     _ => differ.push(path),
                 }
                 Ok(())
-            });
-            match seen {
-                Ok(()) | Err(SourceError::Missing { .. }) => {}
-                Err(err) => return Err(err),
-            }
+            })?;
         }
         let gone = committed.into_values().filter(|entry| entry.kind != EntryKind::Submodule && !disk.is_skipped(&entry.path));
         differ.extend(gone.map(|entry| entry.path.to_string()));
@@ -173,6 +175,20 @@ struct Disk<'a> {
 type Visit<'v> = dyn FnMut(&mut Disk<'_>, String, &Metadata, EntryKind) -> Result<(), SourceError> + 'v;
 
 impl Disk<'_> {
+    /// Shows `visit` the file at `path`, or every file below it, that counts; nothing where nothing is there.
+    fn glance(&mut self, path: &str, visit: &mut Visit<'_>) -> Result<(), SourceError> {
+        match self.root.join(path).symlink_metadata() {
+            Ok(metadata) if !metadata.is_dir() => match kind_of(&metadata) {
+                Some(kind) if self.counts(path, false)? => visit(self, path.to_owned(), &metadata, kind),
+                _ => Ok(()),
+            },
+            _ => match self.walk(path, GLANCE, visit) {
+                Err(SourceError::Missing { .. }) => Ok(()),
+                other => other,
+            },
+        }
+    }
+
     /// Shows `visit` every file below `dir` that counts, in no order; looks at `budget` names at most.
     fn walk(&mut self, dir: &str, mut budget: usize, visit: &mut Visit<'_>) -> Result<(), SourceError> {
         let top = self.root.join(dir);

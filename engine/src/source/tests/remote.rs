@@ -268,7 +268,14 @@ fn a_server_that_is_silent_or_drips_is_left_in_time() {
     check(&any, vec![Vec::new()], 20_000);
     check(&any, vec![head.clone(), Vec::new()], 20_000);
     check(&any, std::iter::once(head).chain(std::iter::repeat_n(b"0".to_vec(), 100)).collect(), 500);
-    assert!(children().is_empty() || !children().iter().any(|it| is_fetching(it)), "a child is left");
+    // Children of other tests are among them, which end when their fetches do.
+    let begun = Instant::now();
+    for child in children().iter().filter(|it| is_fetching(it)) {
+        while child.exists() && is_fetching(child) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "a child is left");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
 fn is_fetching(process: &Path) -> bool {
