@@ -75,7 +75,11 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
             return Err((codes::NO_EVIDENCE, "it was not found, but its scope was not read whole".to_owned(), None));
         }
         Look::Absent => {
-            return Ok(step(left, Action::Forget, Reason::new("gone", "it is no longer declared, and no longer there")));
+            let text = match world.options.destroy {
+                true => "the environment is destroyed, and it is no longer there",
+                false => "it is no longer declared, and no longer there",
+            };
+            return Ok(step(left, Action::Forget, Reason::new("gone", text)));
         }
         Look::Seen(found) => found,
     };
@@ -96,9 +100,17 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
         return Ok(step(left, Action::Forget, Reason::new("released", "its document said `trueup.dev/prune: \"false\"`")));
     }
     if held.protect && held.ownership != Ownership::Deposed {
-        let text = "the object is protected, and it is no longer declared".to_owned();
-        let hint = "declare it again without `trueup.dev/protect`, or release it with `trueup forget`".to_owned();
-        return Err((codes::PROTECTED, text, Some(hint)));
+        let (text, hint) = match world.options.destroy {
+            true => (
+                "the object is protected, and the environment is to be destroyed",
+                "apply its document without `trueup.dev/protect` first, or release it with `trueup forget`",
+            ),
+            false => (
+                "the object is protected, and it is no longer declared",
+                "declare it again without `trueup.dev/protect`, or release it with `trueup forget`",
+            ),
+        };
+        return Err((codes::PROTECTED, text.to_owned(), Some(hint.to_owned())));
     }
     if held.ownership == Ownership::Recovered {
         if world.options.adopt_recovered {

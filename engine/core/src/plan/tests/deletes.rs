@@ -41,7 +41,8 @@ fn protection_outlives_its_document() {
     sim.check_plan(&[&code(codes::PROTECTED, "a")]);
     sim.options.destroy = true;
     sim.options.allow_deletes = Some(usize::MAX);
-    sim.check_plan(&[&code(codes::PROTECTED, "a")]);
+    let plan = sim.check_plan(&[&code(codes::PROTECTED, "a")]);
+    assert_eq!(plan.refused[0].reason, "the object is protected, and the environment is to be destroyed");
     sim.options.destroy = false;
     // A replacement deletes too; the new document's word is not enough to lift what the last one said.
     sim.want("a", json!({"fixed": 2}));
@@ -163,6 +164,8 @@ fn destroy_plans_every_entry_and_nothing_else() {
     sim.see("unowned", json!({}));
     sim.options.destroy = true;
     let plan = sim.check_plan(&["delete a", "delete b", "forget kept"]);
+    let words = |it: &Step| it.reasons.iter().map(|it| it.text.clone()).collect::<String>();
+    assert!(plan.steps.iter().all(|it| !words(it).contains("no longer declared")), "what is destroyed is still declared");
     sim.apply(&plan);
     sim.check_plan(&[]);
     assert_eq!(sim.views[&at("").scope].objects.len(), 2);
