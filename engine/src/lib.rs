@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod desired;
 pub mod engine;
+pub mod health;
 pub mod killpoint;
 pub mod observe;
 pub mod output;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Diagnostic, codes};
@@ -16,6 +16,7 @@ use trueup_core::value::{Digest, Json};
 
 use crate::apply::{self, Applied, Cancel, Report, Work};
 use crate::desired::{self, Context, Desired};
+use crate::health;
 use crate::killpoint;
 use crate::observe::{self, Declared, Observation};
 use crate::refine;
@@ -50,6 +51,11 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// What the environment owned when this was planned, scope by scope.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// The desired document of an object, if it is the one with this digest and at hand.
     pub fn document_at(&self, address: &Address, digest: Digest) -> Option<Arc<Json>> {
         let at = self.desired.objects.iter().position(|it| it.address == *address && it.digest == digest)?;
@@ -78,7 +84,7 @@ impl From<StoreError> for PassError {
 /// Errors of documents and of the store. What goes wrong with one provider or scope is in the plan, as refusals.
 pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
     let environment = around.context.environment.clone();
-    let (desired, known) = tokio::join!(desired::load(&around.context), load_known(around.store.clone(), environment));
+    let (desired, known) = tokio::join!(desired(around), load_known(around.store.clone(), environment));
     let known = known?;
     if desired.has_errors() {
         return Err(PassError::Documents(desired.diagnostics));
@@ -99,6 +105,11 @@ pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
     planned.plan.digest = plan::digest(&planned.plan, &around.fixed);
     remember(around, &planned);
     Ok(planned)
+}
+
+/// What the documents want. To destroy, what is owned is all that matters: documents that cannot be read keep nobody from it.
+async fn desired(around: &Surroundings) -> Desired {
+    if around.options.destroy { Desired::nothing(&around.context) } else { desired::load(&around.context).await }
 }
 
 /// What the store knows of an environment.
@@ -402,6 +413,7 @@ fn remember(around: &Surroundings, planned: &Planned) {
     {
         tracing::warn!("observations could not be kept: {error}");
     }
+    health::remember_plan(around, planned);
 }
 
 /// How the history calls a run that did everything.
@@ -443,6 +455,7 @@ pub async fn apply(
     let work = work(&around, &mut planned, plan.clone(), recorder, order);
     let applied = apply::apply(work).await;
     planned.plan = Arc::unwrap_or_clone(plan);
+    health::remember_apply(&around, &planned, &applied);
     around.store.end_run(run, ending(&planned.plan, &applied), counts(&planned.plan, &applied)).await?;
     Ok((around, planned, applied))
 }
@@ -578,6 +591,7 @@ fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder:
         sealer: around.context.sealer.clone(),
         marks: Box::new(move |id| mark(&project, &environment, id)),
         statuses: statuses.into(),
+        health: Mutex::default(),
         report: order.report,
         cancel: order.cancel,
         now: around.context.now,

@@ -2,9 +2,13 @@
 
 mod crash;
 mod documents;
+mod elsewhere;
+mod health;
 mod input;
 mod plans;
 mod sandbox;
 mod secrets;
+mod shapes;
+mod unknown;
 mod verbs;
 mod walk;

@@ -356,6 +356,34 @@ fn destroy_asks_and_deletes_only_what_is_owned() {
 }
 
 #[test]
+fn destroy_goes_by_what_is_owned_whatever_the_documents_say() {
+    let project = one_file();
+    project.write("base/bad.yaml", "a: [").commit("broken");
+    project.run(&["plan"]).expect_exit(1);
+    let asked = project.run(&["destroy"]).expect_exit(1).expect_text(&["File/a", "the environment is destroyed"]);
+    let asked = asked.expect_no_text(&["no longer declared", "error[TU01"]);
+    assert_eq!(project.world()["a.txt"], "one\n", "{asked}");
+    project.run(&["destroy", "--yes", "--allow-deletes", "1"]).expect_exit(0).expect_no_text(&["no longer declared"]);
+    assert!(project.world().is_empty());
+    assert_eq!(project.run(&["get", "-o", "name"]).expect_exit(0).stdout, "");
+}
+
+#[test]
+fn an_uncommitted_file_that_a_document_copies_is_named_and_so_are_uncommitted_settings() {
+    let project = Project::new();
+    let document = "apiVersion: site/v1\nkind: File\nmetadata: {name: logo}\nspec: {path: logo.bin, source: assets/logo.bin}\n";
+    project.write("assets/logo.bin", b"\x00one").write("assets/other.bin", "x").write("base/logo.yaml", document);
+    project.commit("a binary file");
+    project.run(&["plan"]).expect_exit(0).expect_no_text(&["not committed"]);
+    project.write("assets/logo.bin", b"\x00two").write("assets/other.bin", "y").write("assets/new.bin", "z");
+    let run = project.run(&["plan"]).expect_exit(0).expect_text(&["not committed", "assets/logo.bin", "--worktree"]);
+    run.expect_no_text(&["other.bin", "new.bin"]);
+    project.commit("committed");
+    project.write("trueup.yaml", PROJECT.replace("name: shop", "name: shop2"));
+    project.run(&["plan"]).expect_exit(0).expect_text(&["not committed, so not part of this: trueup.yaml;"]);
+}
+
+#[test]
 fn a_file_that_another_environment_owns_is_refused() {
     let project =
         Project::with(&PROJECT.replace("  prod: {layers: [base]}", "  dev: {layers: [base]}\n  prod: {layers: [base]}"));

@@ -212,6 +212,19 @@ fn why_follows_a_resource_to_the_cause() {
 }
 
 #[test]
+fn why_hears_only_of_its_own_environment() {
+    let second =
+        "  dev: {layers: [base]}\n  prod: {layers: [base], providers: {site: {config: {root: ./prod}, dirs: [\"./prod\"]}}}";
+    let project = Project::with(&PROJECT.replace("  prod: {layers: [base]}", second));
+    project.declare("a", "a.txt", "one\n").commit("one file");
+    for environment in ["dev", "prod"] {
+        project.run(&["apply", "--yes", "-e", environment]).expect_exit(0);
+    }
+    let why = project.run(&["why", "-e", "dev", "File/a", "-o", "json"]).expect_exit(0).json();
+    assert_eq!(why["last"]["run"], 1, "{why}");
+}
+
+#[test]
 fn explain_names_file_line_layer_commit_and_author_through_layers_and_expressions() {
     let project = Project::with(&PROJECT.replace("{layers: [base]}", "{layers: [base, over], vars: {greeting: Welcome}}"));
     project.declare("a", "a.txt", "${{ vars.greeting }} to ${{ env.name }}\n").write("base/k.yaml", "").commit("the base");

@@ -2,6 +2,9 @@
 //!
 //! Nothing here looks into the engine: a test sees what a person sees, which is output, exit codes, and the world.
 
+/// A Git server over HTTP, as the engine's own tests of its sources use it.
+#[path = "../../engine/src/source/tests/server.rs"]
+pub mod git_server;
 pub mod guests;
 
 use std::collections::BTreeMap;
@@ -177,6 +180,14 @@ pub fn tree(root: &Path) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+/// The real `git`, deaf to the machine's configuration: what [`git_server`] serves with.
+pub(crate) fn git(folder: &Path) -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(folder).env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
+    git.env("HOME", folder).env("GIT_CONFIG_NOSYSTEM", "1");
+    git
 }
 
 /// Permission bits of a file.

@@ -176,6 +176,7 @@ pub mod codes {
         STEP_FAILED = 611, "a step failed";
         STEP_SKIPPED = 612, "a step was skipped";
         REFUSED_BY_PLUGIN = 613, "the plugin refuses the change";
+        UNHEALTHY = 614, "what was applied did not become healthy in time";
 
         PLUGIN_LOAD = 700, "a plugin cannot be loaded";
         PLUGIN_CALL = 701, "a call into a plugin failed";

@@ -365,6 +365,9 @@ fn settled_edits(
     };
     let identity = object.as_ref().map(|it| it.identity.clone());
     let seen = object.map(|it| remember(&work.sealer, address.clone(), it, Some(desired)).with_doc());
+    if let Some(seen) = &seen {
+        work.set_health(seen, work.sealer.mask(&seen.health_message));
+    }
     let differs = seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| difference(bound, &address, desired, doc));
     if let Some(outputs) = seen.as_ref().and_then(|it| it.outputs.as_deref()) {
         work.set_status(&step.resource, outputs.clone());

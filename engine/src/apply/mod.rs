@@ -20,6 +20,7 @@ use trueup_core::diagnostic::{Code, Diagnostic, codes};
 use trueup_core::document::{ReplaceMode, Resource};
 use trueup_core::inventory::Entry;
 use trueup_core::manifest::ReplaceOrder;
+use trueup_core::observation::Observed;
 use trueup_core::plan::{Action, Desired, Plan, Step};
 use trueup_core::progress::{Finished, Part, Progress};
 use trueup_core::value::Json;
@@ -27,6 +28,7 @@ use trueup_core::value::Json;
 pub(crate) use batch::{edits, remote};
 
 use crate::engine::Bound;
+use crate::health::Told;
 use crate::seal::Sealer;
 use crate::store::Recorder;
 
@@ -82,6 +84,8 @@ pub struct Work {
     pub marks: Box<dyn Fn(&ResourceId) -> String + Send + Sync>,
     /// Statuses of settled resources; begins with what was observed.
     pub statuses: Mutex<HashMap<ResourceId, Arc<Json>>>,
+    /// Health of what was changed, as the provider told it.
+    pub health: Mutex<Told>,
     pub report: Arc<dyn Report>,
     pub cancel: Cancel,
     /// Milliseconds since 1970 when the pass began.
@@ -93,6 +97,8 @@ pub struct Work {
 pub struct Applied {
     pub steps: Vec<Option<Ended>>,
     pub cancelled: bool,
+    /// Health of what was changed, as the provider told it.
+    pub health: Told,
 }
 
 impl Applied {
@@ -128,6 +134,11 @@ impl Work {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(resource).cloned()
     }
 
+    fn set_health(&self, seen: &Observed, message: String) {
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.insert(seen.address.clone(), (seen.health, message.into()));
+    }
+
     fn set_status(&self, resource: &ResourceId, outputs: Json) {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.clone(), Arc::new(outputs));
     }
@@ -138,7 +149,7 @@ pub async fn apply(work: Arc<Work>) -> Applied {
     // Steps under way, not calls: as many as the calls at a time can carry, so that batches fill up.
     let parallel = |alias: &str| work.providers.get(alias).map_or(1, |it| it.parallel().saturating_mul(it.batch()));
     let mut progress = Progress::new(&work.plan, &parallel);
-    let mut applied = Applied { steps: vec![None; work.plan.steps.len()], cancelled: false };
+    let mut applied = Applied { steps: vec![None; work.plan.steps.len()], ..Applied::default() };
     let mut running: JoinSet<Vec<(usize, Part, Ended)>> = JoinSet::new();
     loop {
         if work.cancel.is_cancelled() {
@@ -170,6 +181,7 @@ pub async fn apply(work: Arc<Work>) -> Applied {
             *it = Some(Ended::Failed(lost.clone()));
         }
     }
+    applied.health = std::mem::take(&mut *work.health.lock().unwrap_or_else(PoisonError::into_inner));
     applied
 }
 

@@ -15,6 +15,7 @@ use super::plan::{findings, options, show};
 use super::reviewed;
 use super::session::{Session, actor};
 use crate::apply::{Applied, Cancel, Ended, Report};
+use crate::health;
 use crate::output::progress::{self, Progress};
 use crate::output::result::{Outcome, Result as Shape, StepResult};
 use crate::output::{Format, json};
@@ -42,6 +43,8 @@ struct Intention<'a> {
     /// Only these steps are carried out.
     only: fn(&Step) -> bool,
     detailed: bool,
+    /// Until what was changed is healthy.
+    wait: bool,
 }
 
 pub async fn apply(arguments: &ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
@@ -54,10 +57,8 @@ pub async fn apply(arguments: &ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit,
         reviewed: arguments.plan.as_deref(),
         only: |_| true,
         detailed: arguments.detailed_exitcode,
+        wait: arguments.wait,
     };
-    if arguments.wait {
-        shell.output.note("--wait: kinds of the bundled plugins are healthy when their step is settled\n");
-    }
     carry_out(&intention, &arguments.revision, options(&arguments.limits), shell).await
 }
 
@@ -71,6 +72,7 @@ pub async fn destroy(arguments: &DestroyArgs, shell: &mut Shell<'_>) -> Result<E
         reviewed: None,
         only: |_| true,
         detailed: false,
+        wait: false,
     };
     // A name typed by a person allows as many as were shown; a script says how many.
     let options = if arguments.yes || !shell.output.interactive {
@@ -92,6 +94,7 @@ pub async fn adopt(arguments: &AdoptArgs, shell: &mut Shell<'_>) -> Result<Exit,
         reviewed: None,
         only: |step| step.action == Action::Adopt,
         detailed: false,
+        wait: false,
     };
     carry_out(&intention, &arguments.revision, options, shell).await
 }
@@ -116,7 +119,10 @@ async fn carry_out(
     if let Some(wanted) = intention.reviewed {
         reviewed::check(wanted, &shape, &around, shell)?;
     }
-    session.hint_uncommitted(planned.desired.counts.files, shell);
+    // What is destroyed is what is owned, whatever is committed.
+    if !options.destroy {
+        session.hint_uncommitted(&planned.desired, shell);
+    }
     if shape.steps.is_empty() {
         return nothing(intention, &shape, around, planned, shell).await;
     }
@@ -128,9 +134,9 @@ async fn carry_out(
         return declined(intention, &shape, shell);
     }
     let refused = !shape.refused.is_empty();
-    let result = execute(intention.command, &session, around, planned, &shape, shell).await?;
+    let result = execute(intention, &session, around, planned, &shape, shell).await?;
     let complete = result.steps.iter().all(|it| matches!(it.outcome, Outcome::Done | Outcome::Unchanged));
-    Ok(if complete && !refused { Exit::Fine } else { Exit::Failed })
+    Ok(if complete && !refused && result.outcome == "done" { Exit::Fine } else { Exit::Failed })
 }
 
 /// Keeps only some steps; what waited for a step that is left out waits no more.
@@ -217,7 +223,7 @@ fn progress(shell: &Shell<'_>) -> Progress {
 
 /// Sends the steps, with progress on stderr, and says how they ended.
 async fn execute(
-    command: &str,
+    intention: &Intention<'_>,
     session: &Session,
     around: Surroundings,
     planned: Planned,
@@ -229,14 +235,20 @@ async fn execute(
     let cancel = Cancel::default();
     let stop = cancel.clone();
     let working = shell.interrupt.working(move || stop.cancel());
-    let order = Order { command: command.to_owned(), actor: actor(), report: reporter.clone(), cancel };
-    let applied = pass::apply(around, planned, order).await;
+    let order = Order { command: intention.command.to_owned(), actor: actor(), report: reporter.clone(), cancel: cancel.clone() };
+    let mut applied = pass::apply(around, planned, order).await;
+    let mut late = Vec::new();
+    if let (Ok((around, planned, applied)), true) = (&mut applied, intention.wait) {
+        late = health::wait(around, planned, applied, &*reporter, &cancel).await;
+        health::remember_apply(around, planned, applied);
+    }
     drop(working);
     reporter.progress.finish();
     let (_, planned, applied) = applied?;
     let result = Shape::new(shape, steps(&planned, &applied, &reporter.short), applied.cancelled);
     let texts = session.texts();
     let mut found: Vec<Diagnostic> = failures(&applied);
+    found.extend(late);
     found.extend(session.denied());
     shell.output.diagnostics(&found, &|file| texts.get(file));
     let result = result.with(&found);

@@ -1,6 +1,7 @@
-//! `trueup completions SHELL`
+//! `trueup completions SHELL`: the script, or one object that holds it.
 
 use clap::CommandFactory as _;
+use serde_json::json;
 
 use super::arguments::{Arguments, CompletionsArgs};
 use super::error::CliError;
@@ -10,7 +11,12 @@ use crate::output::Output;
 pub fn run(arguments: &CompletionsArgs, output: &mut Output) -> Result<Exit, CliError> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "trueup", &mut script);
-    output.script(&String::from_utf8_lossy(&script));
+    let script = String::from_utf8_lossy(&script);
+    if output.format.is_object() {
+        output.object(&json!({"format": "trueup.completions/1", "shell": arguments.shell.to_string(), "script": script}))?;
+    } else {
+        output.script(&script);
+    }
     Ok(Exit::Fine)
 }
 

@@ -14,6 +14,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::session::{Session, failure, name_fault, open};
 use crate::engine::Engine;
+use crate::health::{Look, State};
 use crate::output::clean::clean;
 use crate::output::json::{Object, public};
 use crate::output::plan::short_revision;
@@ -40,6 +41,8 @@ struct Line {
     resources: usize,
     doubt: usize,
     last: Option<Run>,
+    /// What the last look at the world said; none where nobody looked yet.
+    look: Option<Look>,
 }
 
 impl Line {
@@ -48,14 +51,31 @@ impl Line {
         match self.sync {
             "in-doubt" => 0,
             "failed" | "partial" => 1,
-            "behind" => 2,
-            "unknown" => 3,
-            _ => 4,
+            "drifted" => 2,
+            "behind" => 3,
+            "unknown" => 4,
+            _ if matches!(self.health(), State::Missing | State::Degraded) => 3,
+            _ => 5,
+        }
+    }
+
+    /// The worst that is known of any object.
+    fn health(&self) -> State {
+        self.look.as_ref().map_or(State::Unknown, Look::worst)
+    }
+
+    /// `healthy`, `2 of 48 degraded`, or `unknown` where nobody looked.
+    fn health_text(&self) -> String {
+        match (&self.look, self.health()) {
+            (Some(look), state) if state != State::Healthy => {
+                format!("{} of {} {}", look.count(state), look.counts.values().sum::<usize>(), state.name())
+            }
+            (_, state) => state.name().to_owned(),
         }
     }
 }
 
-/// `-o json`: `health` stays `unknown` here, as only a plan looks at the world.
+/// Says what is known without looking: health and drift are those of the last plan or apply.
 pub fn status(_: &StatusArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let engine = open(shell, &RevisionArgs::default())?;
     let store = existing(&engine)?;
@@ -79,12 +99,15 @@ pub fn status(_: &StatusArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
                 let last = it.last.as_ref().map_or_else(String::new, |run| {
                     format!("{} {} by {}", run.about.command, time::ago(run.began), run.about.actor)
                 });
+                let look = it.look.as_ref().map_or_else(|| "-".to_owned(), |it| time::ago(it.time));
                 let revision = it.revision.as_deref().map_or_else(|| "-".to_owned(), |it| short_revision(it, None));
-                vec![it.name.clone(), it.sync.to_owned(), revision, it.resources.to_string(), last]
+                vec![it.name.clone(), it.sync.to_owned(), it.health_text(), revision, it.resources.to_string(), look, last]
             };
             let rows: Vec<Vec<String>> = lines.iter().map(row).collect();
-            let text = table(&["ENVIRONMENT", "SYNC", "APPLIED", "OBJECTS", "LAST RUN"], &rows, &shell.output.style);
+            let text =
+                table(&["ENVIRONMENT", "SYNC", "HEALTH", "APPLIED", "OBJECTS", "LOOKED", "LAST RUN"], &rows, &shell.output.style);
             shell.output.print(&text);
+            lines.iter().for_each(|it| shell.output.print(&troubles(it)));
             if let Some(next) = lines.iter().find_map(advice) {
                 shell.output.print(&next);
             }
@@ -95,22 +118,37 @@ pub fn status(_: &StatusArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
 
 fn line(engine: &Engine, store: Option<&SqliteStore>, name: &str) -> Result<Line, CliError> {
     let Some(store) = store else {
-        return Ok(Line { name: name.to_owned(), revision: None, sync: "unknown", resources: 0, doubt: 0, last: None });
+        let name = name.to_owned();
+        return Ok(Line { name, revision: None, sync: "unknown", resources: 0, doubt: 0, last: None, look: None });
     };
     let runs = store.history(Some(name), 20)?;
     let doubt = store.intents(name)?.len();
     let applied = runs.iter().find(|it| it.about.command == "apply" && it.outcome.as_deref() == Some(DONE));
     let last = runs.first().cloned();
+    let look = Look::load(store, name);
+    let drifted = look.as_ref().is_some_and(|it| it.drifted + it.count(State::Missing) > 0);
     let sync = match (doubt, last.as_ref().map(|it| it.outcome.as_deref()), applied) {
         (1.., _, _) => "in-doubt",
         (_, Some(Some(PARTIAL)), _) => "partial",
         (_, Some(outcome), _) if outcome != Some(DONE) => "failed",
         (_, _, None) => "unknown",
+        (_, _, Some(_)) if drifted => "drifted",
         (_, _, Some(run)) if run.about.revision == engine.revision() => "synced",
         (_, _, Some(_)) => "behind",
     };
     let revision = applied.map(|it| it.about.revision.clone());
-    Ok(Line { name: name.to_owned(), revision, sync, resources: store.inventory(name)?.len(), doubt, last })
+    Ok(Line { name: name.to_owned(), revision, sync, resources: store.inventory(name)?.len(), doubt, last, look })
+}
+
+/// A line for each object that is not healthy, as far as they are named.
+fn troubles(it: &Line) -> String {
+    let mut out = String::new();
+    for trouble in it.look.iter().flat_map(|it| &it.troubles) {
+        let local = trouble.id.split_once(':').map_or(trouble.id.as_str(), |(_, local)| local);
+        let message = if trouble.message.is_empty() { String::new() } else { format!(": {}", trouble.message) };
+        let _ = writeln!(out, "  {} {} is {}{}", clean(&it.name), clean(local), trouble.state.name(), clean(&message));
+    }
+    out
 }
 
 fn status_json(it: &Line) -> Json {
@@ -118,7 +156,11 @@ fn status_json(it: &Line) -> Json {
         "name": it.name,
         "revision": it.revision,
         "sync": it.sync,
-        "health": "unknown",
+        "health": it.health().name(),
+        "observed": it.look.as_ref().map(|it| it.time),
+        "objects": it.look.as_ref().map(|it| &it.counts),
+        "drifted": it.look.as_ref().map(|it| it.drifted),
+        "unhealthy": it.look.as_ref().map_or(&[][..], |it| &it.troubles),
         "resources": it.resources,
         "inDoubt": it.doubt,
         "lastRun": it.last.as_ref().map(run_json),
@@ -131,6 +173,7 @@ fn advice(it: &Line) -> Option<String> {
         "in-doubt" => Some(format!("Next: trueup plan -e {name} says what is in doubt\n")),
         "failed" => Some(format!("Next: trueup apply -e {name}; trueup history -e {name} says what failed\n")),
         "partial" => Some(format!("Next: trueup plan -e {name} says what is refused\n")),
+        "drifted" => Some(format!("Next: trueup plan -e {name} says what differs, trueup apply -e {name} heals it\n")),
         "behind" | "unknown" => Some(format!("Next: trueup plan -e {name}\n")),
         _ => None,
     }

@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use trueup_core::diagnostic::{Diagnostic, Location, Severity, codes};
 
 use super::clean::{clean, clean_lines};
-use super::style::Style;
+use super::style::{Style, Tone};
 
 /// Gives the text of one file of the source, if it can be had.
 pub type Texts<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -35,6 +35,9 @@ pub fn render_all(diagnostics: &[Diagnostic], texts: &Texts<'_>, style: &Style) 
 
 /// One finding, without a line break at its end.
 pub fn render(diagnostic: &Diagnostic, texts: &Texts<'_>, style: &Style) -> String {
+    if diagnostic.location.is_none() && diagnostic.related.is_empty() {
+        return placeless(diagnostic, style);
+    }
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -57,6 +60,22 @@ pub fn render(diagnostic: &Diagnostic, texts: &Texts<'_>, style: &Style) -> Stri
     let renderer = if style.color { Renderer::styled() } else { Renderer::plain() };
     let decor = if style.unicode && style.color { DecorStyle::Unicode } else { DecorStyle::Ascii };
     renderer.decor_style(decor).term_width(style.width).render(&[group])
+}
+
+/// A finding that has no line to show: its words, and what to do next. The renderer would draw an empty gutter for it.
+fn placeless(diagnostic: &Diagnostic, style: &Style) -> String {
+    let (word, tone) = match diagnostic.severity {
+        Severity::Error => ("error", Tone::Bad),
+        Severity::Warning => ("warning", Tone::Change),
+        Severity::Note => ("note", Tone::Strong),
+    };
+    let head = style.paint(tone, format!("{word}[{}]", diagnostic.code));
+    let mut out = format!("{head}: {}", clean(&diagnostic.message));
+    if let Some(hint) = &diagnostic.hint {
+        out.push_str("\n  = help: ");
+        out.push_str(&clean_lines(hint).replace('\n', "\n          "));
+    }
+    out
 }
 
 /// Adds the line of `location` with a caret, or only where it is.
@@ -139,6 +158,15 @@ mod tests {
     #[test]
     fn a_place_beyond_the_text_shows_only_where_it_is() {
         check(&Diagnostic::error(Code(1), "gone").at(location(99, 1, 1)), "error[TU0001]: gone\n--> base/site.yaml:99:1");
+    }
+
+    #[test]
+    fn a_finding_without_a_place_has_no_empty_gutter() {
+        check(&Diagnostic::error(Code(1), "gone"), "error[TU0001]: gone");
+        check(
+            &Diagnostic::warning(Code(1), "odd\u{1b}").hint("try\nagain"),
+            "warning[TU0001]: odd\\u001b\n  = help: try\n          again",
+        );
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Each has a `format`. Keys are only ever added; none is renamed, retyped or removed within a format. A secret is
 //! `{"$secret": "name"}` without its HMAC, an unknown `{"$unknown": "Kind/name"}`. Nothing here holds a secret.
+//!
+#![doc = include_str!("shapes.md")]
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json};

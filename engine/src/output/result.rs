@@ -99,6 +99,9 @@ impl Result {
     #[must_use]
     pub fn with(mut self, found: &[diagnostic::Diagnostic]) -> Self {
         self.diagnostics.extend(found.iter().map(Diagnostic::from));
+        if self.outcome == "done" && found.iter().any(diagnostic::Diagnostic::is_error) {
+            self.outcome = "failed";
+        }
         self
     }
 

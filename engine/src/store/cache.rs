@@ -23,7 +23,7 @@ pub const PROVIDER_BYTES: u64 = 64 << 20;
 const PROVIDER_KEYS: u64 = 10_000;
 
 /// Raised when the tables change: a file of another format is thrown away.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// A use is written down only when the last one is older than this: reading should not write.
 const USED_AGAIN: u64 = 60_000;
@@ -39,6 +39,11 @@ CREATE TABLE scopes (
     checksum INTEGER NOT NULL,
     objects BLOB NOT NULL,
     UNIQUE (environment, provider, kind, scope)
+) STRICT;
+CREATE TABLE looks (
+    environment TEXT PRIMARY KEY,
+    checksum INTEGER NOT NULL,
+    look BLOB NOT NULL
 ) STRICT;
 CREATE TABLE kept (
     id INTEGER PRIMARY KEY,
@@ -166,6 +171,36 @@ impl CacheFile {
             }
             drop(put);
             transaction.commit()
+        })
+    }
+
+    /// What the last look at the world came to, in the form it was put; none where it was lost or damaged.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system; a damaged file is begun anew instead.
+    pub fn look(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        self.using(|db| {
+            let sql = "SELECT checksum, look FROM looks WHERE environment = ?1";
+            let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?));
+            let found = db.query_row(sql, (environment,), row).optional()?;
+            Ok(found.filter(|(sum, look)| *sum == checksum(&[look])).map(|(_, look)| look))
+        })
+    }
+
+    /// Replaces what the last look at the world came to.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn put_look(&self, environment: &str, look: &[u8]) -> Result<(), StoreError> {
+        self.using(|db| {
+            let sql = "INSERT INTO looks (environment, checksum, look) VALUES (?1, ?2, ?3) \
+                       ON CONFLICT (environment) DO UPDATE SET checksum = ?2, look = ?3";
+            db.execute(sql, (environment, checksum(&[look]), look)).map(drop)
         })
     }
 

@@ -229,6 +229,20 @@ pub trait Store: Send + Sync {
     /// Those of writing.
     fn put_scopes(&self, environment: &str, scopes: Vec<ScopeRecord>) -> Result<(), StoreError>;
 
+    /// What the last look at an environment's objects came to, as it was put. None where it was lost.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading; a damaged cache is emptied instead.
+    fn look(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Replaces what the last look at an environment's objects came to.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing.
+    fn put_look(&self, environment: &str, look: Vec<u8>) -> Result<(), StoreError>;
+
     /// Keeps a plan; of each environment the newest 100 are kept.
     fn save_plan(&self, environment: &str, digest: Digest, json: String) -> Commit<()>;
 

@@ -143,6 +143,14 @@ impl Store for SqliteStore {
         self.cache.put_scopes(environment, &scopes)
     }
 
+    fn look(&self, environment: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.cache.look(environment)
+    }
+
+    fn put_look(&self, environment: &str, look: Vec<u8>) -> Result<(), StoreError> {
+        self.cache.put_look(environment, &look)
+    }
+
     fn save_plan(&self, environment: &str, digest: Digest, json: String) -> Commit<()> {
         let environment = environment.to_owned();
         self.writer.submit(Class::Other, move |session| journal::save_plan(session, &environment, digest, &json))

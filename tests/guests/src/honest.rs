@@ -1,10 +1,13 @@
 //! The provider that the guest is while it behaves: kind `Thing`, a file `<root>/<name>.thing` with `spec.text`.
+//!
+//! A thing whose text is `slow` is progressing until a file `<root>/<name>.ready` stands there; one whose text is `sick` is
+//! degraded for ever.
 
 use trueup_sdk::error::healthy;
 use trueup_sdk::host::files::{self, Expectation, FileChange, FileError, Operation, Payload, ReadRequest, Write};
 use trueup_sdk::{
-    Action, Address, CallInfo, Change, Coverage, Declared, Desired, Error, Json, Lookup, Observation, Outcome, Provider, Remote,
-    Rendered, Result, ScopeQuery, Severity, Snapshot, json,
+    Action, Address, CallInfo, Change, Coverage, Declared, Desired, Error, Health, HealthState, Json, Lookup, Observation,
+    Outcome, Provider, Remote, Rendered, Result, ScopeQuery, Severity, Snapshot, json,
 };
 
 /// Longest file that is a thing.
@@ -111,6 +114,14 @@ pub fn thing(key: &str, text: &str) -> Remote {
     }
 }
 
+fn health(text: &str, ready: bool) -> Health {
+    match text {
+        "slow" if !ready => Health { state: HealthState::Progressing, message: "it is not ready".to_owned() },
+        "sick" => Health { state: HealthState::Degraded, message: "it coughs".to_owned() },
+        _ => healthy(),
+    }
+}
+
 fn failed(error: FileError) -> Error {
     match error {
         FileError::Io(text) => Error::transient("guest.io", text).unsettled(),
@@ -130,7 +141,9 @@ impl Honest {
         let mut objects = Vec::new();
         for (key, content) in keys.into_iter().zip(files::read_all(&requests)) {
             let bytes = content.map_err(failed)?.bytes.unwrap_or_default();
-            objects.push(thing(key, &String::from_utf8_lossy(&bytes)));
+            let text = String::from_utf8_lossy(&bytes);
+            let ready = listing.iter().any(|it| it.name == format!("{key}.ready"));
+            objects.push(Remote { health: health(&text, ready), ..thing(key, &text) });
         }
         Ok(Snapshot {
             objects,
@@ -159,7 +172,7 @@ impl Honest {
         let request =
             FileChange { path: self.path(&change.address.key), operation, expect: Expectation::Any, token: change.token.clone() };
         match files::change_all(&[request]).pop() {
-            Some(Ok(Some(_))) => Ok(Some(thing(&change.address.key, text))),
+            Some(Ok(Some(_))) => Ok(Some(Remote { health: health(text, false), ..thing(&change.address.key, text) })),
             Some(Ok(None) | Err(FileError::NotFound)) if change.action == Action::Delete => Ok(None),
             Some(Err(error)) => Err(failed(error)),
             Some(Ok(None)) | None => Err(Error::internal("no answer").unsettled()),

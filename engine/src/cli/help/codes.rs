@@ -210,6 +210,10 @@ const TEXTS: &[(Code, &str)] = &[
     (all::STEP_SKIPPED, "The step was not tried, as one that it depends on failed.\nMend that one and apply again."),
     (all::REFUSED_BY_PLUGIN, "The plugin knows that the change cannot work; its own words say why."),
     (
+        all::UNHEALTHY,
+        "The change was applied and recorded, and with `--wait` its object was looked at until its time was over: its `trueup.dev/timeout`, or ten minutes. Applying again changes nothing.\nThe provider's own words say what the object waits for; `trueup status` tells of it later.",
+    ),
+    (
         all::PLUGIN_LOAD,
         "The plugin is no component of this contract, or of a version that this engine does not know.\nBuild it against the contract that `trueup version` names.",
     ),

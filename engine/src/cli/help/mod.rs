@@ -3,6 +3,7 @@
 mod codes;
 
 use clap::CommandFactory as _;
+use serde_json::json;
 use trueup_core::diagnostic::Code;
 
 use super::arguments::{Arguments, HelpArgs};
@@ -45,7 +46,11 @@ pub fn run(arguments: &HelpArgs, output: &mut Output) -> Result<Exit, CliError> 
             .ok_or_else(|| CliError::usage(format!("there is no error {topic}")).hint("`trueup help` lists what there is"))?,
         verbs => command_help(verbs)?,
     };
-    output.script(&text);
+    if output.format.is_object() {
+        output.object(&json!({"format": "trueup.help/1", "topic": arguments.topic, "text": text}))?;
+    } else {
+        output.script(&text);
+    }
     Ok(Exit::Fine)
 }
 
