@@ -75,6 +75,8 @@ fn build(root: &Path, out: &Path) -> PathBuf {
     target.join(TARGET).join("release")
 }
 
+/// Tells cargo and the person who watches, and ends.
+#[expect(clippy::print_stderr, reason = "a build script has no other way to talk")]
 fn fail(message: &str) -> ! {
     eprintln!("{message}");
     println!("cargo::error={}", message.lines().next().unwrap_or_default());

@@ -223,7 +223,28 @@ impl Engine {
     ///
     /// Those of the store.
     pub fn store(&self) -> Result<Arc<SqliteStore>, Problem> {
+        self.state_is_ours()?;
         Ok(Arc::new(SqliteStore::open(&self.state)?))
+    }
+
+    /// State that came with the project is somebody else's word on what may be deleted here.
+    fn state_is_ours(&self) -> Result<(), Problem> {
+        let folder = self.state.parent().filter(|it| it.starts_with(&self.root)).and_then(|it| it.strip_prefix(&self.root).ok());
+        let Some(folder) = folder.and_then(Path::to_str).filter(|it| !it.is_empty()) else { return Ok(()) };
+        let committed = match self.place.worktree {
+            true => {
+                self.source.resolve("HEAD").and_then(|head| self.source.snapshot(&head)).ok().and_then(|it| it.tree_id(folder))
+            }
+            false => self.protected.tree_id(folder),
+        };
+        if committed.is_none() {
+            return Ok(());
+        }
+        let text = format!("`{folder}`, where the state lies, is committed: it would decide here what is owned and deleted");
+        let hint = format!(
+            "take it out of Git with `git rm -r --cached {folder}` and add it to .gitignore, or give another file with --state"
+        );
+        Err(Problem::Findings(vec![Diagnostic::error(codes::UNTRUSTED, text).hint(hint)]))
     }
 
     /// Takes the lock of an environment; freed with the value, or by the process's end.

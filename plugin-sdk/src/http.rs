@@ -211,8 +211,8 @@ impl Response {
     /// The address behind `rel="next"` (or another relation) of the `Link` header.
     pub fn link(&self, relation: &str) -> Option<String> {
         let wanted = format!("rel=\"{relation}\"");
-        let links = self.header("link")?.split(',');
-        let link = links.filter(|it| it.split(';').skip(1).any(|it| it.trim() == wanted)).next()?;
+        let mut links = self.header("link")?.split(',');
+        let link = links.find(|it| it.split(';').skip(1).any(|it| it.trim() == wanted))?;
         Some(link.split(';').next()?.trim().trim_start_matches('<').trim_end_matches('>').to_owned())
     }
 

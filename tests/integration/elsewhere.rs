@@ -162,8 +162,7 @@ fn documents_come_from_the_revision_that_is_named_and_settings_from_the_default_
         Run::of(project.command(&arguments).current_dir(project.home()).output().unwrap())
     };
     let remote = |arguments: &[&str]| world.run(arguments);
-    let everywhere: [&dyn Fn(&[&str]) -> Run; 2] = [&remote, &local];
-    for run in everywhere {
+    for run in [&remote as &dyn Fn(&[&str]) -> Run, &local] {
         run(&["apply", "--yes", "--rev", "feature"]).expect_exit(0);
         assert_eq!(world.target(), files(&[("a.txt", "of the feature\n"), ("b.txt", "two\n")]));
         assert!(tree(&elsewhere).is_empty(), "no branch decides where its files go");

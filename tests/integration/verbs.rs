@@ -361,3 +361,35 @@ fn a_project_is_taken_from_a_bare_repository_without_a_checkout() {
         fs::read_dir(&bare).unwrap().map(|it| it.unwrap().file_name().to_string_lossy().into_owned().into()).collect();
     assert!(!names.contains(&".trueup".into()), "the state is the user's, not the repository's");
 }
+
+#[test]
+fn state_that_came_with_a_clone_is_not_believed() {
+    let project = Project::new();
+    project.declare("a", "a.txt", "one\n").commit("one file");
+    project.apply();
+    project.git(&["add", "-f", ".trueup"]);
+    project.git(&["commit", "-q", "-m", "the state too"]);
+    for arguments in [&["plan"][..], &["apply", "--yes"], &["plan", "--worktree"], &["status"]] {
+        project.run(arguments).expect_exit(1).expect_text(&["TU0501", "`.trueup`", "git rm -r --cached .trueup"]);
+    }
+    assert_eq!(project.world()["a.txt"], "one\n");
+    project.git(&["rm", "-q", "-r", "--cached", ".trueup"]);
+    project.git(&["commit", "-q", "-m", "out again"]);
+    project.run(&["plan"]).expect_exit(0).expect_text(&["No changes"]);
+}
+
+#[test]
+fn a_file_has_one_owner_however_its_directory_is_spelt() {
+    let environments =
+        "  dev: {layers: [dev], providers: {site: {config: {root: site}, dirs: [\"site\"]}}}\n  prod: {layers: [base]}";
+    let project = Project::with(&PROJECT.replace("  prod: {layers: [base]}", environments));
+    project.declare("a", "a.txt", "one\n").commit("one file");
+    project.run(&["apply", "--yes", "-e", "prod"]).expect_exit(0);
+    let mine = fs::read_to_string(project.repo().join("base/a.yaml")).unwrap();
+    project.write("dev/a.yaml", mine).commit("the same from elsewhere");
+    project.run(&["apply", "--yes", "-e", "dev"]).expect_exit(1).expect_text(&["`prod`"]);
+    project.run(&["adopt", "--declared", "--yes", "-e", "dev"]);
+    project.remove("dev/a.yaml").write("dev/.keep", "").commit("gone there");
+    project.run(&["apply", "--yes", "-e", "dev"]);
+    assert_eq!(project.world()["a.txt"], "one\n", "what prod owns stays");
+}

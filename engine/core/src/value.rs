@@ -218,8 +218,13 @@ fn bracket(inner: &str) -> Option<(Segment, &str)> {
 
 fn position(list: &Json, segment: &Segment) -> Option<usize> {
     let Segment::Item { key, value } = segment else { return None };
-    let matches =
-        |item: &Json| item.get(key).is_some_and(|it| it.as_str().map_or_else(|| it.to_string() == *value, |it| it == value));
+    let matches = |item: &Json| {
+        item.get(key).is_some_and(|it| match it {
+            Json::String(it) => it == value,
+            // Numbers and booleans as they are written.
+            it => it.to_string().as_str() == value,
+        })
+    };
     list.as_array()?.iter().position(matches)
 }
 

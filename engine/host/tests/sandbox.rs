@@ -2,6 +2,8 @@
 //!
 //! The plugins are built by the first test; `TRUEUP_GUESTS` names a folder that has them already.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};

@@ -197,7 +197,7 @@ async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut V
             Booked::Again(record, item, pause) => {
                 records.extend(record);
                 wait = wait.max(pause);
-                again.push(item);
+                again.push(*item);
             }
         }
     }
@@ -293,7 +293,7 @@ async fn follow(work: &Work, bound: &Bound, item: &Item, mut outcome: host::Outc
 
 enum Booked {
     Ended(Option<OutcomeRecord>, (usize, Part, Ended)),
-    Again(Option<OutcomeRecord>, Item, Duration),
+    Again(Option<OutcomeRecord>, Box<Item>, Duration),
 }
 
 /// Turns an outcome into what is recorded, and whether the change is over.
@@ -334,7 +334,7 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
                 item.attempt += 1;
                 item.change.attempt = item.attempt;
                 item.change.unsettled = true;
-                return Booked::Again(None, item, pause);
+                return Booked::Again(None, Box::new(item), pause);
             }
             let code = code_of(failure.fault, codes::STEP_FAILED);
             over(record(Vec::new(), Ending::Rejected(text.clone())), failed(step, code, text))

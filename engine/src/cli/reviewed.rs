@@ -25,10 +25,20 @@ pub fn check(wanted: &str, now: &Plan, around: &Surroundings, shell: &mut Shell<
         let text = format!("the plan {wanted} is of the environment `{}`, not of `{}`", reviewed.environment, now.environment);
         return Err(CliError::usage(text));
     }
-    if reviewed.digest == now.digest {
+    let moved = difference(&reviewed, now);
+    if reviewed.digest == now.digest && moved.is_empty() {
         return Ok(());
     }
-    shell.output.error(&format!("Since the plan {} was made:\n{}", clean(&reviewed.id()), difference(&reviewed, now)));
+    if reviewed.digest == now.digest {
+        // Nobody but the file says what its steps were: they are held against its digest here.
+        shell.output.error(&format!("The plan {wanted} is not what it was when it was made:\n{}", lines(&moved)));
+        return Err(CliError::new(
+            codes::PLAN_MOVED,
+            format!("`{wanted}` was changed after it was made: its steps are not its digest's"),
+        )
+        .hint("review the plan with `trueup plan` and apply that one"));
+    }
+    shell.output.error(&format!("Since the plan {} was made:\n{}", clean(&reviewed.id()), lines(&moved)));
     let text = format!("the plan is no longer the one that was reviewed: now it is {}", now.id());
     Err(CliError::new(codes::PLAN_MOVED, text).hint("review it with `trueup plan`, with the same flags, and apply that one"))
 }
@@ -62,8 +72,8 @@ fn read(text: &[u8], wanted: &str) -> Result<Plan, CliError> {
     Err(CliError::new(codes::PLAN_MOVED, format!("`{wanted}` is of the format `{}`, not `{}`", plan.format, json::PLAN)))
 }
 
-/// Steps that came, went, or do something else now.
-fn difference(before: &Plan, now: &Plan) -> String {
+/// Steps that came, went, or do something else now: a line each.
+fn difference(before: &Plan, now: &Plan) -> Vec<String> {
     let index = |plan: &Plan| -> BTreeMap<(String, String), Step> {
         plan.steps.iter().map(|it| ((it.id.clone(), format!("{:?}", it.object)), it.clone())).collect()
     };
@@ -79,14 +89,22 @@ fn difference(before: &Plan, now: &Plan) -> String {
         }
     }
     lines.extend(old.iter().filter(|(key, _)| !new.contains_key(*key)).map(|(_, step)| line(step, "is no longer needed")));
-    if lines.is_empty() {
-        lines.push("  the same steps, and plugins, settings or what the steps wait for differ".to_owned());
+    if old.len() != before.steps.len() {
+        lines.push("  a step is there twice".to_owned());
     }
+    lines
+}
+
+/// As many of them as are worth reading.
+fn lines(moved: &[String]) -> String {
     let mut out = String::new();
-    for line in lines.iter().take(SHOWN) {
+    for line in moved.iter().take(SHOWN) {
         let _ = writeln!(out, "{line}");
     }
-    if let Some(more) = lines.len().checked_sub(SHOWN).filter(|it| *it > 0) {
+    if moved.is_empty() {
+        out.push_str("  the same steps, and plugins, settings or what the steps wait for differ\n");
+    }
+    if let Some(more) = moved.len().checked_sub(SHOWN).filter(|it| *it > 0) {
         let _ = writeln!(out, "  and {more} more");
     }
     out
@@ -119,7 +137,8 @@ mod tests {
             step(Action::Create, "site:File/d", vec![], &[]),
         ]);
         let want = "  ~    File/a  has other values now\n  ~    File/b  does something else now\n  +    File/d  is new\n  -    File/c  is no longer needed\n";
-        assert_eq!(difference(&before, &now), want);
-        assert!(difference(&now, &now).starts_with("  the same steps"));
+        assert_eq!(lines(&difference(&before, &now)), want);
+        assert_eq!(difference(&now, &now), Vec::<String>::new());
+        assert!(lines(&[]).starts_with("  the same steps"));
     }
 }

@@ -154,7 +154,8 @@ impl Desired {
         let only = rows.iter().filter_map(|it| ResourceId::parse(&self.index.rows.get(*it as usize)?.id)).collect();
         let files = changed::files_of(&self.index, &rows);
         let rest = evaluate::Rest::of(&self.index, None);
-        let made = evaluate::evaluate(context, &self.index.files, files, Some(only), Some(&rest)).await.map_err(|it| it.diagnostics)?;
+        let made =
+            evaluate::evaluate(context, &self.index.files, files, Some(only), Some(&rest)).await.map_err(|it| it.diagnostics)?;
         self.counts.files_parsed += made.files_parsed;
         self.counts.evaluated += made.resources.len();
         self.halted.extend(made.halted);

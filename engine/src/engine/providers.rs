@@ -99,7 +99,7 @@ pub async fn load(
         let bound = Bound {
             alias: alias.clone(),
             manifest: plugin.manifest().clone(),
-            target: target(&plugin, config, &given).into(),
+            target: target(&plugin, config, &given, &engine.root).into(),
             secrets: config.secrets.as_slice().into(),
             provider: plugin.provider(settings),
         };
@@ -207,8 +207,43 @@ fn as_written(plugin: &host::Plugin, config: &ProviderConfig) -> Json {
     json!({ "plugin": plugin.digest().to_string(), "config": config.config, "dirs": config.dirs, "hosts": config.hosts, "dns": config.dns, "secrets": config.secrets })
 }
 
-/// What a provider acts on: its plugin's name, and where that reaches.
-fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given) -> String {
-    let dirs: Vec<String> = given.dirs.iter().map(|it| it.path.display().to_string()).collect();
-    canonical(&json!([plugin.manifest().name, config.config, dirs, config.hosts, config.dns]))
+/// What a provider acts on: its plugin's name, and where that reaches. The same for every spelling of a path: two environments
+/// must not own one file because one of them says `./site` and the other `site`.
+fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, root: &Path) -> String {
+    let dirs: Vec<&Path> = given.dirs.iter().map(|it| &*it.path).collect();
+    let mut settings = config.config.clone();
+    let placed = place(&mut settings, root, &dirs);
+    let named = config.hosts.iter().chain(&config.dns).any(|host| names(&settings, host));
+    // What a setting says is what is acted on; a right says it only where no setting does.
+    let dirs: Vec<String> = dirs.iter().filter(|_| !placed).map(|it| it.display().to_string()).collect();
+    let mut hosts: Vec<String> = config.hosts.iter().chain(&config.dns).filter(|_| !named).map(|it| it.to_lowercase()).collect();
+    hosts.sort_unstable();
+    canonical(&json!([plugin.manifest().name, settings, dirs, hosts]))
+}
+
+/// Puts real paths in place of texts that lead into a granted directory; whether there was one.
+fn place(settings: &mut Json, root: &Path, dirs: &[&Path]) -> bool {
+    match settings {
+        Json::String(text) => {
+            let path = resolve(root, Path::new(text));
+            let inside = dirs.iter().any(|it| path.starts_with(it));
+            if inside {
+                *text = path.display().to_string();
+            }
+            inside
+        }
+        Json::Array(items) => items.iter_mut().fold(false, |found, it| place(it, root, dirs) || found),
+        Json::Object(fields) => fields.values_mut().fold(false, |found, it| place(it, root, dirs) || found),
+        _ => false,
+    }
+}
+
+/// Whether any text begins with the origin.
+fn names(settings: &Json, origin: &str) -> bool {
+    match settings {
+        Json::String(text) => text.get(..origin.len()).is_some_and(|it| it.eq_ignore_ascii_case(origin)),
+        Json::Array(items) => items.iter().any(|it| names(it, origin)),
+        Json::Object(fields) => fields.values().any(|it| names(it, origin)),
+        _ => false,
+    }
 }

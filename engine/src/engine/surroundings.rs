@@ -94,7 +94,11 @@ impl Engine {
     ) -> Result<Surroundings, Problem> {
         let context = self.context(environment, Reading::World, denials).await?;
         let store: Arc<dyn Store> = self.store()?;
-        let fixed = context.fixed.as_object().into_iter().flatten().map(|(alias, it)| (alias.clone(), it.to_string())).collect();
+        // A plan of another project or environment is another plan, though its steps may read the same.
+        let place = [("project", self.project.id.as_str()), ("environment", environment.name.as_str())];
+        let place = place.into_iter().map(|(key, it)| (format!("/{key}"), it.to_owned()));
+        let providers = context.fixed.as_object().into_iter().flatten().map(|(alias, it)| (alias.clone(), it.to_string()));
+        let fixed = place.chain(providers).collect();
         let options = Options { drift: environment.drift, ..options };
         Ok(Surroundings { context, store, project: self.project.id.as_str().into(), revision: self.revision(), options, fixed })
     }

@@ -112,7 +112,7 @@ fn an_entry_reads_back_as_it_was_put(store: &dyn Store) {
     store.edit("prod", None, "moved", vec![keep]).wait().unwrap();
     assert_eq!(store.inventory("prod").unwrap()[0], moved);
     assert!(
-        store.applied("prod", &[moved.address.clone()]).unwrap()[0].is_some(),
+        store.applied("prod", std::slice::from_ref(&moved.address)).unwrap()[0].is_some(),
         "a put without a document keeps the one that is there"
     );
     store

@@ -1,5 +1,7 @@
 //! What holds for the SQLite store beyond the contract: files, damage, formats, group commit, size.
 
+#![allow(clippy::print_stdout, reason = "measurements that are run by hand")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -259,11 +261,11 @@ fn an_inventory_of_100_000_is_read_in_80_ms() {
             .collect();
         store.outcome("prod", run, records).wait().unwrap();
     }
-    eprintln!("100,000 intents and outcomes in groups of 64: {:?}", begin.elapsed());
+    println!("100,000 intents and outcomes in groups of 64: {:?}", begin.elapsed());
     let agreed: Vec<_> = entries.iter().map(|it| (it.address.clone(), Digest::of(b"y"))).collect();
     let begin = Instant::now();
     store.set_agreed("prod", agreed).wait().unwrap();
-    eprintln!("set_agreed: {:?}", begin.elapsed());
+    println!("set_agreed: {:?}", begin.elapsed());
     drop(store);
     for _ in 0..3 {
         let begin = Instant::now();
@@ -280,7 +282,7 @@ fn an_inventory_of_100_000_is_read_in_80_ms() {
         let owners = begin.elapsed();
         let begin = Instant::now();
         store.applied("prod", &addresses).unwrap();
-        eprintln!(
+        println!(
             "open {opened:?}, with inventory {all:?}, owners {owners:?}, documents {:?}; file {} KiB",
             begin.elapsed(),
             fs::metadata(&path).unwrap().len() >> 10
@@ -288,5 +290,5 @@ fn an_inventory_of_100_000_is_read_in_80_ms() {
     }
     let begin = Instant::now();
     let verified = SqliteStore::open(&path).unwrap().verify().unwrap().unwrap();
-    eprintln!("verify {} lines: {:?}", verified.rows, begin.elapsed());
+    println!("verify {} lines: {:?}", verified.rows, begin.elapsed());
 }

@@ -92,10 +92,10 @@ impl exports::lifecycle::Guest for Guest {
 
 impl exports::rendering::Guest for Guest {
     fn render(items: Vec<Declared>) -> Vec<Rendered> {
-        let asked = items
+        let mut asked = items
             .iter()
             .filter_map(|it| serde_json::from_str::<Json>(&it.doc).ok()?.pointer("/spec/render")?.as_str().map(str::to_owned));
-        let mode = asked.last().unwrap_or_default();
+        let mode = asked.next_back().unwrap_or_default();
         misdeeds::render(&mode, Honesty::render(items))
     }
 }

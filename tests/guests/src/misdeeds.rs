@@ -148,13 +148,9 @@ pub fn render(mode: &str, mut honest: Vec<Rendered>) -> Vec<Rendered> {
     violence(mode);
     match mode {
         "giant" => {
-            let texts = giant();
-            for (text, object) in
-                texts.into_iter().zip(honest.iter().flat_map(|it| it.objects.first()).cycle().cloned().collect::<Vec<_>>())
-            {
-                if let Some(first) = honest.first_mut() {
-                    first.objects.push(trueup_sdk::Desired { doc: text, ..object });
-                }
+            let object = honest.iter().find_map(|it| it.objects.first()).cloned();
+            if let (Some(object), Some(first)) = (object, honest.first_mut()) {
+                first.objects.extend(giant().into_iter().map(|doc| trueup_sdk::Desired { doc, ..object.clone() }));
             }
         }
         "few" => honest.clear(),

@@ -22,10 +22,13 @@ pub(super) fn gone(step: &Step) -> Option<&Address> {
     step.action.deletes().then(old)
 }
 
+/// Provider and kind.
+type Name = (Arc<str>, Arc<str>);
+
 /// The kinds of addresses, asked for once each.
 pub(super) struct Kinds<'a> {
     world: &'a World<'a>,
-    known: HashMap<(Arc<str>, Arc<str>), Option<Arc<Kind>>>,
+    known: HashMap<Name, Option<Arc<Kind>>>,
 }
 
 impl<'a> Kinds<'a> {
@@ -117,16 +120,19 @@ pub(super) fn edges(world: &World<'_>, steps: &[Step]) -> Vec<(usize, usize)> {
     out
 }
 
+/// Steps that make places, and steps that take them away.
+type Nearest<'a> = (Vec<&'a [usize]>, Vec<&'a [usize]>);
+
 /// Steps that make, and steps that take away, the places around a scope, nearest first. Of steps that do the same, the
 /// nearest is enough: it has its own edges to those further out.
 struct Around<'a> {
     made: &'a Places<usize>,
     gone: &'a Places<usize>,
-    known: HashMap<Scope, (Vec<&'a [usize]>, Vec<&'a [usize]>)>,
+    known: HashMap<Scope, Nearest<'a>>,
 }
 
 impl<'a> Around<'a> {
-    fn of(&mut self, scope: &Scope) -> &(Vec<&'a [usize]>, Vec<&'a [usize]>) {
+    fn of(&mut self, scope: &Scope) -> &Nearest<'a> {
         let (made, gone) = (self.made, self.gone);
         self.known.entry(scope.clone()).or_insert_with(|| (made.around(scope), gone.around(scope)))
     }

@@ -207,7 +207,7 @@ fn directories_are_made_kept_and_removed_only_when_empty() {
 fn a_file_that_its_owner_cannot_read_can_have_its_mode_set() {
     let world = world();
     fs::write(world.site().join("f"), "x").unwrap();
-    fs::set_permissions(world.site().join("f"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(world.site().join("f"), fs::Permissions::from_mode(0o000)).unwrap();
     let set = world.change("./site/f", wit::Operation::SetMode(0o640), wit::Expectation::Any).unwrap().unwrap();
     assert_eq!((set.mode, mode(&world.site().join("f"))), (0o640, 0o640));
     assert_eq!(case(world.change("./site/f", wit::Operation::SetMode(0o10000), wit::Expectation::Any)), "denied");

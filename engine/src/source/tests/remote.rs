@@ -346,12 +346,12 @@ fn garbage_in_place_of_an_answer_is_refused() {
     check_fault(&world, fetches_get(|| pack_answer(b"PACK")));
     check_fault(&world, fetches_get(|| pack_answer(&[7; 100_000])));
     // Four billion objects are announced, and none is sent.
-    check_fault(&world, fetches_get(|| pack_answer(&Pack::new().finish_claiming(u32::MAX))));
+    check_fault(&world, fetches_get(|| pack_answer(&Pack::default().finish_claiming(u32::MAX))));
     // A pack without what was asked for.
     check_fault(
         &world,
         fetches_get(|| {
-            let mut pack = Pack::new();
+            let mut pack = Pack::default();
             pack.object(3, b"another blob");
             pack_answer(&pack.finish())
         }),
@@ -362,7 +362,7 @@ fn garbage_in_place_of_an_answer_is_refused() {
 fn commit_by_hand(origin: &Repository, blob: &str, file: impl FnOnce(&mut Pack)) -> (String, Vec<u8>) {
     let tree = origin.tree(&[("100644", b"big.yaml", blob)]);
     let commit = origin.commit_tree(&[("100644", b"big.yaml", blob)]);
-    let mut pack = Pack::new();
+    let mut pack = Pack::default();
     let raw = |kind: &str, id: &str| {
         let output = super::git(origin.path()).args(["cat-file", kind, id]).output().unwrap();
         assert!(output.status.success());

@@ -186,11 +186,13 @@ pub struct Pack {
     count: u32,
 }
 
-impl Pack {
-    pub fn new() -> Self {
+impl Default for Pack {
+    fn default() -> Self {
         Self { bytes: b"PACK\0\0\0\x02\0\0\0\0".to_vec(), count: 0 }
     }
+}
 
+impl Pack {
     /// Adds an object: 1 commit, 2 tree, 3 blob. Returns where it starts.
     pub fn object(&mut self, kind: u8, content: &[u8]) -> usize {
         self.entry(kind, content.len(), &[], content)
