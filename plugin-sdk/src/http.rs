@@ -313,7 +313,7 @@ mod tests {
         double.enter(Phase::Apply);
         double.serve(move |_| answer.clone());
         let error = Request::new(method, "https://a.example/x?token=canary").send().and_then(Response::ok).unwrap_err();
-        assert_eq!((error.fault.clone(), error.unsettled), want, "{method}: {error}");
+        assert_eq!((error.fault, error.unsettled), want, "{method}: {error}");
         assert!(!error.message.contains("canary"), "{error}");
     }
 

@@ -1,5 +1,7 @@
 //! A provider whose kind is listed by scope and changed in batches, and one whose answers have the wrong length.
 
+#![allow(clippy::unwrap_used)]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 

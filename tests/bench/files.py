@@ -17,6 +17,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 PEERS = os.environ.get("PEERS_DIR", os.path.expanduser("~/.cache/trueup-peers"))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
 BINARY = os.environ.get("TRUEUP", os.path.join(TARGET, "release", "trueup"))
+DIST = os.environ.get("TRUEUP_DIST", os.path.join(TARGET, "dist", "trueup"))
 STATWALK = os.path.join(os.path.dirname(BINARY), "stat-walk")
 
 
@@ -218,6 +219,20 @@ def alone(work, sizes, runs):
             ratio(f"no-op {large} / no-op {small}, wall", noops[large], noops[small], 0, "at most 12x")
 
 
+def shipped(work, runs):
+    """The no-op of the binary that is shipped beside that of the release profile."""
+    if not os.path.exists(DIST):
+        print(f"\n{DIST} is missing (cargo build --profile dist): the no-op of what is shipped is left out")
+        return
+    print("\n== no-op at 10,000: release and dist profile, in turn")
+    ours = Ours(work, 10000)
+    once(ours.apply(), ours.folder, ours.env)
+    release = ours.case("release")
+    dist = Case("trueup 10000: dist", [DIST, "apply", "--yes"], ours.folder, None, ours.env)
+    together([release, dist], runs)
+    ratio("dist / release, wall", dist, release)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="1000,10000,100000")
@@ -237,6 +252,7 @@ def main():
             against_tofu(work, arguments.runs)
         else:
             print("OpenTofu is missing: no `tofu` on PATH or in $PEERS_DIR/bin; its part is left out")
+    shipped(work, arguments.runs)
     alone(work, [int(it) for it in arguments.sizes.split(",")], arguments.runs)
     if not arguments.work:
         shutil.rmtree(work, ignore_errors=True)

@@ -232,8 +232,8 @@ fn place(settings: &mut Json, root: &Path, dirs: &[&Path]) -> bool {
             }
             inside
         }
-        Json::Array(items) => items.iter_mut().fold(false, |found, it| place(it, root, dirs) || found),
-        Json::Object(fields) => fields.values_mut().fold(false, |found, it| place(it, root, dirs) || found),
+        Json::Array(items) => items.iter_mut().filter_map(|it| place(it, root, dirs).then_some(())).count() > 0,
+        Json::Object(fields) => fields.values_mut().filter_map(|it| place(it, root, dirs).then_some(())).count() > 0,
         _ => false,
     }
 }
