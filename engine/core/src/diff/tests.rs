@@ -6,11 +6,11 @@ use crate::value::{Digest, blob, json, secret, unknown};
 fn hints() -> Hints {
     let path = |text: &str| Path::parse(text).unwrap();
     Hints {
-        computed: vec![path("computed"), path("nested.computed")],
-        list_keys: vec![(path("items"), "name".into()), (path("items.ports"), "port".into())],
-        unordered: vec![path("set")],
-        caseless: vec![path("host"), path("hosts")],
-        write_only: vec![path("password")],
+        computed: vec![path("computed"), path("nested.computed"), path("plain.id"), path("keyed.id"), path("users.id")],
+        list_keys: vec![(path("keyed"), "name".into()), (path("items"), "name".into()), (path("items.ports"), "port".into())],
+        unordered: vec![path("set"), path("users")],
+        caseless: vec![path("host"), path("hosts"), path("plain.host"), path("keyed.name"), path("users.name")],
+        write_only: vec![path("password"), path("plain.password"), path("keyed.password"), path("users.password")],
         ..Hints::default()
     }
 }
@@ -191,6 +191,44 @@ fn what_is_never_read_back_is_compared_with_what_was_sent() {
     check(json!({"password": "b"}), json!({"password": "a"}), json!({}), &["password: \"a\" -> \"b\" git"]);
     check(json!({}), json!({"password": "a"}), json!({}), &["password: \"a\" -> - git"]);
     differs(json!({"password": "a"}), json!({}), "password: - -> \"a\"");
+}
+
+#[test]
+fn what_is_said_of_a_field_of_items_holds_whatever_way_the_list_is_compared() {
+    // By position, by merge key, as a set.
+    for list in ["plain", "keyed", "users"] {
+        let doc = |items: Json| json!({ list: items });
+        let name = if list == "plain" { "host" } else { "name" };
+        equal(doc(json!([{name: "Web", "v": 1}])), doc(json!([{name: "web", "v": 1, "id": 7}])));
+        equal(doc(json!([{name: "web", "v": 1, "id": 5}])), doc(json!([{name: "WEB", "v": 1, "id": 7}])));
+        let item = |name_: &str, v: i32| json!({name: name_, "v": v});
+        let secret = |name_: &str, password: &str| json!({name: name_, "v": 1, "password": password});
+        let two = |one: Json, other: Json| doc(json!([one, other]));
+        // What is never read back is compared with what was sent.
+        let seen = two(item("a", 1), item("b", 1));
+        check(two(secret("a", "x"), secret("b", "y")), two(secret("a", "x"), secret("b", "y")), seen.clone(), &[]);
+        let found = |desired: &Json, applied: Option<&Json>| compare(desired, applied, &seen, &hints(), &[]);
+        let changed = two(secret("a", "x"), secret("b", "z"));
+        let got = found(&changed, Some(&two(secret("a", "x"), secret("b", "y"))));
+        assert_eq!(got.iter().map(|it| it.origin).collect::<Vec<_>>(), [Origin::Git], "{list}: {:?}", told(&got));
+        assert!(!found(&changed, None).is_empty(), "{list}: never sent");
+        assert!(found(&two(item("a", 1), item("b", 1)), None).is_empty(), "{list}: nothing to send");
+    }
+    equal(json!({"users": [{"name": "A"}, {"name": "b"}]}), json!({"users": [{"name": "B", "id": 1}, {"name": "a", "id": 2}]}));
+    differs(
+        json!({"items": [{"name": "Web", "v": 2}]}),
+        json!({"items": [{"name": "web", "v": 1}]}),
+        "items[name=Web].v: 1 -> 2",
+    );
+}
+
+#[test]
+fn items_whose_merge_keys_differ_in_case_alone_are_one_item() {
+    let item = |name: &str| json!({"keyed": [{"name": name, "v": 1}]});
+    check(item("web"), item("WEB"), item("Web"), &[]);
+    // Two of them are no items by key any more.
+    let twice = json!({"keyed": [{"name": "web"}, {"name": "WEB"}]});
+    differs(twice, json!({"keyed": [{"name": "web"}]}), "keyed: [{\"name\":\"web\"}] -> [{\"name\":\"web\"},{\"name\":\"WEB\"}]");
 }
 
 #[track_caller]

@@ -3,13 +3,22 @@
 use std::collections::{HashMap, HashSet};
 
 use super::equal::{hollow, same_value};
-use super::{key_of, names};
+use super::{gather, key_of, names};
 use crate::manifest::Hints;
 use crate::plan::{Change, Origin};
 use crate::value::{Json, Map, Marker, Path, Segment, canonical, marker};
 
 /// Pairs of list items that are compared one by one before two long sets simply count as different.
 const SET_PAIRS: usize = 1_000_000;
+
+/// Only whether there is any difference is asked: one is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    /// Between documents of ours.
+    Full,
+    /// With what was observed: of fields that are never read back nothing can be said.
+    Observed,
+}
 
 /// State of one comparison. Depth is bounded by the readers of documents (64) and of observations (128).
 pub(super) struct Walk<'a> {
@@ -18,14 +27,13 @@ pub(super) struct Walk<'a> {
     /// Whether a last applied document is known at all.
     applied: bool,
     path: Path,
-    /// One difference is enough: only whether there is any is asked.
-    probe: bool,
+    probe: Option<Probe>,
     changes: Vec<Change>,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(hints: &'a Hints, ignore: &'a [Path], applied: bool) -> Self {
-        Self { hints, ignore, applied, path: Path::default(), probe: false, changes: Vec::new() }
+        Self { hints, ignore, applied, path: Path::default(), probe: None, changes: Vec::new() }
     }
 
     pub(super) fn into_changes(self) -> Vec<Change> {
@@ -34,12 +42,14 @@ impl<'a> Walk<'a> {
 
     /// Compares the values at the present path. Null is the same as not being there.
     pub(super) fn node(&mut self, desired: Option<&Json>, applied: Option<&Json>, observed: Option<&Json>) {
-        if (self.probe && !self.changes.is_empty()) || self.at(&self.hints.computed) || self.ignore.contains(&self.path) {
+        let write_only = self.at(&self.hints.write_only);
+        let pointless = (self.probe.is_some() && !self.changes.is_empty()) || (self.probe == Some(Probe::Observed) && write_only);
+        if pointless || self.at(&self.hints.computed) || self.ignore.contains(&self.path) {
             return;
         }
         let (desired, applied) = (there(desired), there(applied));
         // What is never read back can only be compared with what was last sent.
-        let observed = if self.at(&self.hints.write_only) { applied } else { there(observed) };
+        let observed = if write_only && self.probe.is_none() { applied } else { there(observed) };
         match (desired, observed) {
             (None, None) => {}
             (None, Some(observed)) => {
@@ -85,48 +95,79 @@ impl<'a> Walk<'a> {
 
     fn list(&mut self, whole: &Json, desired: &[Json], applied: Option<&Json>, observed: &[Json], found: Option<&Json>) {
         let was = applied.and_then(Json::as_array).map(Vec::as_slice);
-        if let Some(key) = self.merge_key()
-            && let Some(items) = keyed(desired, &key)
-        {
-            return self.keyed(&key, &items, was.unwrap_or_default(), observed);
+        if let Some(key) = self.merge_key() {
+            let caseless = self.is_caseless(&key);
+            if let Some(items) = keyed(desired, &key, caseless) {
+                return self.keyed(&key, caseless, &items, was.unwrap_or_default(), observed);
+            }
         }
-        let equal = if self.at(&self.hints.unordered) {
-            self.same_set(desired, observed)
-        } else if desired.len() == observed.len() && desired.iter().chain(observed).all(is_mapping) {
+        let unordered = self.at(&self.hints.unordered);
+        if !unordered && desired.len() == observed.len() && desired.iter().chain(observed).all(is_mapping) {
             for (index, (item, found)) in desired.iter().zip(observed).enumerate() {
                 let was = was.filter(|it| it.len() == desired.len()).and_then(|it| it.get(index));
                 self.step(Segment::Index(index), |walk| walk.node(Some(item), was, Some(found)));
             }
-            true
-        } else {
-            desired.len() == observed.len() && desired.iter().zip(observed).all(|(item, found)| self.agrees(item, found))
-        };
-        if !equal {
+            return;
+        }
+        let probe = self.probe.unwrap_or(Probe::Observed);
+        if !self.same_items(desired, observed, probe, unordered) || self.rewrites(whole, desired, was, unordered) {
             self.push(Some(whole), applied, found);
         }
     }
 
     /// Items by merge key. Items that only the server has stay its own, as a field would.
-    fn keyed(&mut self, key: &str, desired: &[(String, &Json)], applied: &[Json], observed: &[Json]) {
-        let (was, found) = (by_key(applied, key), by_key(observed, key));
+    fn keyed(&mut self, key: &str, caseless: bool, desired: &[(String, &Json)], applied: &[Json], observed: &[Json]) {
+        let (was, found) = (by_key(applied, key, caseless), by_key(observed, key, caseless));
+        let segment = |item: &Json| {
+            let value = item.get(key).map(key_text).unwrap_or_default();
+            Segment::Item { key: key.to_owned(), value }
+        };
         for (value, wanted) in desired {
-            let segment = Segment::Item { key: key.to_owned(), value: value.clone() };
-            self.step(segment, |walk| walk.node(Some(wanted), was.get(value).copied(), found.get(value).copied()));
+            let (was, found) = (was.get(value).copied(), found.get(value).copied());
+            self.step(segment(wanted), |walk| walk.node(Some(wanted), was, found));
         }
         let wanted: HashSet<&str> = desired.iter().map(|(value, _)| value.as_str()).collect();
         for before in applied {
-            let Some(value) = before.get(key).map(key_text).filter(|it| !wanted.contains(it.as_str())) else { continue };
+            let Some(value) = before.get(key).map(|it| folded(it, caseless)).filter(|it| !wanted.contains(it.as_str())) else {
+                continue;
+            };
             let now = found.get(&value).copied();
-            self.step(Segment::Item { key: key.to_owned(), value }, |walk| walk.node(None, Some(before), now));
+            self.step(segment(before), |walk| walk.node(None, Some(before), now));
         }
     }
 
-    /// Whether two lists hold the same items in any order. Equal texts are paired first; what remains is compared with
-    /// the hints, as an observed item may carry fields that nobody declared.
-    fn same_set(&mut self, desired: &[Json], observed: &[Json]) -> bool {
-        if desired.len() != observed.len() {
-            return false;
+    /// Whether the field `key` of the items of the list at the present path is compared without regard to case.
+    fn is_caseless(&mut self, key: &str) -> bool {
+        let mut caseless = false;
+        self.step(Segment::Key(key.to_owned()), |walk| caseless = walk.at(&walk.hints.caseless));
+        caseless
+    }
+
+    /// Whether items that are compared as a whole hold a write-only field that was not sent as it is declared: what is
+    /// observed tells nothing of it.
+    fn rewrites(&self, whole: &Json, desired: &[Json], was: Option<&[Json]>, unordered: bool) -> bool {
+        let mut sent = Vec::new();
+        if self.probe.is_none() {
+            let depth = self.path.0.iter().filter_map(key_of).count();
+            let below = self.hints.write_only.iter().filter(|hint| self.is_above(hint));
+            below.for_each(|hint| gather(Some(whole), hint.0.get(depth..).unwrap_or_default(), &mut sent));
         }
+        !sent.is_empty() && was.is_none_or(|was| !self.same_items(desired, was, Probe::Full, unordered))
+    }
+
+    fn same_items(&self, desired: &[Json], other: &[Json], probe: Probe, unordered: bool) -> bool {
+        if desired.len() != other.len() {
+            false
+        } else if unordered {
+            self.same_set(desired, other, probe)
+        } else {
+            desired.iter().zip(other).all(|(item, found)| self.agrees(item, found, probe))
+        }
+    }
+
+    /// Whether two lists of one length hold the same items in any order. Equal texts are paired first; what remains is
+    /// compared with the hints, as an observed item may carry fields that nobody declared.
+    fn same_set(&self, desired: &[Json], observed: &[Json], probe: Probe) -> bool {
         let mut texts: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, item) in observed.iter().enumerate() {
             texts.entry(canonical(item)).or_default().push(index);
@@ -148,7 +189,7 @@ impl<'a> Walk<'a> {
             let at = observed
                 .iter()
                 .enumerate()
-                .find(|(index, found)| free.get(*index).is_some_and(|it| *it) && self.agrees(item, found));
+                .find(|(index, found)| free.get(*index).is_some_and(|it| *it) && self.agrees(item, found, probe));
             at.and_then(|(index, _)| free.get_mut(index)).is_some_and(|slot| std::mem::replace(slot, false))
         })
     }
@@ -163,8 +204,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether `observed` has all of `desired` at the present path.
-    fn agrees(&self, desired: &Json, observed: &Json) -> bool {
-        let mut walk = Walk { path: self.path.clone(), probe: true, ..Walk::new(self.hints, self.ignore, false) };
+    fn agrees(&self, desired: &Json, observed: &Json, probe: Probe) -> bool {
+        let mut walk = Walk { path: self.path.clone(), probe: Some(probe), ..Walk::new(self.hints, self.ignore, false) };
         walk.both_or_hollow(desired, observed);
         walk.changes.is_empty()
     }
@@ -180,21 +221,21 @@ impl<'a> Walk<'a> {
     }
 
     fn push(&mut self, desired: Option<&Json>, applied: Option<&Json>, observed: Option<&Json>) {
-        let origin = if self.probe { Origin::Git } else { self.origin(desired, applied, observed) };
+        let origin = if self.probe.is_some() { Origin::Git } else { self.origin(desired, applied, observed) };
         self.changes.push(Change { path: self.path.clone(), before: observed.cloned(), after: desired.cloned(), origin });
     }
 
     fn origin(&self, desired: Option<&Json>, applied: Option<&Json>, observed: Option<&Json>) -> Origin {
-        let alike = |left: Option<&Json>, right: Option<&Json>| match (left, right) {
-            (Some(left), Some(right)) => self.agrees(left, right),
+        let alike = |left: Option<&Json>, right: Option<&Json>, probe: Probe| match (left, right) {
+            (Some(left), Some(right)) => self.agrees(left, right, probe),
             (Some(one), None) | (None, Some(one)) => hollow(one),
             (None, None) => true,
         };
         if !self.applied || self.at(&self.hints.write_only) {
             Origin::Git
-        } else if alike(desired, applied) && alike(applied, desired) {
+        } else if alike(desired, applied, Probe::Full) && alike(applied, desired, Probe::Full) {
             Origin::Drift
-        } else if alike(applied, observed) {
+        } else if alike(applied, observed, Probe::Observed) {
             Origin::Git
         } else {
             Origin::Both
@@ -226,12 +267,15 @@ impl<'a> Walk<'a> {
 
     /// Whether something is said of a field below the present path, so that it must not be reported as one whole.
     fn hinted_below(&self) -> bool {
-        let depth = self.path.0.iter().filter_map(key_of).count();
-        let below = |hint: &Path| {
-            hint.0.len() > depth && self.path.0.iter().filter_map(key_of).zip(&hint.0).all(|(key, segment)| names(segment, key))
-        };
-        self.hints.computed.iter().chain(&self.hints.write_only).any(below)
+        self.hints.computed.iter().chain(&self.hints.write_only).any(|hint| self.is_above(hint))
             || self.ignore.iter().any(|path| path.0.len() > self.path.0.len() && self.path.covers(path))
+    }
+
+    /// Whether `hint` names a field below the present path, list segments left out.
+    fn is_above(&self, hint: &Path) -> bool {
+        let mut keys = self.path.0.iter().filter_map(key_of);
+        let mut segments = hint.0.iter();
+        keys.all(|key| segments.next().is_some_and(|segment| names(segment, key))) && segments.next().is_some()
     }
 }
 
@@ -240,13 +284,19 @@ pub(super) fn key_text(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// As [`key_text`], in lower case where case means nothing.
+fn folded(value: &Json, caseless: bool) -> String {
+    let text = key_text(value);
+    if caseless { text.to_lowercase() } else { text }
+}
+
 /// The items by merge key; None where one has none, an unknown one, or shares it.
-fn keyed<'a>(items: &'a [Json], key: &str) -> Option<Vec<(String, &'a Json)>> {
+fn keyed<'a>(items: &'a [Json], key: &str, caseless: bool) -> Option<Vec<(String, &'a Json)>> {
     let mut seen = HashSet::with_capacity(items.len());
     let mut out = Vec::with_capacity(items.len());
     for item in items {
         let value = item.get(key).filter(|it| !it.is_object() && !it.is_array() && !it.is_null())?;
-        let text = key_text(value);
+        let text = folded(value, caseless);
         if !seen.insert(text.clone()) {
             return None;
         }
@@ -256,8 +306,8 @@ fn keyed<'a>(items: &'a [Json], key: &str) -> Option<Vec<(String, &'a Json)>> {
 }
 
 /// Items by the text of their merge key; the first of several that share it.
-fn by_key<'a>(items: &'a [Json], key: &str) -> HashMap<String, &'a Json> {
-    items.iter().rev().filter_map(|item| Some((key_text(item.get(key)?), item))).collect()
+fn by_key<'a>(items: &'a [Json], key: &str, caseless: bool) -> HashMap<String, &'a Json> {
+    items.iter().rev().filter_map(|item| Some((folded(item.get(key)?, caseless), item))).collect()
 }
 
 fn there(value: Option<&Json>) -> Option<&Json> {
