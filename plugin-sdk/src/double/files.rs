@@ -125,12 +125,28 @@ impl Disk {
         }
     }
 
+    /// Takes a directory away in which nothing but directories stand, as the engine does before it writes a file there.
+    fn give_way(&mut self, path: &str) -> Answer<()> {
+        if self.entry(path).is_ok_and(|it| it.kind == FileType::Directory) {
+            let below = format!("{path}/");
+            let inside = |it: &String| it.starts_with(&below);
+            if self.nodes.iter().any(|(at, it)| inside(at) && it.kind != FileType::Directory) {
+                return Err(FileError::NotEmpty);
+            }
+            self.nodes.retain(|at, _| at != path && !inside(at));
+        }
+        Ok(())
+    }
+
     /// Carries one change out whose payload was fetched.
     fn change(&mut self, change: &FileChange, payload: Vec<u8>, now: u64) -> Answer<Option<Entry>> {
         let path = change.path.as_str();
         self.judge(path)?;
         match &change.operation {
             Operation::Write(Write { mode, .. }) => {
+                if !matches!(change.expect, Expectation::Same(_)) {
+                    self.give_way(path)?;
+                }
                 let before = self.entry(path).ok();
                 self.meets(path, &change.expect)?;
                 if let Some(before) = before.as_ref().filter(|it| it.kind != FileType::File) {

@@ -221,13 +221,19 @@ impl Job<'_> {
         Ok(mode && wanted.as_deref() == Some(&found.sha256))
     }
 
-    /// Says what is left in a directory. Its files may be on their way out in this very pass, so a later try may succeed.
+    /// Says what is left in a directory: of one that is to go, its files may be on their way out in this very pass, so that
+    /// a later try may succeed; in the place of a file, what is left is not ours to take away.
     fn not_empty(self) -> Error {
         let path = self.path.as_str();
         let listing = files::list_all(std::slice::from_ref(&self.request.path)).pop();
         let names = listing.and_then(Result::ok).map(|it| it.entries).unwrap_or_default();
         let shown = names.iter().take(3).map(|it| format!("`{}`", it.name)).collect::<Vec<_>>().join(", ");
         let more = if names.len() > 3 { format!(" and {} more", names.len() - 3) } else { String::new() };
+        if self.kind == Kind::File {
+            let holds = if names.is_empty() { String::new() } else { format!(" and holds {shown}{more}") };
+            let message = format!("`{path}` is a directory where a file is declared{holds}; move it away");
+            return Error::conflict("file.type", message);
+        }
         let message = match names.is_empty() {
             true => format!("`{path}` was not empty"),
             false => format!(

@@ -459,9 +459,14 @@ fn a_link_or_a_directory_in_the_way_is_refused_and_stays() {
     let below = file(&engine, json!({"path": "a/b", "content": "x"}));
     rejected(&engine.bring(None, Some(&below)), Fault::Conflict, "file.symlink");
     engine.double().remove("./site/a");
-    engine.double().make_directory("./site/a");
-    rejected(&engine.bring(None, Some(&desired)), Fault::Conflict, "file.type");
+    engine.double().write_file("./site/a/b/mine", b"x");
+    let text = rejected(&engine.bring(None, Some(&desired)), Fault::Conflict, "file.type");
+    assert!(text.contains("holds `b`"), "{text}");
     assert_eq!(engine.double().directory("./site/a"), Some(0o755));
+    // What holds no file is nothing that stays.
+    engine.double().remove("./site/a/b/mine");
+    object(engine.bring(None, Some(&desired)));
+    assert_eq!(engine.double().directory("./site/a"), None);
 }
 
 #[test]

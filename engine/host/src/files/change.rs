@@ -18,6 +18,8 @@ use crate::services::{Secret, SecretError, Services};
 
 /// How often a staging folder is made again that another call has just removed as empty.
 const TRIES: usize = 16;
+/// Levels of empty directories that give way to a file.
+const NESTING: usize = 16;
 
 /// The changes of one call.
 pub(crate) struct Change<'a> {
@@ -80,18 +82,12 @@ impl Change<'_> {
         let bytes = self.payload(write.payload)?;
         let root = place.make_root()?;
         let dir = parent.make_dirs(root.try_clone().map_err(told)?)?;
-        let old = look(&dir, name)?;
-        expected(old.as_ref(), expect)?;
-        if let Some(old) = old.as_ref().filter(|old| old.kind != wit::FileType::File) {
-            return Err(wit::FileError::WrongType(old.kind));
-        }
+        let (old, _) = replaced(&dir, name, expect)?;
         let mode = wanted.or(old.as_ref().map(|old| old.mode)).unwrap_or(0o644);
         let staged = Staged::write(&root, token, bytes.get(), mode)?;
         // Looked at once more, as late as can be: writing may have taken a while.
-        let now = look(&dir, name)?;
-        expected(now.as_ref(), expect)?;
-        if let Some(now) = now.filter(|now| now.kind != wit::FileType::File) {
-            return Err(wit::FileError::WrongType(now.kind));
+        if let (_, Some(hollow)) = replaced(&dir, name, expect)? {
+            hollow.remove(&dir, name)?;
         }
         let file = staged.place(&dir, name, matches!(expect, wit::Expectation::Absent), place.root)?;
         Ok(entry(name.to_owned(), &stat_fd(&file).map_err(refused)?))
@@ -259,6 +255,57 @@ fn remove(place: Place<'_>, expect: &wit::Expectation, directory: bool) -> Answe
         // POSIX allows either name for a directory that is not empty.
         Err(Errno::EXIST) if directory => Err(wit::FileError::NotEmpty),
         other => other.map_err(refused),
+    }
+}
+
+/// The file that a write takes the place of, or the directory that gives way to it: one that holds nothing, or nothing but
+/// directories that hold nothing, is as good as nothing at all. Parents of files that went leave such behind.
+fn replaced(dir: &OwnedFd, name: &str, expect: &wit::Expectation) -> Answer<(Option<wit::Entry>, Option<Hollow>)> {
+    let found = look(dir, name)?;
+    let kind = found.as_ref().map(|it| it.kind);
+    if kind == Some(wit::FileType::Directory) && !matches!(expect, wit::Expectation::Same(_)) {
+        return Ok((None, Some(Hollow::look(dir, name, NESTING)?)));
+    }
+    expected(found.as_ref(), expect)?;
+    match kind {
+        None | Some(wit::FileType::File) => Ok((found, None)),
+        Some(other) => Err(wit::FileError::WrongType(other)),
+    }
+}
+
+/// A directory in which nothing but directories of its sort stand, by name.
+struct Hollow(Vec<(String, Hollow)>);
+
+impl Hollow {
+    /// Goes down at most `depth` levels; `not-empty` where anything else is found, or anything too deep.
+    fn look(dir: &OwnedFd, name: &str, depth: usize) -> Answer<Self> {
+        let folder = beneath(dir, name, OFlags::RDONLY | OFlags::DIRECTORY).map_err(refused)?;
+        let mut inside = Vec::new();
+        for item in rustix::fs::Dir::read_from(&folder).map_err(refused)? {
+            let item = item.map_err(refused)?;
+            let name = item.file_name().to_str().map_err(|_| wit::FileError::NotEmpty)?;
+            if matches!(name, "." | "..") {
+                continue;
+            }
+            if depth == 0 || name == STAGING || file_type_of(&folder, name) != Some(wit::FileType::Directory) {
+                return Err(wit::FileError::NotEmpty);
+            }
+            inside.push((name.to_owned(), Self::look(&folder, name, depth - 1)?));
+        }
+        Ok(Self(inside))
+    }
+
+    /// Removes it from the inside out; the kernel refuses what is not empty any more.
+    fn remove(&self, dir: &OwnedFd, name: &str) -> Answer<()> {
+        if !self.0.is_empty() {
+            let folder = beneath(dir, name, OFlags::PATH | OFlags::DIRECTORY).map_err(refused)?;
+            self.0.iter().try_for_each(|(name, inside)| inside.remove(&folder, name))?;
+        }
+        match rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::EXIST) => Err(wit::FileError::NotEmpty),
+            Err(err) => Err(refused(err)),
+        }
     }
 }
 

@@ -195,12 +195,41 @@ fn directories_are_made_kept_and_removed_only_when_empty() {
     assert_eq!(case(world.change("./site/d", wit::Operation::RemoveDirectory, wit::Expectation::Any)), "FileError::NotEmpty");
     let wrong = "wrong-type FileType::Directory";
     assert_eq!(case(world.change("./site/d", wit::Operation::RemoveFile, wit::Expectation::Any)), wrong);
-    assert_eq!(case(world.change("./site/d", text("x"), wit::Expectation::Any)), wrong);
+    assert_eq!(case(world.change("./site/d", text("x"), wit::Expectation::Any)), "FileError::NotEmpty");
     assert_eq!(case(world.change("./site/d/f/g", text("x"), wit::Expectation::Any)), "wrong-type FileType::File");
     assert_eq!(case(world.list("./site/d/f")), "wrong-type FileType::File");
     assert_eq!(case(world.change("./site/d/f", wit::Operation::RemoveFile, wit::Expectation::Any)), "ok");
     assert_eq!(case(world.change("./site/d", wit::Operation::RemoveDirectory, wit::Expectation::Any)), "ok");
     assert_eq!(case(world.change("./site", wit::Operation::RemoveDirectory, wit::Expectation::Any)), "denied");
+}
+
+#[test]
+fn a_directory_that_holds_no_file_at_any_depth_gives_way_to_a_file_and_no_other_does() {
+    let world = world();
+    let site = world.site();
+    fs::create_dir_all(site.join("d/e/f")).unwrap();
+    fs::create_dir_all(site.join("d/g")).unwrap();
+    fs::write(site.join("d/e/f/x"), "kept").unwrap();
+    for expect in [wit::Expectation::Absent, wit::Expectation::Any] {
+        assert_eq!(case(world.change("./site/d", text("new"), expect)), "FileError::NotEmpty");
+    }
+    fs::remove_file(site.join("d/e/f/x")).unwrap();
+    assert!(site.join("d/g").is_dir(), "a refusal takes nothing away");
+    // A link is not looked through, whatever stands behind it.
+    symlink(world.dir.path().join("outside"), site.join("d/g/link")).unwrap();
+    assert_eq!(case(world.change("./site/d", text("new"), wit::Expectation::Absent)), "FileError::NotEmpty");
+    fs::remove_file(site.join("d/g/link")).unwrap();
+    let made = world.change("./site/d", text("new"), wit::Expectation::Absent).unwrap().unwrap();
+    assert_eq!((made.kind, made.mode), (wit::FileType::File, 0o644), "the directory's mode is none of the file's");
+    assert_eq!(fs::read(site.join("d")).unwrap(), b"new");
+    assert!(world.dir.path().join("outside/secret").exists());
+    // Where a file was observed, a directory is another thing, empty or not.
+    fs::remove_file(site.join("d")).unwrap();
+    fs::create_dir(site.join("d")).unwrap();
+    assert_eq!(case(world.change("./site/d", text("new"), wit::Expectation::Same(made))), "FileError::Conflict");
+    // Deeper than anybody nests, it is not gone through.
+    fs::create_dir_all(site.join(format!("deep{}", "/d".repeat(17)))).unwrap();
+    assert_eq!(case(world.change("./site/deep", text("new"), wit::Expectation::Any)), "FileError::NotEmpty");
 }
 
 #[test]
