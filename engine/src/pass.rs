@@ -552,6 +552,7 @@ pub fn entry(desired: &plan::Desired, identity: Arc<str>, ownership: Ownership, 
         applied: desired.digest,
         agreed,
         after: desired.after.clone(),
+        siblings: desired.siblings.clone(),
         protect: desired.settings.protect,
         prune: !desired.settings.no_prune,
     }

@@ -5,6 +5,7 @@ mod documents;
 mod elsewhere;
 mod health;
 mod input;
+mod order;
 mod plans;
 mod sandbox;
 mod secrets;

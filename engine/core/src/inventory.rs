@@ -31,6 +31,8 @@ pub struct Entry {
     pub agreed: Option<Digest>,
     /// Objects that must outlive this one: it is deleted before them.
     pub after: Arc<[ResourceId]>,
+    /// Objects of the same resource that must outlive this one.
+    pub siblings: Arc<[Address]>,
     /// `trueup.dev/protect` when last applied: it holds although the document is gone.
     pub protect: bool,
     /// False: `trueup.dev/prune: "false"` when last applied; the object is forgotten, not deleted.

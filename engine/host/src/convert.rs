@@ -2,10 +2,12 @@
 //!
 //! Checks fail with words that name the rule that was broken and never quote what the guest said, which may be a secret.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use trueup_core::address::{Address, Scope};
 use trueup_core::diagnostic::Severity;
+use trueup_core::graph::Graph;
 use trueup_core::observation::HealthState;
 use trueup_core::value::{Json, canonical};
 
@@ -199,7 +201,9 @@ impl Reader<'_> {
             let after = it.after.into_iter().map(free).collect::<Result<_, _>>()?;
             Ok(RenderedObject { address: free(it.address)?, doc: self.document(&it.doc, "doc")?, after })
         });
-        Ok(Rendered { objects: objects.collect::<Result<_, String>>()?, findings })
+        let objects: Vec<RenderedObject> = objects.collect::<Result<_, String>>()?;
+        in_order(&objects)?;
+        Ok(Rendered { objects, findings })
     }
 
     pub(crate) fn verdict(&self, it: planning::Verdict, candidate: &Candidate) -> Result<Verdict, String> {
@@ -300,6 +304,25 @@ fn twice(objects: &[Remote]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The order of one declaration's objects is among themselves, and there is one.
+fn in_order(objects: &[RenderedObject]) -> Result<(), String> {
+    if objects.iter().all(|it| it.after.is_empty()) {
+        return Ok(());
+    }
+    let places: HashMap<&Address, usize> = objects.iter().enumerate().map(|(at, it)| (&it.address, at)).collect();
+    let mut edges = Vec::new();
+    for (at, object) in objects.iter().enumerate() {
+        for before in &object.after {
+            let before = places.get(before).ok_or("it put an object after one that it did not render with it")?;
+            edges.push((*before, at));
+        }
+    }
+    match Graph::new(objects.len(), edges).order() {
+        Ok(_) => Ok(()),
+        Err(_) => Err("it put objects after each other in a circle".to_owned()),
+    }
 }
 
 fn short(text: &str, what: &str) -> Result<(), String> {

@@ -382,6 +382,7 @@ fn settled_edits(
         applied: step.desired_digest.unwrap_or_default(),
         agreed: seen.filter(|_| differs.is_none()).map(|it| it.digest),
         after: source.map(|it| it.after.clone()).unwrap_or_default(),
+        siblings: source.map(|it| it.siblings.clone()).unwrap_or_default(),
         protect: source.is_some_and(|it| it.settings.protect),
         prune: !source.is_some_and(|it| it.settings.no_prune),
     };

@@ -113,6 +113,7 @@ fn adopted(intent: &Intent, owned: Option<Entry>, identity: &str, around: &crate
             applied: intent.desired.unwrap_or_default(),
             agreed: None,
             after: Arc::from([]),
+            siblings: Arc::from([]),
             protect: false,
             prune: true,
         },

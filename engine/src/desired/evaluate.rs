@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use trueup_core::address::{Address, ResourceId};
+use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::{self, FileInput, Input, LayerInput, Provider, Resource};
 use trueup_core::expression::SecretPart;
@@ -13,7 +13,7 @@ use trueup_core::value::Json;
 use trueup_host as host;
 
 use super::index::{File, Index};
-use super::{Context, Halts, Made as Resolved, natural_address};
+use super::{Context, Halts, Made as Resolved, Rendered, natural_address};
 use crate::engine::{Bound, code_of};
 use crate::seal;
 use crate::source::{BlobId, Entry, EntryKind};
@@ -238,11 +238,7 @@ pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Resul
     for (alias, resources) in by_provider {
         let Some((alias, bound)) = context.providers.get_key_value(alias.as_str()) else { continue };
         if !bound.renders() {
-            made.extend(
-                resources
-                    .into_iter()
-                    .map(|it| Resolved { objects: vec![(natural_address(&it, &it.doc), it.doc.clone())], resource: it }),
-            );
+            made.extend(resources.into_iter().map(|it| Resolved { objects: vec![itself(&it)], resource: it }));
             continue;
         }
         let mut rest = resources.into_iter().peekable();
@@ -260,6 +256,12 @@ pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Resul
     }
     made.sort_by(|one, other| one.resource.id.cmp(&other.resource.id));
     Ok(Rendering { resources: made, halted })
+}
+
+/// The object that a declaration is where nobody renders it.
+fn itself(resource: &Resource) -> Rendered {
+    let document = resource.doc.clone();
+    Rendered { address: natural_address(resource, &document), document, siblings: Vec::new() }
 }
 
 /// Gives the batch back where the plugin failed.
@@ -291,9 +293,11 @@ async fn render_batch(
                 resource.warnings.push(finding_out);
             }
         }
-        let objects = answer.objects.into_iter().map(|it| -> (Address, Arc<Json>) {
+        let objects = answer.objects.into_iter().map(|mut it| {
             let document = if resource.secrets.is_empty() { it.doc } else { Arc::new(context.sealer.from_handles(&it.doc)) };
-            (it.address, document)
+            it.after.sort_unstable();
+            it.after.dedup();
+            Rendered { address: it.address, document, siblings: it.after }
         });
         made.push(Resolved { objects: objects.collect(), resource });
     }

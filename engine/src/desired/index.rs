@@ -13,7 +13,7 @@ use trueup_core::document::{DriftMode, ReplaceMode, Settings};
 use trueup_core::value;
 
 /// Changes whenever the layout of [`Index`] does, or what goes into a digest.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -68,6 +68,8 @@ pub struct Object {
     pub scope: String,
     pub key: String,
     pub digest: [u8; 32],
+    /// Objects that must be there first, by position in [`Row::objects`].
+    pub siblings: Vec<u32>,
 }
 
 /// [`Settings`] as this file keeps them.

@@ -87,7 +87,15 @@ pub struct Desired {
 /// A resource after evaluation and rendering.
 pub(crate) struct Made {
     pub resource: Resource,
-    pub objects: Vec<(Address, Arc<Json>)>,
+    pub objects: Vec<Rendered>,
+}
+
+/// One object of a resource.
+pub(crate) struct Rendered {
+    pub address: Address,
+    pub document: Arc<Json>,
+    /// Objects of the same resource that must be there first, sorted.
+    pub siblings: Vec<Address>,
 }
 
 impl Desired {
@@ -159,7 +167,8 @@ impl Desired {
         self.counts.files_parsed += made.files_parsed;
         self.counts.evaluated += made.resources.len();
         self.halted.extend(made.halted);
-        let by_address: HashMap<Address, Arc<Json>> = made.resources.into_iter().flat_map(|it| it.objects).collect();
+        let by_address: HashMap<Address, Arc<Json>> =
+            made.resources.into_iter().flat_map(|it| it.objects).map(|it| (it.address, it.document)).collect();
         for row in rows {
             let first = self.row_of.partition_point(|it| *it < row);
             for object in first..self.row_of.partition_point(|it| *it <= row) {
@@ -197,7 +206,7 @@ impl Desired {
             let id = made.resource.id.clone();
             self.waiting.insert(id.clone(), made.resource);
             let first = self.objects.partition_point(|it| it.resource < id);
-            for (address, document) in made.objects {
+            for Rendered { address, document, .. } in made.objects {
                 let found = self
                     .objects
                     .iter_mut()
@@ -261,7 +270,7 @@ fn build(context: &Context, current: changed::Current) -> Desired {
     let mut waiting = HashMap::new();
     let mut by_address: HashMap<Address, Arc<Json>> = HashMap::new();
     for it in made {
-        by_address.extend(it.objects);
+        by_address.extend(it.objects.into_iter().map(|it| (it.address, it.document)));
         if it.resource.waits {
             waiting.insert(it.resource.id.clone(), it.resource);
         }
@@ -284,6 +293,7 @@ fn placeholder(resource: &Resource) -> index::Object {
         scope: address.scope.scope.to_string(),
         key: address.key.to_string(),
         digest: [0; 32],
+        siblings: Vec::new(),
     }
 }
 
@@ -323,7 +333,9 @@ impl<'a> Builder<'a> {
         };
         let (file, line, column, width) = row.location;
         let file = self.paths.get(file as usize).cloned().unwrap_or_default();
+        let address = |it: &index::Object| Address::new(alias, &it.kind, &it.scope, &it.key);
         for object in &row.objects {
+            let siblings = object.siblings.iter().filter_map(|it| row.objects.get(*it as usize)).map(address);
             let Some(kind) = bound.manifest.kinds.get(&object.kind) else { continue };
             // Objects of a scope follow each other, so that the last scope is nearly always the right one.
             let last = self.objects.last().map(|it: &plan::Desired| &it.address.scope);
@@ -347,6 +359,7 @@ impl<'a> Builder<'a> {
                 digest: Digest(object.digest),
                 settings: settings.clone(),
                 after: after.clone(),
+                siblings: if object.siblings.is_empty() { Arc::default() } else { siblings.collect() },
                 location: Location { file: file.clone(), line, column, width },
                 kind: kind.clone(),
             });

@@ -19,6 +19,7 @@ pub(super) fn entry(resource: &str, key: &str) -> Entry {
         applied: Digest::of(key.as_bytes()),
         agreed: None,
         after: Arc::from([]),
+        siblings: Arc::from([]),
         protect: false,
         prune: true,
     }
@@ -88,6 +89,7 @@ fn an_entry_reads_back_as_it_was_put(store: &dyn Store) {
         ownership: Ownership::Deposed,
         agreed: Some(Digest::of(b"seen")),
         after: Arc::from([ResourceId::parse("site:File/a").unwrap(), ResourceId::parse("k8s:Pod/shop/x").unwrap()]),
+        siblings: Arc::from([Address::new("site", "File", "www", "a\n[\"b"), Address::new("site", "Directory", "", "www")]),
         protect: true,
         prune: false,
         ..entry("site:File/b", "b \u{e4}/\"'")

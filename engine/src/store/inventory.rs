@@ -30,10 +30,26 @@ fn flags(entry: &Entry) -> i64 {
     ownership | if entry.protect { PROTECT } else { 0 } | if entry.prune { 0 } else { NO_PRUNE }
 }
 
-/// Identities joined by line ends (no name holds one); none where there is nothing.
-fn join(after: &[ResourceId]) -> Option<String> {
-    let texts: Vec<&str> = after.iter().map(ResourceId::as_str).collect();
-    (!texts.is_empty()).then(|| texts.join("\n"))
+/// What must outlive an object, a line each: identities of resources (no name holds a line end), then siblings as
+/// `["kind","scope","key"]`, which is no identity. None where there is nothing.
+fn join(entry: &Entry) -> Option<String> {
+    let siblings = entry.siblings.iter().map(|it| json!([&*it.scope.kind, &*it.scope.scope, &*it.key]).to_string());
+    let lines: Vec<String> = entry.after.iter().map(ToString::to_string).chain(siblings).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The reverse of [`join`]; none where a line is neither.
+fn split(text: &str, provider: &Arc<str>) -> Option<(Arc<[ResourceId]>, Arc<[Address]>)> {
+    let (mut after, mut siblings) = (Vec::new(), Vec::new());
+    for line in text.split('\n') {
+        if line.starts_with('[') {
+            let [kind, scope, key]: [Arc<str>; 3] = serde_json::from_str::<[String; 3]>(line).ok()?.map(Into::into);
+            siblings.push(Address { scope: Scope { provider: provider.clone(), kind, scope }, key });
+        } else {
+            after.push(ResourceId::parse(line)?);
+        }
+    }
+    Some((after.into(), siblings.into()))
 }
 
 fn row_sum(key: &str, resource: &str, identity: Option<&str>, flags: i64, applied: &[u8], after: Option<&str>) -> i64 {
@@ -112,10 +128,10 @@ fn entry(row: &Row<'_>, scope: &Scope, nothing: &Arc<[ResourceId]>) -> rusqlite:
         _ => Ownership::Deposed,
     };
     let after = match after {
-        None => Some(Arc::clone(nothing)),
-        Some(text) => text.split('\n').map(ResourceId::parse).collect(),
+        None => Some((Arc::clone(nothing), Arc::default())),
+        Some(text) => split(text, &scope.provider),
     };
-    let (Some(resource), Ok(applied), Some(after)) = (ResourceId::parse(resource), applied.try_into(), after) else {
+    let (Some(resource), Ok(applied), Some((after, siblings))) = (ResourceId::parse(resource), applied.try_into(), after) else {
         return Ok(None);
     };
     let key: Arc<str> = key.into();
@@ -128,6 +144,7 @@ fn entry(row: &Row<'_>, scope: &Scope, nothing: &Arc<[ResourceId]>) -> rusqlite:
         // A damaged digest of agreement costs a comparison, nothing more.
         agreed: agreed.and_then(|it| it.try_into().ok()).map(Digest),
         after,
+        siblings,
         protect: flags & PROTECT != 0,
         prune: flags & NO_PRUNE == 0,
     }))
@@ -272,7 +289,7 @@ fn put(
     let place = session.place(environment, scope)?;
     let spot = session.spot(target, scope)?;
     let identity = (entry.identity != *key).then_some(&*entry.identity);
-    let (flags, after) = (flags(entry), join(&entry.after));
+    let (flags, after) = (flags(entry), join(entry));
     let sum = row_sum(key, entry.resource.as_str(), identity, flags, &entry.applied.0, after.as_deref());
     let written = session.execute_unique(
         "INSERT INTO entries (place, key, spot, resource, identity, flags, applied, agreed, after, checksum) \

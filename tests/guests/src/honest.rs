@@ -1,7 +1,8 @@
 //! The provider that the guest is while it behaves: kind `Thing`, a file `<root>/<name>.thing` with `spec.text`.
 //!
 //! A thing whose text is `slow` is progressing until a file `<root>/<name>.ready` stands there; one whose text is `sick` is
-//! degraded for ever.
+//! degraded for ever. `spec.parts` renders further things, each on the one before: `<name>+<part>` with the text
+//! `on <key before>`, which can only be made while that one is there, and keeps it from being removed.
 
 use trueup_sdk::error::healthy;
 use trueup_sdk::host::files::{self, Expectation, FileChange, FileError, Operation, Payload, ReadRequest, Write};
@@ -24,7 +25,7 @@ impl Provider for Honest {
         let secret = json!({ "type": "string", "x-trueup-sensitive": true, "x-trueup-write-only": true });
         let spec = json!({
             "type": "object",
-            "properties": { "text": text, "secret": secret, "render": text },
+            "properties": { "text": text, "secret": secret, "render": text, "parts": { "type": "array", "items": text } },
             "required": ["text"],
             "additionalProperties": false
         });
@@ -89,11 +90,23 @@ impl Provider for Honest {
 fn render(item: Declared) -> Rendered {
     match serde_json::from_str::<Json>(&item.doc) {
         Ok(mut doc) => {
+            let mut parts = Json::Null;
             if let Some(spec) = doc.get_mut("spec").and_then(Json::as_object_mut) {
                 spec.remove("render");
+                parts = spec.remove("parts").unwrap_or_default();
             }
-            let desired = Desired { address: item.address, doc: doc.to_string(), after: Vec::new(), ext: Vec::new() };
-            Rendered { objects: vec![desired], diagnostics: Vec::new() }
+            let name = item.address.key.clone();
+            let mut objects = vec![Desired { address: item.address, doc: doc.to_string(), after: Vec::new(), ext: Vec::new() }];
+            for part in parts.as_array().into_iter().flatten().filter_map(Json::as_str) {
+                let before = objects.last().map(|it| it.address.clone()).into_iter().collect::<Vec<_>>();
+                let on = before.iter().map(|it| it.key.as_str()).collect::<String>();
+                let address = Address { kind: "Thing".to_owned(), scope: String::new(), key: format!("{name}+{part}") };
+                let doc = json!({ "spec": { "text": format!("on {on}") } }).to_string();
+                objects.push(Desired { address, doc, after: before, ext: Vec::new() });
+            }
+            // In an order that says nothing.
+            objects.reverse();
+            Rendered { objects, diagnostics: Vec::new() }
         }
         Err(error) => Rendered { objects: Vec::new(), diagnostics: vec![Error::from(error).diagnostic(Severity::Error)] },
     }
@@ -160,9 +173,29 @@ impl Honest {
         format!("{}/{key}.thing", self.root)
     }
 
+    /// Whether what the thing is on is there, and nothing is on what goes.
+    fn stands(&self, key: &str, action: Action, text: &str) -> Result<()> {
+        let below = text.strip_prefix("on ");
+        if below.is_none() && action != Action::Delete {
+            return Ok(());
+        }
+        let things = self.list()?.objects;
+        let holds = |it: &Remote| it.doc == json!({ "spec": { "text": format!("on {key}") } }).to_string();
+        match below {
+            _ if action == Action::Delete && things.iter().any(holds) => {
+                Err(Error::conflict("guest.held", format!("something is on `{key}`")))
+            }
+            Some(below) if !things.iter().any(|it| it.address.key == below) => {
+                Err(Error::conflict("guest.falls", format!("`{below}` is not there")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn change(&self, change: &Change) -> Result<Option<Remote>> {
         let doc = change.desired.as_deref().map(serde_json::from_str::<Json>).transpose()?;
         let text = doc.as_ref().and_then(|it| it.pointer("/spec/text")?.as_str()).unwrap_or_default();
+        self.stands(&change.address.key, change.action, text)?;
         let operation = match change.action {
             Action::Delete => Operation::RemoveFile,
             Action::Create | Action::Update => {

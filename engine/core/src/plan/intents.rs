@@ -303,6 +303,7 @@ impl Doubts {
                 applied: desired.unwrap_or_default(),
                 agreed: None,
                 after: Arc::default(),
+                siblings: Arc::default(),
                 protect: false,
                 prune: true,
             },

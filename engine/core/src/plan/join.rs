@@ -321,6 +321,7 @@ pub(super) fn records(held: &Entry, want: &Desired) -> bool {
     held.protect == want.settings.protect
         && held.prune != want.settings.no_prune
         && (std::ptr::eq(held.after.as_ptr(), want.after.as_ptr()) || held.after == want.after)
+        && held.siblings == want.siblings
 }
 
 /// Whether `text` is the identity or a shorter form of it.

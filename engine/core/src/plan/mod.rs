@@ -45,6 +45,8 @@ pub struct Desired {
     pub settings: Arc<Settings>,
     /// What must be there first.
     pub after: Arc<[ResourceId]>,
+    /// Objects of the same resource that must be there first.
+    pub siblings: Arc<[Address]>,
     pub location: Location,
     pub kind: Arc<Kind>,
 }
@@ -380,6 +382,7 @@ impl Draft {
 /// Limits, consequences of refusals, order, digest.
 pub(crate) fn finish(world: &World<'_>, mut draft: Draft) -> Plan {
     nest::collide(world, &mut draft.plan.steps);
+    order::skip_siblings(world, &mut draft);
     order::skip_dependents(world, &mut draft);
     order::keep_what_is_used(world, &mut draft);
     prune::limits(world, &mut draft);

@@ -9,6 +9,34 @@ use crate::diagnostic::codes;
 use crate::graph::Graph;
 use crate::inventory::{Entry, Ownership};
 
+/// Refuses objects whose siblings, on which they build, will not come to be. What exists already goes on.
+pub(super) fn skip_siblings(world: &World<'_>, draft: &mut Draft) {
+    if draft.missing.is_empty() || draft.plan.steps.iter().all(|it| siblings_of(world, it).is_empty()) {
+        return;
+    }
+    let owned: HashSet<&Address> = world.entries.iter().map(|it| &it.address).collect();
+    loop {
+        let refused: HashSet<&Address> = draft.plan.refused.iter().filter_map(|it| it.address.as_ref()).collect();
+        let lacks = |step: &Step| siblings_of(world, step).iter().find(|it| refused.contains(it) && !owned.contains(it)).cloned();
+        let lacking: Vec<Option<Address>> = draft.plan.steps.iter().map(lacks).collect();
+        if lacking.iter().all(Option::is_none) {
+            return;
+        }
+        let steps = std::mem::take(&mut draft.plan.steps);
+        for (step, lacking) in steps.into_iter().zip(lacking) {
+            let Some(sibling) = lacking else {
+                draft.plan.steps.push(step);
+                continue;
+            };
+            draft.staying.push(step.resource.clone());
+            if step.action == Action::Create {
+                draft.missing.push(step.resource.clone());
+            }
+            draft.refuse(skip(step, format!("it comes after {sibling}, which is refused")));
+        }
+    }
+}
+
 /// Refuses what builds on a resource that will not come to be, and what builds on that in turn. What exists already goes on.
 pub(super) fn skip_dependents(world: &World<'_>, draft: &mut Draft) {
     if draft.missing.is_empty() {
@@ -55,6 +83,7 @@ pub(super) fn keep_what_is_used(world: &World<'_>, draft: &mut Draft) {
         // What is kept may be built on, or stand in, something else.
         let count = draft.plan.steps.len();
         keep_places(world, draft);
+        keep_siblings(world, draft);
         keep_used(world, draft);
         if draft.plan.steps.len() == count {
             return;
@@ -79,6 +108,29 @@ fn keep_places(world: &World<'_>, draft: &mut Draft) {
             }
         }
     }
+}
+
+/// Refuses to delete what a sibling that stays was built on.
+fn keep_siblings(world: &World<'_>, draft: &mut Draft) {
+    let used = world.entries.iter().filter(|it| !it.siblings.is_empty());
+    let staying: HashSet<&Address> = draft.plan.refused.iter().filter_map(|it| it.address.as_ref()).collect();
+    let used = used.filter(|it| staying.contains(&it.address)).flat_map(|it| it.siblings.iter().map(|at| (at, &it.address)));
+    let kept: HashMap<&Address, &Address> = used.collect();
+    if kept.is_empty() {
+        return;
+    }
+    let steps = std::mem::take(&mut draft.plan.steps);
+    let mut refused = Vec::new();
+    for step in steps {
+        match kept.get(&step.address).filter(|_| step.action == Action::Delete) {
+            None => draft.plan.steps.push(step),
+            Some(user) => {
+                draft.staying.push(step.resource.clone());
+                refused.push(skip(step, format!("{user} was built on it and stays as it is")));
+            }
+        }
+    }
+    draft.plan.refused.extend(refused);
 }
 
 fn keep_used(world: &World<'_>, draft: &mut Draft) {
@@ -130,6 +182,7 @@ pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
     let count = plan.steps.len();
     let mut edges = Edges::new(world, &plan.steps);
     edges.declared();
+    edges.siblings();
     edges.deletes();
     let Edges { hard, soft, .. } = edges;
     let graph = without_circles(count, [hard, nest::edges(world, &plan.steps), soft]);
@@ -205,6 +258,19 @@ impl<'a> Edges<'a> {
         }
     }
 
+    /// What a document's own objects build on among themselves comes first.
+    fn siblings(&mut self) {
+        for (at, step) in self.steps.iter().enumerate() {
+            let siblings = siblings_of(self.world, step);
+            let makes = |it: &Step| !matches!(it.action, Action::Delete | Action::Forget) && siblings.contains(&it.address);
+            if !siblings.is_empty() {
+                self.hard.extend(
+                    self.of(&step.resource).filter(|(other, it)| makes(it) && *other != at).map(|(other, _)| (other, at)),
+                );
+            }
+        }
+    }
+
     /// What was built on an object goes, or lets go of it, before the object does.
     fn deletes(&mut self) {
         if !self.steps.iter().any(|it| it.action == Action::Delete) {
@@ -221,6 +287,12 @@ impl<'a> Edges<'a> {
                 self.hard.extend(edges);
             }
         }
+        for entry in entries.iter().filter(|it| !it.siblings.is_empty()) {
+            let Some(user) = old.get(&entry.address).copied() else { continue };
+            let deletes = |it: &usize| *it != user && self.steps.get(*it).is_some_and(|it| it.action == Action::Delete);
+            let used = entry.siblings.iter().filter_map(|it| old.get(it).copied()).filter(deletes);
+            self.hard.extend(used.map(|used| (user, used)).collect::<Vec<_>>());
+        }
         // A resource's own old objects go when its new ones stand.
         for (at, step) in self.steps.iter().enumerate().filter(|(_, it)| it.action == Action::Delete) {
             let own = self.of(&step.resource).filter(|(_, it)| !matches!(it.action, Action::Delete | Action::Forget));
@@ -233,4 +305,9 @@ impl<'a> Edges<'a> {
 /// What the step's document needs to be there first.
 fn needs_of<'a>(world: &World<'a>, step: &Step) -> &'a [ResourceId] {
     step.source.and_then(|at| world.desired.get(at)).map_or(&[], |it| &*it.after)
+}
+
+/// Objects of the step's own resource that need to be there first.
+fn siblings_of<'a>(world: &World<'a>, step: &Step) -> &'a [Address] {
+    step.source.and_then(|at| world.desired.get(at)).map_or(&[], |it| &*it.siblings)
 }

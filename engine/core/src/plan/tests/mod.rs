@@ -113,6 +113,7 @@ impl Sim {
             digest: Digest::of_json(&doc),
             settings: Arc::default(),
             after: Arc::default(),
+            siblings: Arc::default(),
             location,
             kind: self.kind.clone(),
         };
@@ -135,6 +136,7 @@ impl Sim {
             applied: Digest::of_json(&doc),
             agreed: None,
             after: Arc::default(),
+            siblings: Arc::default(),
             protect: false,
             prune: true,
         };
@@ -347,6 +349,7 @@ impl Sim {
             applied: want.digest,
             agreed: Some(agreed),
             after: want.after,
+            siblings: want.siblings,
             protect: want.settings.protect,
             prune: !want.settings.no_prune,
         };

@@ -32,6 +32,77 @@ fn deletes_go_in_reverse() {
     assert_eq!(plan.steps[2].after, [1]);
 }
 
+/// Says of the object at `key`, and of its entry, that those at `before` must be there first.
+fn stands_on(sim: &mut Sim, key: &str, before: &[&str]) {
+    let siblings: Arc<[Address]> = before.iter().map(|it| at(it)).collect();
+    sim.desired.iter_mut().filter(|(it, _)| it.address == at(key)).for_each(|(it, _)| it.siblings = siblings.clone());
+    sim.entries.values_mut().filter(|it| it.address == at(key)).for_each(|it| it.siblings = siblings.clone());
+}
+
+fn keys(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|it| format!("{} {}", it.action.name(), it.address.key)).collect()
+}
+
+#[test]
+fn objects_of_one_resource_come_in_the_order_that_its_plugin_gave_and_go_in_reverse() {
+    let mut sim = Sim::new();
+    for key in ["x", "y", "z"] {
+        sim.want_at("a", &at(key), json!({}));
+    }
+    stands_on(&mut sim, "x", &["y"]);
+    stands_on(&mut sim, "y", &["z"]);
+    let plan = sim.plan();
+    assert_eq!(keys(&plan), ["create z", "create y", "create x"]);
+    assert_eq!(plan.steps.iter().map(|it| it.after.clone()).collect::<Vec<_>>(), [vec![], vec![0], vec![1]]);
+    let mut sim = Sim::new();
+    for key in ["x", "y", "z"] {
+        sim.own_at("a", &at(key), json!({}));
+        sim.see(key, json!({}));
+    }
+    stands_on(&mut sim, "x", &["y"]);
+    stands_on(&mut sim, "y", &["z"]);
+    let plan = sim.plan();
+    assert_eq!(keys(&plan), ["delete x", "delete y", "delete z"]);
+    assert_eq!(plan.steps.iter().map(|it| it.after.clone()).collect::<Vec<_>>(), [vec![], vec![0], vec![1]]);
+}
+
+#[test]
+fn an_object_whose_sibling_is_refused_is_refused_and_one_that_is_built_on_stays() {
+    let mut sim = Sim::new();
+    for key in ["x", "y", "z"] {
+        sim.want_at("a", &at(key), json!({}));
+    }
+    sim.see("y", json!({}));
+    stands_on(&mut sim, "x", &["y"]);
+    let plan = sim.plan();
+    assert_eq!(keys(&plan), ["create z"], "{plan:#?}");
+    assert!(plan.refused.iter().any(|it| it.code == codes::STEP_SKIPPED && it.reason.contains("s/y,")), "{:?}", plan.refused);
+    let mut sim = Sim::new();
+    for key in ["x", "y"] {
+        sim.own_at("a", &at(key), json!({}));
+        sim.see(key, json!({}));
+    }
+    stands_on(&mut sim, "x", &["y"]);
+    sim.entries.get_mut(&at("x")).unwrap().protect = true;
+    let plan = sim.plan();
+    assert_eq!(keys(&plan), [""; 0], "{plan:#?}");
+    assert_eq!(plan.refused.iter().map(|it| it.code).collect::<Vec<_>>(), [codes::PROTECTED, codes::STEP_SKIPPED]);
+}
+
+#[test]
+fn an_order_that_moved_is_recorded_without_a_step() {
+    let mut sim = Sim::new();
+    for key in ["x", "y"] {
+        sim.want_at("a", &at(key), json!({}));
+        sim.own_at("a", &at(key), json!({}));
+        sim.see(key, json!({}));
+    }
+    stands_on(&mut sim, "x", &["y"]);
+    sim.entries.get_mut(&at("x")).unwrap().siblings = Arc::default();
+    let plan = sim.plan();
+    assert_eq!((plan.steps.len(), plan.records.iter().map(|it| it.desired).collect::<Vec<_>>()), (0, vec![0]), "{plan:#?}");
+}
+
 #[test]
 fn an_update_lets_go_of_what_is_deleted_first() {
     let mut sim = Sim::new();
