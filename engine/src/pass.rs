@@ -583,6 +583,7 @@ fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder:
     let (project, environment) = (around.project.clone(), around.context.environment.clone());
     Arc::new(Work {
         plan,
+        gates: apply::Gate::each(&around.context.providers),
         providers: around.context.providers.clone(),
         waiting,
         entries,

@@ -69,6 +69,23 @@ fn an_apply_that_never_ends_is_stopped_at_its_deadline_and_not_asked_again() {
 }
 
 #[test]
+fn a_plugin_that_ran_past_its_deadline_is_sent_nothing_more_in_the_same_run() {
+    let project = hostile_project("apply-loop", "");
+    // More than the two calls at a time of sixteen changes each that it takes.
+    for at in 0..40 {
+        project.write(&format!("base/t{at}.yaml"), thing(&format!("t{at}"), ""));
+    }
+    project.commit("many");
+    let begun = Instant::now();
+    let why = "not begun, as an earlier change of this run failed: plugin `evil` was stopped: `apply` took longer than 30 s";
+    let run = run(&project).expect_exit(1).expect_text(&["TU0701", why, "Applied in part: 1 done"]);
+    assert!(begun.elapsed() < Duration::from_secs(55), "another deadline: {:?}\n{run}", begun.elapsed());
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"), "{run}");
+    // Nothing of it is in doubt: what was not begun is planned as if it had never been.
+    assert!(tree(&project.repo().join("evil")).is_empty());
+}
+
+#[test]
 fn a_render_that_never_ends_is_stopped_at_its_deadline() {
     if !trueup_tests::long() {
         return;

@@ -14,7 +14,7 @@ use trueup_core::retry;
 use trueup_core::value::{Json, Map};
 use trueup_host as host;
 
-use super::{Ended, Group, Work, failed, late, look};
+use super::{Ended, Gate, Group, Work, failed, late, look};
 use crate::engine::{Bound, code_of};
 use crate::killpoint;
 use crate::observe::remember;
@@ -163,20 +163,16 @@ pub(crate) fn remote(sealer: &Sealer, observed: &Observed) -> host::Remote {
 
 /// Announces what is not announced, sends the changes once, books what came of them, and returns what must be tried again.
 async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut Vec<(usize, Part, Ended)>) -> Vec<Item> {
-    if let Err(error) = announce(work, bound, &mut items).await {
-        for item in items {
-            ended.push((item.index, item.part, failed(&item.step, codes::STORE, error.clone())));
-        }
+    let refused = work.gates.get(&bound.alias).and_then(Gate::refusal);
+    let announced = match refused {
+        Some(failure) => Err((code_of(failure.fault, codes::STEP_FAILED), work.sealer.mask(&failure.to_string()))),
+        None => announce(work, bound, &mut items).await.map_err(|error| (codes::STORE, error)),
+    };
+    if let Err((code, text)) = announced {
+        ended.extend(items.into_iter().map(|it| (it.index, it.part, failed(&it.step, code, text.clone()))));
         return Vec::new();
     }
-    killpoint::at("call.before");
-    let answer = bound.provider.apply(&bound.call(work.now), items.iter().map(|it| it.change.clone()).collect()).await;
-    killpoint::at("call.after");
-    let outcomes = match answer {
-        Ok(outcomes) => outcomes,
-        // Nobody knows what the call did: each object is looked at.
-        Err(error) => items.iter().map(|_| lost(&error)).collect(),
-    };
+    let outcomes = send(work, bound, &items).await;
     let mut again = Vec::new();
     let mut records = Vec::new();
     let mut wait = Duration::ZERO;
@@ -218,6 +214,26 @@ async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut V
     again
 }
 
+/// One call with all changes, once it is their turn; what no answer came for is in doubt.
+async fn send(work: &Work, bound: &Bound, items: &[Item]) -> Vec<host::Outcome> {
+    let gate = work.gates.get(&bound.alias);
+    let turn = match gate {
+        Some(gate) => gate.enter().await,
+        None => None,
+    };
+    if let Some(failure) = gate.filter(|_| turn.is_none()).and_then(Gate::refusal) {
+        return items.iter().map(|_| over(host::Settlement::Rejected(failure.clone()))).collect();
+    }
+    killpoint::at("call.before");
+    let answer = bound.provider.apply(&bound.call(work.now), items.iter().map(|it| it.change.clone()).collect()).await;
+    killpoint::at("call.after");
+    answer.unwrap_or_else(|error| {
+        gate.into_iter().for_each(|it| it.close_on(&error));
+        // Nobody knows what the call did: each object is looked at.
+        items.iter().map(|_| lost(&error)).collect()
+    })
+}
+
 async fn announce(work: &Work, bound: &Bound, items: &mut [Item]) -> Result<(), String> {
     let record = |item: &Item| {
         let deletes = item.change.action == IntentAction::Delete;
@@ -252,6 +268,10 @@ async fn announce(work: &Work, bound: &Bound, items: &mut [Item]) -> Result<(), 
 fn lost(error: &host::CallError) -> host::Outcome {
     let failure = host::Failure::new(error.fault(), error.code(), error.to_string());
     let settlement = if error.never_began() { host::Settlement::Rejected(failure) } else { host::Settlement::Unsettled(failure) };
+    over(settlement)
+}
+
+fn over(settlement: host::Settlement) -> host::Outcome {
     host::Outcome { settlement, object: None, findings: Vec::new(), ext: Vec::new() }
 }
 
@@ -268,6 +288,7 @@ fn breach(outcome: &host::Outcome) -> Option<String> {
 /// Polls a pending change until it is something else, within [`PENDING_LIMIT`].
 async fn follow(work: &Work, bound: &Bound, item: &Item, mut outcome: host::Outcome) -> host::Outcome {
     let limit = tokio::time::Instant::now() + PENDING_LIMIT;
+    let gate = work.gates.get(&bound.alias);
     while let host::Settlement::Pending(pending) = &outcome.settlement {
         work.report.waiting(&item.step, &work.sealer.mask(&pending.message));
         let handle: Arc<str> = pending.operation.as_str().into();
@@ -275,6 +296,7 @@ async fn follow(work: &Work, bound: &Bound, item: &Item, mut outcome: host::Outc
         if work.recorder.outcome(vec![record]).await.is_err()
             || tokio::time::Instant::now() >= limit
             || work.cancel.is_cancelled()
+            || gate.is_some_and(|it| it.refusal().is_some())
         {
             break;
         }
@@ -284,7 +306,10 @@ async fn follow(work: &Work, bound: &Bound, item: &Item, mut outcome: host::Outc
         {
             Ok(mut answers) if answers.len() == 1 => answers.remove(0),
             Ok(_) => break,
-            Err(error) => lost(&error),
+            Err(error) => {
+                gate.into_iter().for_each(|it| it.close_on(&error));
+                lost(&error)
+            }
         };
         outcome.object = outcome.object.or(object);
     }
@@ -300,7 +325,7 @@ enum Booked {
 fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> Booked {
     let step = &item.step.clone();
     let record = |edits: Vec<Edit>, ending: Ending| Some(OutcomeRecord { token: item.token.clone(), edits, ending });
-    let over = |record, end| Booked::Ended(record, (item.index, item.part, end));
+    let ends = |record, end| Booked::Ended(record, (item.index, item.part, end));
     match outcome.settlement {
         host::Settlement::Settled => {
             let (edits, differs) = settled_edits(work, bound, step, &item, outcome.object);
@@ -315,11 +340,11 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
                     format!("the plugin says it is done, but `{path}` is not what was asked for"),
                 ),
             };
-            over(record(edits, Ending::Settled), end)
+            ends(record(edits, Ending::Settled), end)
         }
         host::Settlement::Pending(pending) => {
             let text = format!("still under way: {}", work.sealer.mask(&pending.message));
-            over(None, failed(step, codes::IN_DOUBT, text))
+            ends(None, failed(step, codes::IN_DOUBT, text))
         }
         host::Settlement::Rejected(failure) => {
             let text = work.sealer.mask(&failure.to_string());
@@ -337,13 +362,13 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
                 return Booked::Again(None, Box::new(item), pause);
             }
             let code = code_of(failure.fault, codes::STEP_FAILED);
-            over(record(Vec::new(), Ending::Rejected(text.clone())), failed(step, code, text))
+            ends(record(Vec::new(), Ending::Rejected(text.clone())), failed(step, code, text))
         }
         host::Settlement::Unsettled(failure) => {
             let text = work.sealer.mask(&failure.to_string());
             let broken = failure.fault == host::Fault::Contract;
             let code = if broken { codes::PLUGIN_CONTRACT } else { codes::IN_DOUBT };
-            over(
+            ends(
                 record(Vec::new(), Ending::Unsettled(text.clone())),
                 failed(step, code, format!("not known whether it took effect: {text}")),
             )

@@ -7,6 +7,7 @@
 //! repeated before its object was looked at.
 
 mod batch;
+mod gate;
 mod late;
 mod look;
 
@@ -26,6 +27,7 @@ use trueup_core::progress::{Finished, Part, Progress};
 use trueup_core::value::Json;
 
 pub(crate) use batch::{edits, remote};
+pub use gate::{Gate, Gates};
 
 use crate::engine::Bound;
 use crate::health::Told;
@@ -41,7 +43,7 @@ pub enum Ended {
     Failed(Diagnostic),
     /// It is no longer the step that was planned; says what moved.
     Moved(String),
-    /// It never began; says because of what.
+    /// It never began; says why.
     Skipped(String),
 }
 
@@ -71,6 +73,7 @@ impl Cancel {
 pub struct Work {
     pub plan: Arc<Plan>,
     pub providers: BTreeMap<Arc<str>, Bound>,
+    pub gates: Gates,
     /// Resources that wait for a status, by id, to be evaluated again when it is known.
     pub waiting: HashMap<ResourceId, Resource>,
     /// Entries of the objects that steps touch, by address: what a replacement leaves behind stays owned.
@@ -204,7 +207,7 @@ fn finish(work: &Work, progress: &mut Progress, applied: &mut Applied, index: us
         }
     }
     for (other, _) in skipped {
-        let because = Ended::Skipped(step.resource.local().to_owned());
+        let because = Ended::Skipped(format!("{} did not succeed", step.resource.local()));
         let Some(slot) = applied.steps.get_mut(other).filter(|it| it.is_none()) else { continue };
         *slot = Some(because.clone());
         if let Some(dependent) = work.step(other) {

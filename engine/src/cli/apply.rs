@@ -192,10 +192,10 @@ async fn nothing(
     shell: &mut Shell<'_>,
 ) -> Result<Exit, CliError> {
     let refused = !shape.refused.is_empty();
-    let plan = &planned.plan;
     let newest = around.store.history(Some(&around.context.environment), 1)?;
     let ending = if refused { pass::PARTIAL } else { pass::DONE };
     let known = newest.first().is_some_and(|it| it.about.revision == around.revision && it.outcome.as_deref() == Some(ending));
+    let plan = &planned.plan;
     let learnt = !plan.agreed.is_empty() || !plan.records.is_empty() || !plan.resolved.is_empty();
     if learnt || !known {
         let report: Arc<dyn Report> = Arc::new(Reporter { progress: progress(shell), short: Arc::default() });
@@ -298,7 +298,7 @@ fn outcome(ended: Option<&Ended>) -> (Outcome, Option<String>) {
         Some(Ended::Unchanged) => (Outcome::Unchanged, None),
         Some(Ended::Failed(finding)) => (Outcome::Failed, Some(finding.message.clone())),
         Some(Ended::Moved(text)) => (Outcome::Moved, Some(text.clone())),
-        Some(Ended::Skipped(because)) => (Outcome::Skipped, Some(format!("{because} did not succeed"))),
+        Some(Ended::Skipped(why)) => (Outcome::Skipped, Some(why.clone())),
         None => (Outcome::Skipped, Some("the run was stopped before".to_owned())),
     }
 }
