@@ -2,26 +2,34 @@
 //!
 //! [`plan`] reads, [`apply`] writes; what lies between is a person's decision. Both read top to bottom like the sentence above.
 
+mod interest;
+mod record;
+mod renamed;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::document::Shortener;
-use trueup_core::inventory::{Entry, Intent, Ownership};
+use trueup_core::inventory::{Entry, Intent};
 use trueup_core::manifest::Kind;
-use trueup_core::plan::{self, Action, Docs, Options, Plan, World};
+use trueup_core::plan::{self, Docs, Options, Plan, World};
 use trueup_core::value::{Digest, Json};
 
 use crate::apply::{self, Applied, Cancel, Report, Work};
+use crate::config::rename::Rename;
 use crate::desired::{self, Context, Desired};
 use crate::health;
-use crate::killpoint;
-use crate::observe::{self, Declared, Observation};
+use crate::observe::{self, Observation};
 use crate::refine;
 use crate::seal::secret_pointers;
-use crate::store::{Edit, NewRun, RunId, RunRecorder, ScopeRecord, Store, StoreError};
+use crate::store::{NewRun, RunRecorder, ScopeRecord, Store, StoreError};
+use interest::Interest;
+use renamed::Renamed;
+
+pub use record::entry;
+pub(crate) use record::put;
 
 /// What a pass needs to know of its surroundings.
 pub struct Surroundings {
@@ -34,6 +42,8 @@ pub struct Surroundings {
     pub options: Options,
     /// Plugin digests and settings, for the plan's digest.
     pub fixed: Vec<(String, String)>,
+    /// Providers that had another alias before.
+    pub renames: Vec<Rename>,
 }
 
 /// A plan with all that it came from.
@@ -46,11 +56,18 @@ pub struct Planned {
     pub short: Arc<Shortener>,
     entries: Vec<Entry>,
     intents: Vec<Intent>,
+    renamed: Renamed,
     /// Last applied documents that the comparison loaded.
     applied: HashMap<Address, Arc<Json>>,
 }
 
 impl Planned {
+    /// Whether there is something to record, though there may be nothing to do.
+    pub fn has_learnt(&self) -> bool {
+        let Plan { agreed, records, resolved, .. } = &self.plan;
+        !agreed.is_empty() || !records.is_empty() || !resolved.is_empty() || !self.renamed.is_empty()
+    }
+
     /// What the environment owned when this was planned, scope by scope.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -84,20 +101,23 @@ impl From<StoreError> for PassError {
 /// Errors of documents and of the store. What goes wrong with one provider or scope is in the plan, as refusals.
 pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
     let environment = around.context.environment.clone();
-    let (desired, known) = tokio::join!(desired(around), load_known(around.store.clone(), environment));
-    let known = known?;
+    let (mut desired, known) = tokio::join!(desired(around), load_known(around.store.clone(), environment));
+    let mut known = known?;
     if desired.has_errors() {
         return Err(PassError::Documents(desired.diagnostics));
     }
+    let renamed = Renamed::take(&around.renames, &mut known)?;
+    Renamed::follow(&around.renames, &mut desired);
     removed_providers(around, &known.entries)?;
     let mut planned = Planned {
         plan: Plan::default(),
-        diagnostics: desired.diagnostics.clone(),
+        diagnostics: desired.diagnostics.iter().chain(renamed.notes()).cloned().collect(),
         desired,
         observation: Observation::default(),
         short: Arc::default(),
         entries: known.entries,
         intents: known.intents,
+        renamed,
         applied: HashMap::new(),
     };
     observe(around, &mut planned, known.scopes).await?;
@@ -150,74 +170,15 @@ fn removed_providers(around: &Surroundings, entries: &[Entry]) -> Result<(), Pas
             codes::PROVIDER_REMOVED,
             format!("the provider `{alias}` is gone, and it still owns {}{more}", names.join(", ")),
         )
-        .hint("put it back and remove the documents first, or release the objects with `trueup forget`")
+        .hint(
+            "put it back and remove the documents first, name its new alias with `moved-from`, or release the objects with `trueup forget`",
+        )
     };
     Err(PassError::Documents(orphans.into_iter().map(finding).collect()))
 }
 
-/// Which addresses matter, and where secrets are in their documents.
-struct Interest<'a> {
-    desired: &'a Desired,
-    entries: &'a [Entry],
-    sealed: HashMap<Address, Arc<Json>>,
-    /// By scope: where its declared objects and its entries are. Neighbours mostly share one, so that runs are few.
-    runs: OnceLock<HashMap<&'a Scope, Declarations<'a>>>,
-    plain: Arc<Json>,
-}
-
-/// What is declared and owned in one scope.
-#[derive(Default)]
-struct Declarations<'a> {
-    declared: Vec<Range<usize>>,
-    owned: Vec<Range<usize>>,
-    /// By key, with the position of what is declared; made when the scope is read anew.
-    keys: OnceLock<HashMap<&'a str, Option<usize>>>,
-}
-
-impl<'a> Interest<'a> {
-    fn runs(&self) -> HashMap<&'a Scope, Declarations<'a>> {
-        let mut all: HashMap<&Scope, Declarations<'_>> = HashMap::new();
-        let mut from = 0;
-        for run in self.entries.chunk_by(|a, b| a.address.scope == b.address.scope) {
-            let Some(first) = run.first() else { continue };
-            all.entry(&first.address.scope).or_default().owned.push(from..from + run.len());
-            from += run.len();
-        }
-        from = 0;
-        for run in self.desired.objects.chunk_by(|a, b| a.address.scope == b.address.scope) {
-            let Some(first) = run.first() else { continue };
-            all.entry(&first.address.scope).or_default().declared.push(from..from + run.len());
-            from += run.len();
-        }
-        all
-    }
-
-    fn keys(&self, known: &Declarations<'a>) -> HashMap<&'a str, Option<usize>> {
-        let owned = known.owned.iter().filter_map(|run| self.entries.get(run.clone())).flatten();
-        let declared = known.declared.iter().cloned().flatten();
-        let declared = declared.filter_map(|at| Some((&*self.desired.objects.get(at)?.address.key, Some(at))));
-        owned.map(|it| (&*it.address.key, None)).chain(declared).collect()
-    }
-}
-
-impl Declared for Interest<'_> {
-    fn asks_for_status(&self) -> bool {
-        !self.desired.waiting.is_empty()
-    }
-
-    fn interest(&self, address: &Address) -> Option<Arc<Json>> {
-        if let Some(document) = self.sealed.get(address) {
-            return Some(document.clone());
-        }
-        let known = self.runs.get_or_init(|| self.runs()).get(&address.scope)?;
-        let at = known.keys.get_or_init(|| self.keys(known)).get(&*address.key)?;
-        let document = at.and_then(|at| self.desired.document(at)).filter(|it| !secret_pointers(it).is_empty());
-        Some(document.cloned().unwrap_or_else(|| self.plain.clone()))
-    }
-}
-
 async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMap<Scope, ScopeRecord>) -> Result<(), PassError> {
-    let Planned { desired, entries, intents, observation, .. } = planned;
+    let Planned { desired, entries, intents, observation, renamed, .. } = planned;
     let declared = desired.objects.iter().map(|it| &it.address.scope);
     let wanted: BTreeSet<&Scope> = dedup(declared)
         .chain(dedup(entries.iter().map(|it| &it.address.scope)))
@@ -230,13 +191,13 @@ async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMa
         let still: std::collections::HashSet<&Address> = desired.objects.iter().map(|it| &it.address).collect();
         entries.iter().map(|it| &it.address).filter(|it| !still.contains(it)).cloned().collect()
     };
-    let applied = around.store.applied(&around.context.environment, &gone)?;
+    let applied = renamed.applied(&*around.store, &around.context.environment, &gone)?;
     let sealed = gone
         .into_iter()
         .zip(applied)
         .filter_map(|(address, it)| Some((address, it.filter(|it| !secret_pointers(it).is_empty())?)))
         .collect();
-    let interest = Interest { desired, entries, sealed, runs: OnceLock::new(), plain: Arc::new(Json::Null) };
+    let interest = Interest::new(desired, entries, sealed);
     let mut by_provider: BTreeMap<Arc<str>, Vec<Scope>> = BTreeMap::new();
     for scope in wanted {
         by_provider.entry(scope.provider.clone()).or_default().push(scope.clone());
@@ -323,7 +284,7 @@ async fn load_documents(views: &Views<'_>, planned: &mut Planned) -> Result<Docs
         .collect();
     planned.observation.load(&needs.observed, &around.context.sealer, &declared);
     observe::look_closer(&around.context, &mut planned.observation, &needs.observed, &declared).await;
-    let applied = around.store.applied(&around.context.environment, &needs.applied)?;
+    let applied = planned.renamed.applied(&*around.store, &around.context.environment, &needs.applied)?;
     Ok(Docs {
         desired: needs.desired.iter().filter_map(|it| Some((*it, planned.desired.document(*it)?.clone()))).collect(),
         applied: needs.applied.into_iter().zip(applied).filter_map(|(address, it)| Some((address, it?))).collect(),
@@ -448,7 +409,7 @@ pub async fn apply(
         actor: order.actor.clone(),
     };
     let run = around.store.begin_run(about).await?;
-    record_before(&around, &mut planned, run).await?;
+    record::record_before(&around, &mut planned, run).await?;
     let plan = Arc::new(std::mem::take(&mut planned.plan));
     let store = around.store.clone();
     let recorder = RunRecorder { store, environment: around.context.environment.clone(), run };
@@ -467,94 +428,6 @@ fn ending(plan: &Plan, applied: &Applied) -> &'static str {
         (false, false, _) => "failed",
         (false, true, false) => PARTIAL,
         (false, true, true) => DONE,
-    }
-}
-
-/// Everything that changes ownership alone, durable before the first effect: what a crash left and the world tells, entries to
-/// write anew, moves, claims, releases.
-async fn record_before(around: &Surroundings, planned: &mut Planned, run: RunId) -> Result<(), StoreError> {
-    let environment = around.context.environment.clone();
-    let tokens: Vec<String> = planned.intents.iter().map(|it| it.token.to_string()).collect();
-    if !tokens.is_empty() {
-        for bound in around.context.providers.values() {
-            if let Err(error) = bound.provider.sweep(&tokens) {
-                tracing::warn!("leftovers of a killed run could not be removed: {error}");
-            }
-        }
-    }
-    killpoint::at("record.before");
-    for resolved in &planned.plan.resolved {
-        let (verdict, edits) = crate::recover::edits(around, planned, resolved);
-        around.store.close_intent(&environment, Some(run), &resolved.token, verdict, edits).await?;
-    }
-    let edits = ownership(around, planned);
-    if !edits.is_empty() {
-        around.store.edit(&environment, Some(run), "planned", edits).await?;
-    }
-    around.store.set_agreed(&environment, std::mem::take(&mut planned.plan.agreed)).await?;
-    killpoint::at("record.after");
-    Ok(())
-}
-
-/// Edits of the steps that send nothing, and of entries that are written anew.
-fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
-    let mut edits = Vec::new();
-    let moved = planned.plan.steps.iter().any(|it| matches!(it.action, Action::Adopt | Action::Move));
-    let held: HashMap<&Address, &Entry> =
-        if moved { planned.entries.iter().map(|it| (&it.address, it)).collect() } else { HashMap::new() };
-    for record in &planned.plan.records {
-        let Some(desired) = planned.desired.objects.get(record.desired) else { continue };
-        let entry = entry(desired, record.identity.clone(), record.ownership, Some(record.agreed));
-        edits.push(put(around, entry, planned.desired.document(record.desired).cloned()));
-    }
-    for step in &planned.plan.steps {
-        match step.action {
-            Action::Forget => edits.push(Edit::Remove(step.address.clone())),
-            Action::Adopt | Action::Move => {
-                let Some(prior) = &step.prior else { continue };
-                if let Some(from) = step.from.as_ref().filter(|it| it.address != step.address) {
-                    edits.push(Edit::Remove(from.address.clone()));
-                }
-                let source = step.source.and_then(|it| planned.desired.objects.get(it));
-                let old = held.get(&step.address).copied().cloned();
-                let Some(mut entry) = source.map(|it| entry(it, prior.identity.clone(), step.ownership, None)).or(old) else {
-                    continue;
-                };
-                entry.ownership = step.ownership;
-                let document = step.source.and_then(|it| planned.desired.document(it));
-                if apply::has_effect(step) {
-                    // Claimed now, applied later: until then what was applied is what was found.
-                    entry.applied = prior.digest;
-                    edits.push(put(around, entry, prior.doc.clone()));
-                } else {
-                    entry.agreed = Some(prior.digest);
-                    edits.push(put(around, entry, document.cloned()));
-                }
-            }
-            Action::Create | Action::Update | Action::Replace(_) | Action::Delete => {}
-        }
-    }
-    edits
-}
-
-pub(crate) fn put(around: &Surroundings, entry: Entry, applied: Option<Arc<Json>>) -> Edit {
-    let target = around.context.providers.get(&entry.address.scope.provider).map(|it| it.target.clone()).unwrap_or_default();
-    Edit::Put { entry: Box::new(entry), target, applied }
-}
-
-/// The inventory's entry for a desired object.
-pub fn entry(desired: &plan::Desired, identity: Arc<str>, ownership: Ownership, agreed: Option<Digest>) -> Entry {
-    Entry {
-        resource: desired.resource.clone(),
-        address: desired.address.clone(),
-        identity,
-        ownership,
-        applied: desired.digest,
-        agreed,
-        after: desired.after.clone(),
-        siblings: desired.siblings.clone(),
-        protect: desired.settings.protect,
-        prune: !desired.settings.no_prune,
     }
 }
 

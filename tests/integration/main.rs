@@ -7,6 +7,7 @@ mod health;
 mod input;
 mod order;
 mod plans;
+mod rename;
 mod sandbox;
 mod secrets;
 mod shapes;

@@ -55,6 +55,12 @@ impl ResourceId {
         self.local().rsplit('/').next().unwrap_or_default()
     }
 
+    /// The same under another alias.
+    #[must_use]
+    pub fn under(&self, alias: &str) -> Self {
+        Self(format!("{alias}:{}", self.local()).into())
+    }
+
     /// The identity without its alias: `Kind[.group]/[namespace/]name`.
     pub fn local(&self) -> &str {
         self.0.split_once(':').map_or(&*self.0, |(_, local)| local)

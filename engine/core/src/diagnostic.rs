@@ -161,6 +161,7 @@ pub mod codes {
         CREDENTIALS = 502, "credentials.yaml is wrong";
         LOCK = 503, "trueup.lock does not match";
         PROVIDER_REMOVED = 504, "a removed provider still owns objects";
+        PROVIDER_RENAMED = 505, "a provider has another alias than before";
 
         CLAIM = 600, "an object exists that nobody claimed";
         PROTECTED = 601, "a protected resource would go";

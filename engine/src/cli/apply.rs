@@ -195,9 +195,7 @@ async fn nothing(
     let newest = around.store.history(Some(&around.context.environment), 1)?;
     let ending = if refused { pass::PARTIAL } else { pass::DONE };
     let known = newest.first().is_some_and(|it| it.about.revision == around.revision && it.outcome.as_deref() == Some(ending));
-    let plan = &planned.plan;
-    let learnt = !plan.agreed.is_empty() || !plan.records.is_empty() || !plan.resolved.is_empty();
-    if learnt || !known {
+    if planned.has_learnt() || !known {
         let report: Arc<dyn Report> = Arc::new(Reporter { progress: progress(shell), short: Arc::default() });
         let order = Order { command: intention.command.to_owned(), actor: actor(), report, cancel: Cancel::default() };
         let_go(pass::apply(around, planned, order).await?);

@@ -11,5 +11,6 @@ pub mod lock;
 pub mod paths;
 pub mod project;
 mod provider;
+pub mod rename;
 mod tree;
 pub mod trust;

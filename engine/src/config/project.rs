@@ -18,6 +18,7 @@ use trueup_core::value::{Json, Map};
 use super::decode::{Decoder, Fields, is_name, shown};
 use super::provider::alias_fault;
 pub use super::provider::{CredentialNames, PluginRef, ProviderConfig};
+use super::rename;
 use super::tree::{self, Node, Value};
 
 /// Name of the file at the root of a project.
@@ -133,6 +134,7 @@ fn read_project(decoder: &mut Decoder, root: &Node) -> Option<Project> {
         }
     }
     check_after(decoder, &environments);
+    environments.values().for_each(|it| rename::check(decoder, it));
     let (name, id) = identity?;
     Some(Project { name, id, providers, environments })
 }

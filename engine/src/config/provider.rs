@@ -83,8 +83,8 @@ pub struct ProviderConfig {
     pub secrets: Vec<String>,
     /// Requests beyond GET, HEAD and OPTIONS that count as reads.
     pub reads: Vec<String>,
-    /// The alias that its resources had before.
-    pub moved_from: Option<String>,
+    /// The alias that its resources had before, and where that is written.
+    pub moved_from: Option<(String, Location)>,
     /// Where it is written.
     pub location: Location,
     /// Where strings of `config` that hold expressions stand, by pointer.
@@ -167,7 +167,9 @@ impl ProviderConfig {
             credentials: credentials.unwrap_or_default(),
             secrets: list(decoder, fields.get("secrets"), "`secrets`", secret_fault),
             reads: list(decoder, fields.get("reads"), "`reads`", read_fault),
-            moved_from: fields.get("moved-from").and_then(|it| alias_text(decoder, it, "`moved-from`")),
+            moved_from: fields
+                .get("moved-from")
+                .and_then(|it| Some((alias_text(decoder, it, "`moved-from`")?, it.at.location()))),
             location: node.at.location(),
             places,
             plugin: plugin?,

@@ -11,6 +11,7 @@ use trueup_core::value::{Digest, json};
 use super::{Engine, Problem, providers};
 use crate::blobs::BlobTable;
 use crate::config::project::Environment;
+use crate::config::rename::renames;
 use crate::desired::{Context, SecretValues};
 use crate::pass::Surroundings;
 use crate::seal::Sealer;
@@ -100,7 +101,8 @@ impl Engine {
         let providers = context.fixed.as_object().into_iter().flatten().map(|(alias, it)| (alias.clone(), it.to_string()));
         let fixed = place.chain(providers).collect();
         let options = Options { drift: environment.drift, ..options };
-        Ok(Surroundings { context, store, project: self.project.id.as_str().into(), revision: self.revision(), options, fixed })
+        let (project, revision) = (self.project.id.as_str().into(), self.revision());
+        Ok(Surroundings { context, store, project, revision, options, fixed, renames: renames(environment) })
     }
 }
 

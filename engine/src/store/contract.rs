@@ -71,6 +71,8 @@ pub(super) fn run(make: &dyn Fn() -> Box<dyn Store>) {
         an_outcome_without_an_intent_is_refused,
         an_intent_for_an_object_of_another_environment_is_refused,
         a_change_in_doubt_is_closed_by_a_verdict,
+        a_renamed_provider_takes_everything_under_its_alias_along,
+        what_is_owned_under_both_aliases_keeps_a_rename_from_being_made,
         agreed_digests_are_kept_until_the_next_put,
         observations_are_replaced_scope_by_scope,
         plans_are_found_by_their_first_digits,
@@ -217,6 +219,72 @@ fn a_change_in_doubt_is_closed_by_a_verdict(store: &dyn Store) {
     store.close_intent("prod", None, "u", Verdict::Absent, vec![]).wait().unwrap_err();
     let lines = store.audit(None, None, 2).unwrap();
     assert_eq!((&lines[1].body["verdict"], &lines[0].body["verdict"]), (&json!("done"), &json!("absent")));
+}
+
+fn a_renamed_provider_takes_everything_under_its_alias_along(store: &dyn Store) {
+    let id = |text: &str| ResourceId::parse(text).unwrap();
+    let one = Entry {
+        agreed: Some(Digest::of(b"seen")),
+        after: Arc::from([id("site:File/b")]),
+        siblings: Arc::from([Address::new("site", "File", "www", "b")]),
+        ..entry("site:File/a", "a")
+    };
+    let other = Entry {
+        address: Address::new("dns", "RecordSet", "", "x"),
+        after: Arc::from([id("site:File/a"), id("dns:RecordSet/y")]),
+        ..entry("dns:RecordSet/x", "x")
+    };
+    let run = store.begin_run(new_run("prod")).wait().unwrap();
+    store.edit("prod", None, "adopted", vec![put(&one, TARGET), put(&other, "dns:")]).wait().unwrap();
+    store.edit("dev", None, "adopted", vec![put(&entry("site:File/a", "a"), "file:/dev")]).wait().unwrap();
+    store.intend("prod", run, vec![intent("t", &entry("site:File/n", "n"))]).wait().unwrap();
+    let rename = || store.rename("prod", Some(run), vec![("site".into(), "web".into())]).wait();
+    rename().unwrap();
+    let moved = Entry {
+        resource: id("web:File/a"),
+        address: Address::new("web", "File", "www", "a"),
+        after: Arc::from([id("web:File/b")]),
+        siblings: Arc::from([Address::new("web", "File", "www", "b")]),
+        ..one
+    };
+    let other = Entry { after: Arc::from([id("web:File/a"), id("dns:RecordSet/y")]), ..other };
+    let check = || {
+        let mut all = store.inventory("prod").unwrap();
+        all.sort_by(|a, b| a.resource.cmp(&b.resource));
+        assert_eq!(all, [other.clone(), moved.clone()]);
+        assert_eq!(store.inventory("dev").unwrap(), [entry("site:File/a", "a")], "another environment's");
+        let applied = store.applied("prod", &[moved.address.clone(), Address::new("site", "File", "www", "a")]).unwrap();
+        assert_eq!((applied[0].is_some(), applied[1].is_some()), (true, false));
+        let open = &store.intents("prod").unwrap()[0];
+        assert_eq!((&open.resource, &open.address), (&id("web:File/n"), &Address::new("web", "File", "www", "n")));
+    };
+    check();
+    // Again, and back to a name that was had before.
+    rename().unwrap();
+    check();
+    store.rename("prod", Some(run), vec![("web".into(), "site".into())]).wait().unwrap();
+    rename().unwrap();
+    check();
+    let lines = store.audit(None, Some(&id("web:File/a")), 9).unwrap();
+    assert_eq!((lines[0].event.as_str(), &lines[0].body["from"]), ("renamed", &json!("site:File/a")));
+    store.verify().unwrap().unwrap();
+    // What was under way ends under its token, wherever it is.
+    let made = entry("web:File/n", "n");
+    let made = Entry { address: Address::new("web", "File", "www", "n"), ..made };
+    store.outcome("prod", run, outcome("t", vec![put(&made, TARGET)], Ending::Settled)).wait().unwrap();
+    assert_eq!((store.intents("prod").unwrap(), store.inventory("prod").unwrap().len()), (vec![], 3));
+}
+
+fn what_is_owned_under_both_aliases_keeps_a_rename_from_being_made(store: &dyn Store) {
+    let old = entry("site:File/a", "a");
+    let new = Entry { address: Address::new("web", "File", "www", "a"), ..entry("web:File/a", "a") };
+    store.edit("prod", None, "adopted", vec![put(&old, TARGET), put(&new, "file:/other")]).wait().unwrap();
+    let before = store.inventory("prod").unwrap();
+    store.rename("prod", None, vec![("site".into(), "web".into())]).wait().unwrap_err();
+    assert_eq!(store.inventory("prod").unwrap(), before);
+    store.edit("prod", None, "forgotten", vec![Edit::Remove(new.address.clone())]).wait().unwrap();
+    store.rename("prod", None, vec![("site".into(), "web".into())]).wait().unwrap();
+    assert_eq!(store.inventory("prod").unwrap()[0].address, new.address);
 }
 
 fn agreed_digests_are_kept_until_the_next_put(store: &dyn Store) {

@@ -52,7 +52,7 @@ fn split(text: &str, provider: &Arc<str>) -> Option<(Arc<[ResourceId]>, Arc<[Add
     Some((after.into(), siblings.into()))
 }
 
-fn row_sum(key: &str, resource: &str, identity: Option<&str>, flags: i64, applied: &[u8], after: Option<&str>) -> i64 {
+pub(super) fn row_sum(key: &str, resource: &str, identity: Option<&str>, flags: i64, applied: &[u8], after: Option<&str>) -> i64 {
     checksum(&[
         key.as_bytes(),
         resource.as_bytes(),

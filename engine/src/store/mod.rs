@@ -17,6 +17,7 @@ mod inventory;
 mod journal;
 mod key;
 pub mod lock;
+mod rename;
 mod schema;
 mod sqlite;
 #[cfg(test)]
@@ -211,6 +212,13 @@ pub trait Store: Send + Sync {
     /// Changes what is owned without any change having been sent (adopt, forget, move), all or none, with a line in the
     /// audit log for each that says `reason`.
     fn edit(&self, environment: &str, run: Option<RunId>, reason: &str, edits: Vec<Edit>) -> Commit<()>;
+
+    /// Gives everything of an environment that is under an alias (old, new) the new one: what is owned with its documents,
+    /// what depends on it, changes under way. All or none, with a line in the audit log for each entry. Nothing to do where
+    /// nothing is under the old alias.
+    ///
+    /// Resolves to an error where an object is owned under both.
+    fn rename(&self, environment: &str, run: Option<RunId>, aliases: Vec<(String, String)>) -> Commit<()>;
 
     /// Remembers digests that were found to agree with applied documents. Leaves no line in the audit log.
     fn set_agreed(&self, environment: &str, agreed: Vec<(Address, Digest)>) -> Commit<()>;

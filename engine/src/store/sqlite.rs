@@ -125,6 +125,13 @@ impl Store for SqliteStore {
         self.writer.submit(Class::Other, move |session| inventory::edit(session, &environment, run, &reason, &edits))
     }
 
+    fn rename(&self, environment: &str, run: Option<RunId>, aliases: Vec<(String, String)>) -> Commit<()> {
+        let environment = environment.to_owned();
+        self.writer.submit(Class::Other, move |session| {
+            aliases.iter().try_for_each(|(from, to)| super::rename::rename(session, &environment, run, from, to))
+        })
+    }
+
     fn set_agreed(&self, environment: &str, agreed: Vec<(Address, Digest)>) -> Commit<()> {
         let environment = environment.to_owned();
         self.writer.submit(Class::Other, move |session| {

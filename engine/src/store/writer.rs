@@ -247,7 +247,7 @@ impl<'c> Session<'c> {
     }
 
     /// Numbers handed out in a transaction that was taken back are not in the tables.
-    fn forget_interned(&mut self) {
+    pub(super) fn forget_interned(&mut self) {
         self.environments.clear();
         self.places.clear();
         self.spots.clear();
@@ -290,6 +290,17 @@ impl<'c> Session<'c> {
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, StoreError> {
         let result = self.statement(sql)?.query_row(params, read).optional();
+        result.map_err(|err| self.failed(err))
+    }
+
+    /// Every row of the answer.
+    pub(super) fn all<T>(
+        &mut self,
+        sql: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let result = self.statement(sql)?.query_map(params, read).and_then(Iterator::collect);
         result.map_err(|err| self.failed(err))
     }
 

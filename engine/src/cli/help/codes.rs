@@ -160,6 +160,10 @@ const TEXTS: &[(Code, &str)] = &[
         "A provider is gone from `trueup.yaml` while it still owns objects, which nobody could then delete.\nPut it back and remove the documents first, name its new alias with `moved-from`, or release the objects with `trueup forget`.",
     ),
     (
+        all::PROVIDER_RENAMED,
+        "A provider says by `moved-from` which alias it had, and what was owned under that alias goes on under the new one.\nAs a note it needs nothing: the next apply records it, and sends nothing for it. As an error, two providers claim the same alias, the old one is still there, or both own the same thing.",
+    ),
+    (
         all::CLAIM,
         "The object exists and nobody here made it, so it is not touched, even where it is equal.\nTake it with `trueup adopt --declared`, or by the annotation `trueup.dev/adopt: \"true\"`; or name another object.",
     ),

@@ -1,0 +1,105 @@
+//! What an apply records before its first effect: everything that changes ownership and sends nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use trueup_core::address::Address;
+use trueup_core::inventory::{Entry, Ownership};
+use trueup_core::plan::{self, Action};
+use trueup_core::value::{Digest, Json};
+
+use super::{Planned, Surroundings};
+use crate::apply;
+use crate::killpoint;
+use crate::store::{Edit, RunId, StoreError};
+
+/// Everything that changes ownership alone, durable before the first effect: renamed providers, what a crash left and the world tells, entries to
+/// write anew, moves, claims, releases.
+pub(super) async fn record_before(around: &Surroundings, planned: &mut Planned, run: RunId) -> Result<(), StoreError> {
+    let environment = around.context.environment.clone();
+    let tokens: Vec<String> = planned.intents.iter().map(|it| it.token.to_string()).collect();
+    if !tokens.is_empty() {
+        for bound in around.context.providers.values() {
+            if let Err(error) = bound.provider.sweep(&tokens) {
+                tracing::warn!("leftovers of a killed run could not be removed: {error}");
+            }
+        }
+    }
+    killpoint::at("record.before");
+    if !planned.renamed.is_empty() {
+        around.store.rename(&environment, Some(run), planned.renamed.pairs()).await?;
+    }
+    for resolved in &planned.plan.resolved {
+        let (verdict, edits) = crate::recover::edits(around, planned, resolved);
+        around.store.close_intent(&environment, Some(run), &resolved.token, verdict, edits).await?;
+    }
+    let edits = ownership(around, planned);
+    if !edits.is_empty() {
+        around.store.edit(&environment, Some(run), "planned", edits).await?;
+    }
+    around.store.set_agreed(&environment, std::mem::take(&mut planned.plan.agreed)).await?;
+    killpoint::at("record.after");
+    Ok(())
+}
+
+/// Edits of the steps that send nothing, and of entries that are written anew.
+fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    let moved = planned.plan.steps.iter().any(|it| matches!(it.action, Action::Adopt | Action::Move));
+    let held: HashMap<&Address, &Entry> =
+        if moved { planned.entries.iter().map(|it| (&it.address, it)).collect() } else { HashMap::new() };
+    for record in &planned.plan.records {
+        let Some(desired) = planned.desired.objects.get(record.desired) else { continue };
+        let entry = entry(desired, record.identity.clone(), record.ownership, Some(record.agreed));
+        edits.push(put(around, entry, planned.desired.document(record.desired).cloned()));
+    }
+    for step in &planned.plan.steps {
+        match step.action {
+            Action::Forget => edits.push(Edit::Remove(step.address.clone())),
+            Action::Adopt | Action::Move => {
+                let Some(prior) = &step.prior else { continue };
+                if let Some(from) = step.from.as_ref().filter(|it| it.address != step.address) {
+                    edits.push(Edit::Remove(from.address.clone()));
+                }
+                let source = step.source.and_then(|it| planned.desired.objects.get(it));
+                let old = held.get(&step.address).copied().cloned();
+                let Some(mut entry) = source.map(|it| entry(it, prior.identity.clone(), step.ownership, None)).or(old) else {
+                    continue;
+                };
+                entry.ownership = step.ownership;
+                let document = step.source.and_then(|it| planned.desired.document(it));
+                if apply::has_effect(step) {
+                    // Claimed now, applied later: until then what was applied is what was found.
+                    entry.applied = prior.digest;
+                    edits.push(put(around, entry, prior.doc.clone()));
+                } else {
+                    entry.agreed = Some(prior.digest);
+                    edits.push(put(around, entry, document.cloned()));
+                }
+            }
+            Action::Create | Action::Update | Action::Replace(_) | Action::Delete => {}
+        }
+    }
+    edits
+}
+
+pub(crate) fn put(around: &Surroundings, entry: Entry, applied: Option<Arc<Json>>) -> Edit {
+    let target = around.context.providers.get(&entry.address.scope.provider).map(|it| it.target.clone()).unwrap_or_default();
+    Edit::Put { entry: Box::new(entry), target, applied }
+}
+
+/// The inventory's entry for a desired object.
+pub fn entry(desired: &plan::Desired, identity: Arc<str>, ownership: Ownership, agreed: Option<Digest>) -> Entry {
+    Entry {
+        resource: desired.resource.clone(),
+        address: desired.address.clone(),
+        identity,
+        ownership,
+        applied: desired.digest,
+        agreed,
+        after: desired.after.clone(),
+        siblings: desired.siblings.clone(),
+        protect: desired.settings.protect,
+        prune: !desired.settings.no_prune,
+    }
+}
