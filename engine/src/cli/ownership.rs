@@ -118,7 +118,10 @@ fn adopted(intent: &Intent, owned: Option<Entry>, identity: &str, around: &crate
             prune: true,
         },
     };
-    let target = around.context.providers.get(&entry.address.scope.provider).map(|it| it.target.clone()).unwrap_or_default();
+    // A rename that no apply has recorded yet: the state still says the old alias.
+    let provider = &entry.address.scope.provider;
+    let provider = around.renames.iter().find(|it| it.from == *provider).map_or(provider, |it| &it.to);
+    let target = around.context.providers.get(provider).map(|it| it.target.clone()).unwrap_or_default();
     Edit::Put { entry: Box::new(entry), target, applied: None }
 }
 
