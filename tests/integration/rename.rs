@@ -126,6 +126,7 @@ fn an_old_alias_that_is_still_there_or_claimed_twice_is_an_error_with_its_line()
     project
         .write("trueup.yaml", with(&other("").replace("./site", "./other")))
         .write(".gitignore", "/site/\n/other/\n.trueup/\n");
+    declare(&project, "site", "b", "one");
     project.write("base/web.yaml", document("a", "a.txt", "other").replace("site/v1", "web/v1"));
     project.commit("two");
     project.apply();

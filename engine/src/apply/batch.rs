@@ -7,6 +7,7 @@ use trueup_core::address::Address;
 use trueup_core::diagnostic::codes;
 use trueup_core::diff;
 use trueup_core::inventory::{Entry, Intent, IntentAction, Ownership};
+use trueup_core::manifest::ReplaceOrder;
 use trueup_core::observation::Observed;
 use trueup_core::plan::{Action, Change, Step};
 use trueup_core::progress::Part;
@@ -412,7 +413,8 @@ fn settled_edits(
         prune: !source.is_some_and(|it| it.settings.no_prune),
     };
     let mut edits = vec![Edit::Put { entry: Box::new(entry), target: bound.target.clone(), applied: Some(desired.clone()) }];
-    if let (Some(from), Part::Create) = (&step.from, item.part)
+    // Of a delete-first replacement the old half is gone, and its entry with it.
+    if let (Some(from), Action::Replace(ReplaceOrder::CreateFirst)) = (&step.from, step.action)
         && from.address != address
         && let Some(old) = work.entries.get(&from.address)
     {
