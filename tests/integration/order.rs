@@ -32,6 +32,16 @@ fn objects_of_one_resource_are_made_in_the_plugins_order_and_removed_in_reverse(
     project.commit("shorter");
     project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
     assert_eq!(things(&project), ["t+a.thing", "t+m.thing", "t.thing"]);
+    // The document is gone: the order is what the inventory remembers.
+    project.write("base/t.yaml", ORDERED);
+    project.commit("longer");
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
+    project.remove("base/t.yaml");
+    project.commit("gone");
+    let plan = project.run(&["plan", "--trust", "--allow-deletes", "4", "-o", "json"]).json();
+    assert_eq!(keys(&plan), ["t+a", "t+z", "t+m", "t"], "{plan}");
+    project.run(&["apply", "--yes", "--trust", "--allow-deletes", "4"]).expect_exit(0);
+    assert_eq!(things(&project), [""; 0]);
 }
 
 /// One file, declared at `path`.

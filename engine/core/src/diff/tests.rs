@@ -215,6 +215,11 @@ fn what_is_said_of_a_field_of_items_holds_whatever_way_the_list_is_compared() {
         assert!(found(&two(item("a", 1), item("b", 1)), None).is_empty(), "{list}: nothing to send");
     }
     equal(json!({"users": [{"name": "A"}, {"name": "b"}]}), json!({"users": [{"name": "B", "id": 1}, {"name": "a", "id": 2}]}));
+    differs(
+        json!({"keyed": [{"name": "Web", "v": 2}]}),
+        json!({"keyed": [{"name": "web", "v": 1}]}),
+        "keyed[name=Web].v: 1 -> 2",
+    );
 }
 
 #[test]
