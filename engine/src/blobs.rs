@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use trueup_core::document::NoBlob;
 use trueup_core::value::Digest;
 
-use crate::source::{Entry, EntryKind, Snapshot};
+use crate::source::{Entry, EntryKind, Snapshot, SourceError};
 
 /// Bytes of one file.
 const MAX_BYTES: u64 = 64 << 20;
@@ -13,7 +14,7 @@ const MAX_BYTES: u64 = 64 << 20;
 /// What is known of the files of one snapshot. Filled while documents are evaluated.
 pub struct BlobTable {
     snapshot: Arc<Snapshot>,
-    by_path: Mutex<HashMap<String, Option<(Digest, u64)>>>,
+    by_path: Mutex<HashMap<String, Result<(Digest, u64), NoBlob>>>,
     by_digest: Mutex<HashMap<Digest, Entry>>,
 }
 
@@ -22,20 +23,33 @@ impl BlobTable {
         Self { snapshot, by_path: Mutex::default(), by_digest: Mutex::default() }
     }
 
-    /// SHA-256 and size of the file at `path` of the project; None where there is none, or it is no ordinary file of at most
-    /// 64 MiB.
-    pub fn digest(&self, path: &str) -> Option<(Digest, u64)> {
+    /// SHA-256 and size of the file at `path` of the project.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or it is no ordinary file of at most 64 MiB that can be read.
+    pub fn digest(&self, path: &str) -> Result<(Digest, u64), NoBlob> {
         if let Some(known) = self.by_path.lock().unwrap_or_else(PoisonError::into_inner).get(path) {
-            return *known;
+            return known.clone();
         }
-        let found = self.snapshot.find(path).ok().flatten().filter(|it| it.kind == EntryKind::File);
-        let found = found.and_then(|entry| {
-            let (digest, size) = self.snapshot.digest(&entry, MAX_BYTES).ok()?;
-            self.by_digest.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, entry);
-            Some((digest, size))
-        });
-        self.by_path.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), found);
+        let found = self.look(path);
+        self.by_path.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), found.clone());
         found
+    }
+
+    fn look(&self, path: &str) -> Result<(Digest, u64), NoBlob> {
+        let refused = |error: SourceError| NoBlob::Refused { code: error.code(), reason: error.to_string() };
+        let entry = match self.snapshot.find(path) {
+            Ok(Some(entry)) => entry,
+            Ok(None) | Err(SourceError::Missing { .. }) => return Err(NoBlob::Missing),
+            Err(error) => return Err(refused(error)),
+        };
+        if entry.kind != EntryKind::File {
+            return Err(refused(SourceError::NotAFile { path: entry.path.to_string(), kind: entry.kind }));
+        }
+        let (digest, size) = self.snapshot.digest(&entry, MAX_BYTES).map_err(refused)?;
+        self.by_digest.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, entry);
+        Ok((digest, size))
     }
 
     /// The bytes behind a digest that [`BlobTable::digest`] gave.

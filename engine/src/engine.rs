@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trueup_core::diagnostic::{Code, Diagnostic, codes};
+use trueup_core::diagnostic::{Code, Diagnostic, Location, codes};
 use trueup_core::manifest::Manifest;
 use trueup_core::value::Digest;
 use trueup_host as host;
@@ -167,9 +167,11 @@ impl Engine {
         };
         let text = settings(&protected, project::FILE)?.ok_or_else(|| {
             let text = format!("{} is not committed at {}", project::FILE, protected.revision());
-            Problem::Findings(vec![
-                Diagnostic::error(codes::PROJECT, text).hint("commit it, run `trueup init`, or use --worktree"),
-            ])
+            let hint = match place.source {
+                Some(_) => "name the folder of the project inside the source with --path, or commit it there",
+                None => "commit it, or use --worktree",
+            };
+            Problem::Findings(vec![Diagnostic::error(codes::PROJECT, text).hint(hint)])
         })?;
         let project = Project::parse(project::FILE, &text)?;
         let pins = match settings(&protected, lock::FILE)? {
@@ -194,12 +196,18 @@ impl Engine {
         let name = match (name, names.as_slice()) {
             (Some(name), _) if names.contains(&name) => name,
             (Some(name), _) => {
-                return Err(Problem::Usage(format!("there is no environment `{name}`; there is {}", names.join(", "))));
+                return Err(Problem::Usage(format!("there is no environment `{name}`; there are {}", names.join(", "))));
             }
             (None, [only]) => only,
             (None, _) => return Err(Problem::Usage(format!("which environment? give one with -e: {}", names.join(", ")))),
         };
         Ok(self.project.environment(name)?)
+    }
+
+    /// Where a variable of an environment is written.
+    pub fn place_of_variable(&self, environment: &str, name: &str) -> Option<Location> {
+        let text = settings(&self.protected, project::FILE).ok()??;
+        project::place_of_variable(&text, environment, name)
     }
 
     /// Commit, `+worktree` where files came from there.
@@ -217,13 +225,36 @@ impl Engine {
         &self.state
     }
 
+    /// Whether anything was ever recorded. A file that was named has a folder, at least: nothing is made on a misspelt way.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be told.
+    pub fn has_state(&self) -> Result<bool, Problem> {
+        let cannot = |path: &Path, error: &dyn std::fmt::Display| {
+            let text = format!("cannot look for the state in `{}`: {error}", path.display());
+            Problem::Findings(vec![
+                Diagnostic::error(codes::STORE, text).hint("make the folder, or name another file with --state"),
+            ])
+        };
+        if let Some(folder) = self.place.state.as_deref().and_then(Path::parent).filter(|it| !it.as_os_str().is_empty()) {
+            match folder.try_exists() {
+                Ok(true) => {}
+                Ok(false) => return Err(cannot(&self.state, &format_args!("the folder `{}` does not exist", folder.display()))),
+                Err(error) => return Err(cannot(&self.state, &error)),
+            }
+        }
+        self.state.try_exists().map_err(|error| cannot(&self.state, &error))
+    }
+
     /// Opens the state, made where it is missing.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// Those of the store, and those of [`Engine::has_state`].
     pub fn store(&self) -> Result<Arc<SqliteStore>, Problem> {
         self.state_is_ours()?;
+        self.has_state()?;
         Ok(Arc::new(SqliteStore::open(&self.state)?))
     }
 

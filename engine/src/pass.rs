@@ -381,6 +381,8 @@ fn remember(around: &Surroundings, planned: &Planned) {
 pub const DONE: &str = "done";
 /// How the history calls a run that did everything but what was refused.
 pub const PARTIAL: &str = "partial";
+/// Outcome of a run that was stopped by a person.
+pub const CANCELLED: &str = "cancelled";
 
 /// Who applies, and with what.
 pub struct Order {
@@ -424,7 +426,7 @@ pub async fn apply(
 /// How a run ended, for the history. `partial`: all that was planned is done, and something wanted was refused.
 fn ending(plan: &Plan, applied: &Applied) -> &'static str {
     match (applied.cancelled, applied.is_complete(), plan.refused.is_empty()) {
-        (true, ..) => "cancelled",
+        (true, ..) => CANCELLED,
         (false, false, _) => "failed",
         (false, true, false) => PARTIAL,
         (false, true, true) => DONE,

@@ -413,14 +413,17 @@ fn settled_edits(
         prune: !source.is_some_and(|it| it.settings.no_prune),
     };
     let mut edits = vec![Edit::Put { entry: Box::new(entry), target: bound.target.clone(), applied: Some(desired.clone()) }];
-    // Of a delete-first replacement the old half is gone, and its entry with it.
-    if let (Some(from), Action::Replace(ReplaceOrder::CreateFirst)) = (&step.from, step.action)
-        && from.address != address
-        && let Some(old) = work.entries.get(&from.address)
-    {
-        // The old half stays owned until it is gone, whatever happens in between.
-        let deposed = Entry { ownership: Ownership::Deposed, agreed: None, ..old.clone() };
-        edits.push(Edit::Put { entry: Box::new(deposed), target: bound.target.clone(), applied: None });
+    match (step.from.as_ref().filter(|it| it.address != address), item.part) {
+        (Some(from), Part::Create) if step.action == Action::Replace(ReplaceOrder::CreateFirst) => {
+            // The old half stays owned until it is gone, whatever happens in between.
+            if let Some(old) = work.entries.get(&from.address) {
+                let deposed = Entry { ownership: Ownership::Deposed, agreed: None, ..old.clone() };
+                edits.push(Edit::Put { entry: Box::new(deposed), target: bound.target.clone(), applied: None });
+            }
+        }
+        // Nothing stands at the old address any more (of a delete-first replacement it went first), or it is this object.
+        (Some(from), Part::Whole | Part::Create) => edits.push(Edit::Remove(from.address.clone())),
+        (Some(_), Part::Delete) | (None, _) => {}
     }
     (edits, differs)
 }

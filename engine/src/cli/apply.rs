@@ -7,6 +7,7 @@ use trueup_core::document::Shortener;
 use trueup_core::plan::{self as core, Action, Options, Step};
 
 use super::Shell;
+use super::again;
 use super::arguments::{AdoptArgs, ApplyArgs, DestroyArgs, RevisionArgs, ShowArgs};
 use super::ask;
 use super::error::CliError;
@@ -16,8 +17,10 @@ use super::reviewed;
 use super::session::{Session, actor};
 use crate::apply::{Applied, Cancel, Ended, Report};
 use crate::health;
+use crate::output::clean::clean;
 use crate::output::progress::{self, Progress};
 use crate::output::result::{Outcome, Result as Shape, StepResult};
+use crate::output::value::count;
 use crate::output::{Format, json};
 use crate::pass::{self, Order, Planned, Surroundings};
 
@@ -36,7 +39,7 @@ struct Intention<'a> {
     command: &'static str,
     consent: Consent,
     show: &'a ShowArgs,
-    /// What to run instead where nobody can be asked.
+    /// What to give as well where nobody can be asked.
     otherwise: String,
     /// `--plan`.
     reviewed: Option<&'a str>,
@@ -53,7 +56,7 @@ pub async fn apply(arguments: &ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit,
         command: "apply",
         consent: if given { Consent::Given } else { Consent::Ask("Apply this plan?") },
         show: &arguments.show,
-        otherwise: "trueup apply --yes".to_owned(),
+        otherwise: format!("{} --yes", again::limits(&arguments.limits)),
         reviewed: arguments.plan.as_deref(),
         only: |_| true,
         detailed: arguments.detailed_exitcode,
@@ -68,7 +71,7 @@ pub async fn destroy(arguments: &DestroyArgs, shell: &mut Shell<'_>) -> Result<E
         command: "destroy",
         consent: if arguments.yes { Consent::Given } else { Consent::AskName },
         show: &arguments.show,
-        otherwise: "trueup destroy --yes --allow-deletes N".to_owned(),
+        otherwise: " --yes --allow-deletes N".to_owned(),
         reviewed: None,
         only: |_| true,
         detailed: false,
@@ -90,7 +93,7 @@ pub async fn adopt(arguments: &AdoptArgs, shell: &mut Shell<'_>) -> Result<Exit,
         command: "adopt",
         consent: if arguments.yes { Consent::Given } else { Consent::Ask("Adopt these?") },
         show: &arguments.show,
-        otherwise: format!("trueup adopt {flag} --yes"),
+        otherwise: format!(" {flag} --yes"),
         reviewed: None,
         only: |step| step.action == Action::Adopt,
         detailed: false,
@@ -130,8 +133,9 @@ async fn carry_out(
     if shell.output.format == Format::Table {
         show(&shape, intention.show, None, shell)?;
     }
-    if !given && !agree(intention, &shape, shell) {
-        return declined(intention, &shape, shell);
+    let answer = if given { Answer::Yes } else { ask_for(intention, &shape, shell) };
+    if answer != Answer::Yes {
+        return declined(intention, &shape, revision, answer, shell);
     }
     let refused = !shape.refused.is_empty();
     let result = execute(intention, &session, around, planned, &shape, shell).await?;
@@ -153,23 +157,44 @@ fn restrict(plan: &mut core::Plan, only: fn(&Step) -> bool) {
     }
 }
 
+/// What became of the question whether to go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    No,
+    /// Another name than the environment's was typed.
+    WrongName,
+    /// Nobody could be asked.
+    Nobody,
+}
+
 /// Gets a person's word, where a person is there.
-fn agree(intention: &Intention<'_>, shape: &json::Plan, shell: &mut Shell<'_>) -> bool {
-    if shell.output.format.is_object() {
-        return false;
+fn ask_for(intention: &Intention<'_>, shape: &json::Plan, shell: &mut Shell<'_>) -> Answer {
+    if shell.output.format.is_object() || !shell.output.interactive {
+        return Answer::Nobody;
     }
-    match intention.consent {
+    let agreed = match intention.consent {
         Consent::Given => true,
         Consent::Ask(question) => ask::confirm(shell.output, question),
         Consent::AskName => {
-            let question = format!("This deletes {} objects.", shape.summary.delete);
-            ask::confirm_by_name(shell.output, &question, &shape.environment)
+            let question = format!("This deletes {}.", count(shape.summary.delete, "object"));
+            match ask::confirm_by_name(shell.output, &question, &shape.environment) {
+                Some(false) => return Answer::WrongName,
+                typed => typed.is_some(),
+            }
         }
-    }
+    };
+    if agreed { Answer::Yes } else { Answer::No }
 }
 
 /// Nobody agreed: the plan was shown, nothing is done.
-fn declined(intention: &Intention<'_>, shape: &json::Plan, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+fn declined(
+    intention: &Intention<'_>,
+    shape: &json::Plan,
+    revision: &RevisionArgs,
+    answer: Answer,
+    shell: &mut Shell<'_>,
+) -> Result<Exit, CliError> {
     if shell.output.format != Format::Table {
         show(shape, intention.show, None, shell)?;
     }
@@ -177,10 +202,19 @@ fn declined(intention: &Intention<'_>, shape: &json::Plan, shell: &mut Shell<'_>
         shell.output.error("nothing was done\n");
         return Ok(Exit::Changes);
     }
-    let text = if shell.output.interactive { "nothing was done" } else { "nothing was done, as nobody is here to agree" };
-    Err(CliError::new(codes::USAGE, text)
+    // Whoever was asked and said no knows what happened: that is no error.
+    if answer == Answer::WrongName {
+        shell.output.error(&format!("That is not the environment's name, {}. Nothing was done.\n", clean(&shape.environment)));
+        return Ok(Exit::Failed);
+    }
+    if answer != Answer::Nobody {
+        shell.output.error("Nothing was done.\n");
+        return Ok(Exit::Failed);
+    }
+    let again = again::command(intention.command, &shape.environment, &shell.global, revision);
+    Err(CliError::new(codes::USAGE, "nothing was done, as nobody is here to agree")
         .exit(Exit::Failed)
-        .hint(format!("to go on without being asked: {}", intention.otherwise)))
+        .hint(format!("to go on without being asked: {again}{}", intention.otherwise)))
 }
 
 /// There is nothing to send; what was learnt is recorded all the same.

@@ -21,7 +21,7 @@ use crate::output::style::ColorChoice;
     subcommand_required = true,
     max_term_width = 100,
     subcommand_value_name = "COMMAND",
-    after_help = "Examples:\n  trueup demo                        see it work, in a new folder under the temporary directory\n  trueup plan -e prod                review what would change\n\n`trueup help COMMAND` says more, `trueup help TU0123` explains an error."
+    after_help = "Examples:\n  trueup demo                        see it work, in a new folder under the temporary directory\n  trueup plan -e prod                review what would change\n\n`trueup help COMMAND` says more, `trueup help TU0123` explains an error; `trueup help codes` lists them.\nTopics: `trueup help expressions`, `trueup help credentials`."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -145,7 +145,7 @@ pub struct RevisionArgs {
 /// How much may go.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LimitArgs {
-    /// Allow up to this many deletions
+    /// Allow up to this many deletions, in place of the limits (10, and half of 5 or more owned objects)
     #[arg(long, value_name = "N", env = "TRUEUP_ALLOW_DELETES", hide_env = true)]
     pub allow_deletes: Option<usize>,
     /// Create everything again although a whole scope has vanished
@@ -185,12 +185,15 @@ pub struct DemoArgs {}
 /// Show what this project asks for, and grant it
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  trueup trust                       show all rights, ask, record\n  trueup trust --yes                 record without asking"
+    after_help = "Examples:\n  trueup trust                       show all rights, ask, record\n  trueup trust --yes                 record without asking\n  trueup trust --revoke              grant nothing any more"
 )]
 pub struct TrustArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// Take back what was granted: the next plan or apply asks again
+    #[arg(long, conflicts_with = "yes")]
+    pub revoke: bool,
 }
 
 /// Show what would change and why; changes nothing
@@ -346,10 +349,15 @@ pub struct ExplainArgs {
     pub revision: RevisionArgs,
 }
 
-/// Runs and what they changed, newest first
+/// Runs, newest first, and what each of them changed
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  trueup history -e prod\n  trueup history --verify            check the chain of hashes")]
+#[command(
+    after_help = "Examples:\n  trueup history -e prod\n  trueup history 12                  what that run did, object by object\n  trueup history --verify            check the chain of hashes"
+)]
 pub struct HistoryArgs {
+    /// Number of a run: shows every change it sent or recorded, with its outcome
+    #[arg(value_name = "RUN", conflicts_with = "verify")]
+    pub run: Option<i64>,
     /// Check that nothing was changed or cut out afterwards
     #[arg(long)]
     pub verify: bool,
@@ -424,11 +432,13 @@ pub struct DoctorArgs {}
 #[derive(Args, Debug)]
 pub struct VersionArgs {}
 
-/// Explain a command or an error code
+/// Explain a command, an error code, or a topic (expressions, credentials, codes)
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  trueup help plan\n  trueup help TU0301")]
+#[command(
+    after_help = "Examples:\n  trueup help plan\n  trueup help TU0301\n  trueup help expressions            what may stand in ${{ … }}\n  trueup help credentials            the file of your secrets\n  trueup help codes                  every error code"
+)]
 pub struct HelpArgs {
-    /// A command or a code
+    /// A command, a code, `expressions`, `credentials`, or `codes`
     #[arg(value_name = "TOPIC")]
     pub topic: Vec<String>,
 }

@@ -11,9 +11,10 @@ pub fn confirm(output: &mut Output, question: &str) -> bool {
     answer(output, &format!("{question} [y/N] ")).is_some_and(|it| matches!(it.to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Asks to type `word`.
-pub fn confirm_by_name(output: &mut Output, question: &str, word: &str) -> bool {
-    answer(output, &format!("{question} Type {} to go on: ", clean(word))).is_some_and(|it| it == word)
+/// Asks to type `word`: whether it was typed; none where nothing was.
+pub fn confirm_by_name(output: &mut Output, question: &str, word: &str) -> Option<bool> {
+    let typed = answer(output, &format!("{question} Type {} to go on: ", clean(word)))?;
+    (!typed.is_empty()).then(|| typed == word)
 }
 
 /// One line from the terminal, without the spaces around it.
@@ -37,7 +38,7 @@ mod tests {
     fn nobody_at_the_terminal_means_no_and_is_not_asked() {
         let (mut output, out, err) = capture::output();
         assert!(!confirm(&mut output, "Apply?"));
-        assert!(!confirm_by_name(&mut output, "Destroy everything.", "prod"));
+        assert_eq!(confirm_by_name(&mut output, "Destroy everything.", "prod"), None);
         assert_eq!((out.text(), err.text()), (String::new(), String::new()));
     }
 }

@@ -1,5 +1,6 @@
 //! `trueup doctor`: one line for each thing that may be wrong on this machine, and what to do about it.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value as Json, json};
@@ -64,10 +65,7 @@ pub fn run(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
             let environments = count(engine.project.environments.len(), "environment");
             checks.push(check(Level::Ok, "project", format!("{}, {environments}", engine.project.name)));
             checks.push(source(&engine));
-            checks.push(match engine.credentials() {
-                Ok(_) => check(Level::Ok, "credentials", "can be read"),
-                Err(problem) => failed("credentials", &failure(problem, None)),
-            });
+            checks.push(credentials(&engine));
             checks.push(trust(&engine));
             checks.push(state(&engine));
         }
@@ -134,6 +132,28 @@ fn credentials_mode(shell: &Shell<'_>) -> Check {
             check(Level::Fail, NAME, format!("others can read {}", file.display())).hint(format!("chmod 600 {}", file.display()))
         }
         Ok(_) => check(Level::Ok, NAME, format!("{} is yours alone", file.display())),
+    }
+}
+
+/// Whether everything that the project's providers name is in the operator's file and can be read.
+fn credentials(engine: &Engine) -> Check {
+    const NAME: &str = "credentials";
+    let held = match engine.credentials() {
+        Ok(held) => held,
+        Err(problem) => return failed(NAME, &failure(problem, None)),
+    };
+    let providers = || engine.project.environments.values().flat_map(|it| it.providers.values());
+    let secrets: BTreeSet<&String> = providers().flat_map(|it| &it.secrets).collect();
+    let slots = providers().flat_map(|it| it.credential.iter().chain(it.credentials.values()));
+    let names: BTreeSet<&String> = slots.flat_map(|it| [&it.read, &it.write]).collect();
+    let missing = secrets.iter().filter_map(|it| held.secret(it).err());
+    let missing: Vec<String> =
+        missing.chain(names.iter().filter_map(|it| held.credential(it).err().map(|it| it.message))).collect();
+    let asked = secrets.len() + names.len();
+    match missing.as_slice() {
+        [] if asked == 0 => check(Level::Ok, NAME, "the project names none"),
+        [] => check(Level::Ok, NAME, format!("all {asked} that the project names are there")),
+        missing => check(Level::Fail, NAME, missing.join("; ")).hint("`trueup help credentials` shows what stands in the file"),
     }
 }
 

@@ -10,7 +10,7 @@ use super::Shell;
 use super::arguments::{RenderArgs, RevisionArgs, ValidateArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::{Session, name_fault, open, texts};
+use super::session::{Session, named, open, texts};
 use crate::desired::{self, Context, Desired};
 use crate::engine::{Engine, Reading};
 use crate::output::Format;
@@ -116,7 +116,7 @@ pub async fn render(arguments: &RenderArgs, shell: &mut Shell<'_>) -> Result<Exi
     let names = Shortener::new(all.iter().map(|it| it.id.clone()));
     let mut ids = Vec::new();
     for text in &arguments.resources {
-        ids.push(names.resolve(text).map_err(|fault| name_fault(&fault))?);
+        ids.push(named(&names, text)?);
     }
     let chosen: Vec<&Resource> = all.iter().filter(|it| ids.is_empty() || ids.contains(&it.id)).collect();
     match shell.output.format {

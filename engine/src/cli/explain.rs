@@ -7,14 +7,14 @@ use serde_json::{Value as Json, json};
 use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Location, codes};
 use trueup_core::document::{Provenance, Shortener};
-use trueup_core::value::Path;
+use trueup_core::value::{Marker, Path, marker};
 
 use super::Shell;
 use super::arguments::ExplainArgs;
 use super::documents::{Opened, open_documents};
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::name_fault;
+use super::session::named;
 use crate::output::clean::clean;
 use crate::output::json::public;
 use crate::output::style::{Style, Tone};
@@ -25,6 +25,8 @@ use crate::source::Commit;
 const COMMITS: usize = 50;
 /// Fields shown.
 const SHOWN: usize = 500;
+/// Variables of one field that are followed.
+const VARIABLES: usize = 16;
 
 pub async fn run(arguments: &ExplainArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let field = match &arguments.field {
@@ -35,7 +37,7 @@ pub async fn run(arguments: &ExplainArgs, shell: &mut Shell<'_>) -> Result<Exit,
     };
     let opened = open_documents(shell, &arguments.revision).await?;
     let names = Shortener::new(opened.desired.ids());
-    let id = names.resolve(&arguments.resource).map_err(|fault| name_fault(&fault))?;
+    let id = named(&names, &arguments.resource)?;
     let found = opened.desired.provenance(&opened.context, &id, &field);
     let found = found.map_err(|found| CliError::from_diagnostics(found).texts(opened.session.texts()))?;
     if found.is_empty() {
@@ -53,7 +55,7 @@ pub async fn run(arguments: &ExplainArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let mut text = String::new();
     for (at, it) in found.iter().take(SHOWN).enumerate() {
         let commit = if at < COMMITS { commit(&opened, it) } else { None };
-        text.push_str(&field_text(it, &values, commit.as_ref(), &names, &shell.output.style));
+        text.push_str(&field_text(it, &values, commit.as_ref(), &variables(it, &opened), &names, &shell.output.style));
     }
     if let Some(more) = found.len().checked_sub(SHOWN).filter(|it| *it > 0) {
         let _ = writeln!(text, "{} {more} more fields", shell.output.style.ellipsis());
@@ -75,9 +77,17 @@ fn commit(opened: &Opened, it: &Provenance) -> Option<Commit> {
 }
 
 /// `spec.replicas  6 ← envs/prod/site.yaml:4 (over 2, base/site.yaml:11)`, the expression and the commit below.
-fn field_text(it: &Provenance, values: &Json, commit: Option<&Commit>, names: &Shortener, style: &Style) -> String {
+fn field_text(
+    it: &Provenance,
+    values: &Json,
+    commit: Option<&Commit>,
+    variables: &[(String, Location)],
+    names: &Shortener,
+    style: &Style,
+) -> String {
     let Some((layer, place, written)) = it.sources.first() else { return String::new() };
-    let value = it.path.get(values).unwrap_or(written);
+    // Of a file that a document names, the path says more than its digest.
+    let value = it.path.get(values).filter(|it| !matches!(marker(it), Some(Marker::Blob { .. }))).unwrap_or(written);
     let over: Vec<String> =
         it.sources.iter().skip(1).map(|(_, place, text)| format!("over {}, {}", inline(text, 60, style), at(place))).collect();
     let over = if over.is_empty() { String::new() } else { format!(" ({})", over.join("; ")) };
@@ -86,6 +96,9 @@ fn field_text(it: &Provenance, values: &Json, commit: Option<&Commit>, names: &S
     let _ = writeln!(out, "    layer {}", clean(layer));
     if written != value && written.as_str().is_some_and(|it| it.contains("${{")) {
         let _ = writeln!(out, "    written {}", inline(written, 200, style));
+    }
+    for (name, place) in variables {
+        let _ = writeln!(out, "    reads vars.{} {} {}", clean(name), style.from(), at(place));
     }
     for read in &it.reads {
         let from = read.sources.first().map(|(_, place, _)| format!(" {} {}", style.from(), at(place))).unwrap_or_default();
@@ -96,6 +109,31 @@ fn field_text(it: &Provenance, values: &Json, commit: Option<&Commit>, names: &S
         let _ = writeln!(out, "    commit {short} {} by {}", clean(&commit.summary), clean(&commit.author));
     }
     out
+}
+
+/// The variables that the text of a field names, and where each is written.
+fn variables(it: &Provenance, opened: &Opened) -> Vec<(String, Location)> {
+    let Some((_, _, Json::String(text))) = it.sources.first() else { return Vec::new() };
+    let engine = &opened.session.engine;
+    let found = named_variables(text).into_iter().take(VARIABLES);
+    found.filter_map(|name| Some((name.clone(), engine.place_of_variable(&opened.session.environment.name, &name)?))).collect()
+}
+
+/// `x` of every `vars.x` inside an expression, once each.
+fn named_variables(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for expression in text.split("${{").skip(1).filter_map(|it| it.split("}}").next()) {
+        for (at, word) in expression.match_indices("vars.") {
+            let before = expression.get(..at).and_then(|it| it.chars().next_back());
+            let rest = expression.get(at + word.len()..).unwrap_or_default();
+            let name: String = rest.chars().take_while(|c| part(*c)).collect();
+            if !name.is_empty() && !before.is_some_and(|c| part(c) || c == '.') && !found.contains(&name) {
+                found.push(name);
+            }
+        }
+    }
+    found
 }
 
 fn at(place: &Location) -> String {
@@ -128,6 +166,12 @@ mod tests {
     }
 
     #[test]
+    fn variables_are_found_in_expressions_only() {
+        let text = "vars.no ${{ vars.a + string(vars.b_2) }} ${{ vars.a + x.vars.no + xvars.no }} vars.no";
+        assert_eq!(named_variables(text), ["a", "b_2"]);
+    }
+
+    #[test]
     fn a_value_names_its_line_and_what_it_stands_over() {
         let it = Provenance {
             path: Path::parse("spec.replicas").unwrap(),
@@ -145,7 +189,7 @@ mod tests {
             time: 0,
             branch: None,
         };
-        let text = field_text(&it, &json!({"spec": {"replicas": 6}}), Some(&commit), &Shortener::default(), &Style::PLAIN);
+        let text = field_text(&it, &json!({"spec": {"replicas": 6}}), Some(&commit), &[], &Shortener::default(), &Style::PLAIN);
         let want = "spec.replicas  6 ← envs/prod/site.yaml:4 (over 2, base/site.yaml:11)\n    layer envs/prod\n    commit 3f2a1c9 Scale web by Mia\n";
         assert_eq!(text, want);
     }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: [`run`] never ends the process and never panics on input, so that it can be called again (the demo does).
 
+mod again;
 mod apply;
 pub mod arguments;
 mod ask;
@@ -16,6 +17,7 @@ pub mod error;
 pub mod exit;
 mod explain;
 mod help;
+mod history;
 mod init;
 pub mod interrupt;
 mod ownership;
@@ -32,6 +34,7 @@ use std::ffi::OsString;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use trueup_core::diagnostic::codes;
 
 use self::arguments::{Arguments, Global, Verb};
 use self::error::CliError;
@@ -68,6 +71,14 @@ pub async fn run(arguments: Vec<OsString>, output: &mut Output, interrupt: &Inte
         }
     };
     output.flush();
+    let exit = match output.take_fault() {
+        // Half a result is none: whoever reads it must not take it for the whole.
+        Some(fault) => {
+            let text = format!("the result could not be written: {fault}");
+            report(&CliError::new(codes::USAGE, text).exit(Exit::Failed), output)
+        }
+        None => exit,
+    };
     match exit {
         Exit::Failed if interrupt.is_interrupted() => Exit::Interrupted,
         exit => exit,
@@ -105,7 +116,7 @@ async fn dispatch(verb: Verb, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         Verb::Resolve(it) => ownership::resolve(&it, shell).await,
         Verb::Status(it) => state::status(&it, shell),
         Verb::Get(it) => state::get(&it, shell),
-        Verb::History(it) => state::history(&it, shell),
+        Verb::History(it) => history::run(&it, shell),
         Verb::Why(it) => why::run(&it, shell).await,
         Verb::Explain(it) => explain::run(&it, shell).await,
         Verb::Validate(it) => documents::validate(&it, shell).await,
@@ -144,7 +155,13 @@ fn parse(arguments: &[OsString]) -> Result<Parsed, (CliError, Format)> {
     }
     match Arguments::try_parse_from(arguments) {
         Ok(parsed) => Ok(Parsed::Verb(Box::new(parsed))),
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+        // A command that only holds others is answered with its help, as the program alone is.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            ) =>
+        {
             Ok(Parsed::Text(error.to_string()))
         }
         Err(error) => Err((usage(&error), wanted_format(arguments))),
@@ -223,6 +240,11 @@ pub(crate) mod tests {
 
     #[test]
     fn help_and_version_are_results() {
+        for line in ["trueup plugin", "trueup help expressions", "trueup help credentials", "trueup help codes"] {
+            let (code, out, err) = run_line(line);
+            assert_eq!((code, err.as_str()), (0, ""), "{line}");
+            assert!(out.lines().count() > 5, "{line}: {out}");
+        }
         for line in ["trueup --help", "trueup -h", "trueup plan --help", "trueup --version", "trueup help plan", "trueup help"] {
             let (code, out, err) = run_line(line);
             assert_eq!((code, err.as_str()), (0, ""), "{line}");

@@ -11,11 +11,12 @@ use trueup_core::inventory::{Entry, Intent, IntentAction, Ownership};
 use trueup_core::plan::Options;
 
 use super::Shell;
+use super::again;
 use super::arguments::{ForgetArgs, ResolveArgs, RevisionArgs};
 use super::ask;
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::{Session, actor, name_fault};
+use super::session::{Session, actor, name_fault, named};
 use crate::output::clean::clean;
 use crate::pass::DONE;
 use crate::store::{Edit, NewRun, RunId, Store, Verdict};
@@ -29,17 +30,22 @@ pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exi
     let names = Shortener::new(owned.iter().map(|it| it.resource.clone()));
     let mut ids = Vec::new();
     for text in &arguments.resources {
-        ids.push(names.resolve(text).map_err(|fault| name_fault(&fault))?);
+        ids.push(named(&names, text)?);
     }
     let chosen: Vec<&Entry> = owned.iter().filter(|it| ids.contains(&it.resource)).collect();
-    let mut text = format!("Released from {} without deleting anything:\n", clean(environment));
+    let mut list = String::new();
     for entry in &chosen {
-        let _ = writeln!(text, "  {}  {}", clean(&names.shorten(&entry.resource)), clean(&entry.address.to_string()));
+        let _ = writeln!(list, "  {}  {}", clean(&names.shorten(&entry.resource)), clean(&entry.address.to_string()));
     }
     if !arguments.yes {
-        shell.output.error(&text);
-        if shell.output.format.is_object() || !ask::confirm(shell.output, "Forget these?") {
-            return Err(CliError::new(codes::USAGE, "nothing was done").exit(Exit::Failed).hint("--yes goes on without asking"));
+        shell.output.error(&format!("To be released from {}, without deleting anything:\n{list}", clean(environment)));
+        if shell.output.format.is_object() || !shell.output.interactive {
+            let text = "nothing was done, as nobody is here to agree";
+            return Err(CliError::new(codes::USAGE, text).exit(Exit::Failed).hint("--yes goes on without asking"));
+        }
+        if !ask::confirm(shell.output, "Forget these?") {
+            shell.output.error("Nothing was done.\n");
+            return Ok(Exit::Failed);
         }
     }
     let run = begin(&*store, &session, "forget").await?;
@@ -50,7 +56,7 @@ pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exi
         let ids: Vec<&str> = chosen.iter().map(|it| it.resource.as_str()).collect();
         shell.output.object(&json!({"format": "trueup.forget/1", "environment": environment, "forgotten": ids}))?;
     } else {
-        shell.output.print(&text);
+        shell.output.print(&format!("Released from {}, nothing was deleted:\n{list}", clean(environment)));
         shell.output.note("what is still declared in Git is now an object that nobody owns: the next plan says so\n");
     }
     Ok(Exit::Fine)
@@ -79,7 +85,8 @@ pub async fn resolve(arguments: &ResolveArgs, shell: &mut Shell<'_>) -> Result<E
             json!({"format": "trueup.resolve/1", "environment": environment, "id": intent.resource.as_str(), "verdict": word});
         shell.output.object(&object)?;
     } else {
-        let next = "Next: trueup plan shows what is still to do\n";
+        let plan = again::command("plan", &environment, &shell.global, &RevisionArgs::default());
+        let next = format!("Next: {} shows what is still to do\n", clean(&plan));
         shell.output.print(&format!("{}: settled as {word}.\n{next}", clean(intent.resource.local())));
     }
     Ok(Exit::Fine)
@@ -93,7 +100,7 @@ fn find<'a>(text: &str, intents: &'a [Intent]) -> Result<&'a Intent, CliError> {
         );
     }
     let names = Shortener::new(intents.iter().map(|it| it.resource.clone()));
-    let id: ResourceId = names.resolve(text).map_err(|fault| {
+    let id: ResourceId = names.resolve_typed(text).map_err(|fault| {
         let all: Vec<String> = intents.iter().map(|it| names.shorten(&it.resource)).collect();
         name_fault(&fault).hint(format!("in doubt: {}", all.join(", ")))
     })?;

@@ -6,11 +6,14 @@ use trueup_core::diagnostic::codes;
 use trueup_core::plan::Options;
 
 use super::Shell;
+use super::again;
 use super::arguments::{LimitArgs, PlanArgs, ShowArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::session::Session;
+use crate::output::clean::clean;
 use crate::output::plan::render;
+use crate::output::value::count;
 use crate::output::{Format, json};
 use crate::pass::{Planned, Surroundings};
 
@@ -24,7 +27,8 @@ pub async fn run(arguments: &PlanArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     }
     save(&around, &planned, &shape).await?;
     findings(&session, &planned, shell);
-    let next = format!("trueup apply -e {} --plan {}", shape.environment, shape.id());
+    let again = again::command("apply", &shape.environment, &shell.global, &arguments.revision);
+    let next = format!("{again}{} --plan {}", again::limits(&arguments.limits), shape.id());
     show(&shape, &arguments.show, Some(&next), shell)?;
     session.hint_uncommitted(&planned.desired, shell);
     Ok(exit(&shape, arguments.detailed_exitcode))
@@ -64,12 +68,24 @@ pub fn findings(session: &Session, planned: &Planned, shell: &mut Shell<'_>) {
     let mut found = planned.diagnostics.clone();
     found.extend(session.refused_while_planning());
     shell.output.diagnostics(&found, &|file| texts.get(file));
+    // Without a checkout nobody sees where files come to lie.
+    let relative = |it: &String| !Path::new(it).is_absolute();
+    if shell.global.source.is_some() && session.environment.providers.values().any(|it| it.dirs.iter().any(relative)) {
+        let root = session.engine.root.display().to_string();
+        shell.output.note(&format!("relative directories of this project lie in {}\n", clean(&root)));
+    }
     let counts = &planned.desired.counts;
     let read = &planned.observation.read;
     if shell.output.verbose > 0 {
         shell.output.note(&format!(
-            "read {} of {} files, evaluated {} of {} resources; {} scopes, {} unchanged, {} objects sent\n",
-            counts.files_parsed, counts.files, counts.evaluated, counts.resources, read.scopes, read.unchanged, read.objects
+            "read {} of {}, evaluated {} of {}; {}, {} unchanged, {} sent\n",
+            counts.files_parsed,
+            count(counts.files, "file"),
+            counts.evaluated,
+            count(counts.resources, "resource"),
+            count(read.scopes, "scope"),
+            read.unchanged,
+            count(read.objects, "object"),
         ));
     }
 }

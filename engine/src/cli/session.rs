@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
-use trueup_core::document::NameFault;
+use trueup_core::document::{NameFault, Shortener};
 use trueup_core::plan::Options;
 use trueup_core::value::Path;
 
@@ -15,6 +15,7 @@ use super::ask;
 use super::error::{CliError, Texts};
 use super::exit::Exit;
 use crate::config::project::Environment;
+use crate::config::trust::Rights;
 use crate::desired::Desired;
 use crate::engine::{Engine, Problem, Where};
 use crate::output::clean::clean;
@@ -150,7 +151,8 @@ impl Session {
         let mut paths: Vec<&str> = self.environment.layers.iter().map(String::as_str).collect();
         paths.extend([crate::config::project::FILE, crate::config::lock::FILE]);
         paths.extend(named);
-        let modified = self.engine.source.modified_below(&self.engine.snapshot, &paths);
+        // What is not committed is so whatever revision is looked at: other commits differ from the files anyway.
+        let modified = self.engine.source.modified_below(&self.engine.protected, &paths);
         if modified.is_empty() {
             return;
         }
@@ -177,6 +179,9 @@ impl Places {
 /// Opens the project without choosing an environment.
 pub fn open(shell: &Shell<'_>, revision: &RevisionArgs) -> Result<Engine, CliError> {
     let global = &shell.global;
+    if revision.rev.as_deref() == Some("") {
+        return Err(CliError::usage("the value of --rev is empty").hint("leave it out for the newest commit"));
+    }
     if global.path.is_some() && global.source.is_none() {
         return Err(CliError::usage("--path needs --source").hint("for a folder here, give it with -C"));
     }
@@ -235,17 +240,30 @@ pub fn failure(problem: Problem, snapshot: Option<&Arc<Snapshot>>) -> CliError {
             }
         }
         Problem::Store(error) => store(&error),
-        Problem::Untrusted(_) => CliError::new(codes::UNTRUSTED, "this project asks for rights that nobody has granted yet")
+        Problem::Untrusted(rights) => CliError::new(codes::UNTRUSTED, untrusted(&rights))
             .hint("`trueup trust` shows and records them; --trust grants them for this run"),
         Problem::Usage(text) => CliError::usage(text),
         Problem::Locked(text) => CliError::new(codes::LOCKED, text).hint("wait for it, then try again"),
     }
 }
 
+/// Which rights nobody has granted, the first few by what they let do.
+fn untrusted(rights: &Rights) -> String {
+    const NAMED: usize = 4;
+    let asked: BTreeSet<String> = rights.asked.iter().map(|it| format!("{}: {}", it.alias, it.right)).collect();
+    let named: Vec<&str> = asked.iter().take(NAMED).map(String::as_str).collect();
+    let more = asked.len().checked_sub(NAMED).filter(|it| *it > 0).map(|it| format!(" and {it} more")).unwrap_or_default();
+    format!("this project asks for rights that nobody has granted yet ({}{more})", named.join("; "))
+}
+
 /// A failure of the store in words.
 pub fn store(error: &StoreError) -> CliError {
     let failure = CliError::new(codes::STORE, error.to_string());
-    if error.is_transient() { failure.exit(Exit::TryAgain).hint("try again") } else { failure }
+    match error {
+        _ if error.is_transient() => failure.exit(Exit::TryAgain).hint("try again"),
+        StoreError::Io { .. } => failure.hint("mend its folder (rights, space), or keep the state elsewhere with --state FILE"),
+        _ => failure,
+    }
 }
 
 impl From<StoreError> for CliError {
@@ -260,15 +278,37 @@ pub fn name_fault(fault: &NameFault) -> CliError {
     match fault {
         NameFault::Missing { hint: Some(hint), .. } => failure.hint(hint.clone()),
         NameFault::Missing { .. } => failure.hint("`trueup get` lists what an environment owns"),
-        NameFault::Malformed { .. } => failure.hint("a resource is written Kind/name, Kind/namespace/name or alias:Kind/name"),
+        NameFault::Malformed { .. } => {
+            failure.hint("a resource is written Kind/name, Kind/namespace/name, alias:Kind/name, or by its name alone")
+        }
         NameFault::Ambiguous { candidates, .. } => failure.hint(format!("write one of {}", candidates.join(", "))),
     }
 }
 
+/// The resource that a person named; a bare name will do where one resource has it.
+pub fn named(names: &Shortener, text: &str) -> Result<ResourceId, CliError> {
+    names.resolve_typed(text).map_err(|fault| name_fault(&fault))
+}
+
 /// Who runs this, for the history.
 pub fn actor() -> String {
-    ["TRUEUP_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"]
+    let named = ["TRUEUP_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"]
         .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()))
-        .map_or_else(|| "unknown".to_owned(), |it| it.chars().take(200).collect())
+        .find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
+    named.unwrap_or_else(account).chars().take(200).collect()
+}
+
+/// Name of the account that runs this, as the system has it; its number where it has none.
+fn account() -> String {
+    use std::io::Read as _;
+    let number = rustix::process::getuid().as_raw().to_string();
+    let mut accounts = String::new();
+    // Accounts may live elsewhere, or not be readable: the number does then.
+    let _ = std::fs::File::open("/etc/passwd").map(|it| it.take(1 << 20).read_to_string(&mut accounts));
+    let name = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == Some(number.as_str())).then(|| name.to_owned())
+    });
+    name.filter(|it| !it.is_empty()).unwrap_or_else(|| format!("uid {number}"))
 }

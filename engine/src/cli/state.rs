@@ -1,36 +1,37 @@
-//! `trueup status`, `get` and `history`: what the state says, without looking at the world.
+//! `trueup status` and `get`: what the state says, without looking at the world.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use trueup_core::diagnostic::codes;
 use trueup_core::document::Shortener;
 use trueup_core::inventory::{Entry, Ownership};
 
 use super::Shell;
-use super::arguments::{GetArgs, HistoryArgs, RevisionArgs, StatusArgs};
+use super::again;
+use super::arguments::{GetArgs, Global, RevisionArgs, StatusArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::{Session, failure, name_fault, open};
+use super::history::run_json;
+use super::session::{Session, failure, named, open};
 use crate::engine::Engine;
 use crate::health::{Look, State};
 use crate::output::clean::clean;
 use crate::output::json::{Object, public};
 use crate::output::plan::short_revision;
-use crate::output::style::Tone;
 use crate::output::table::table;
 use crate::output::yaml::to_yaml;
 use crate::output::{Format, time};
-use crate::pass::{DONE, PARTIAL};
-use crate::store::{Run, SqliteStore, Store};
+use crate::pass::{CANCELLED, DONE, PARTIAL};
+use crate::store::{Run, SqliteStore, Store, lock};
 
-/// The state, unless nothing was ever recorded: looking makes no file.
-fn existing(engine: &Engine) -> Result<Option<Arc<SqliteStore>>, CliError> {
-    if !engine.state().exists() {
-        return Ok(None);
+/// The state, unless nothing was ever recorded: looking makes no file. What cannot be looked at is not nothing.
+pub fn existing(engine: &Engine) -> Result<Option<Arc<SqliteStore>>, CliError> {
+    match engine.has_state() {
+        Ok(false) => Ok(None),
+        Ok(true) => engine.store().map(Some).map_err(|it| failure(it, None)),
+        Err(problem) => Err(failure(problem, None)),
     }
-    engine.store().map(Some).map_err(|it| failure(it, None))
 }
 
 /// One environment in a few words.
@@ -52,8 +53,8 @@ impl Line {
             "in-doubt" => 0,
             "failed" | "partial" => 1,
             "drifted" => 2,
-            "behind" => 3,
-            "unknown" => 4,
+            "behind" | "stopped" => 3,
+            "unknown" | "running" => 4,
             _ if matches!(self.health(), State::Missing | State::Degraded) => 3,
             _ => 5,
         }
@@ -85,7 +86,8 @@ pub fn status(_: &StatusArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         lines.push(line(&engine, store.as_deref(), name)?);
     }
     if let Some(name) = shell.global.environment.as_ref().filter(|_| lines.is_empty()) {
-        return Err(CliError::usage(format!("there is no environment `{name}`")));
+        let names: Vec<&str> = engine.project.environments.keys().map(String::as_str).collect();
+        return Err(CliError::usage(format!("there is no environment `{name}`")).hint(format!("there are {}", names.join(", "))));
     }
     lines.sort_by(|a, b| (a.rank(), &a.name).cmp(&(b.rank(), &b.name)));
     match shell.output.format {
@@ -108,7 +110,7 @@ pub fn status(_: &StatusArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
                 table(&["ENVIRONMENT", "SYNC", "HEALTH", "APPLIED", "OBJECTS", "LOOKED", "LAST RUN"], &rows, &shell.output.style);
             shell.output.print(&text);
             lines.iter().for_each(|it| shell.output.print(&troubles(it)));
-            if let Some(next) = lines.iter().find_map(advice) {
+            if let Some(next) = lines.iter().find_map(|it| advice(it, &shell.global)) {
                 shell.output.print(&next);
             }
         }
@@ -127,9 +129,15 @@ fn line(engine: &Engine, store: Option<&SqliteStore>, name: &str) -> Result<Line
     let last = runs.first().cloned();
     let look = Look::load(store, name);
     let drifted = look.as_ref().is_some_and(|it| it.drifted + it.count(State::Missing) > 0);
+    let unended = last.as_ref().is_some_and(|it| it.ended.is_none());
+    let resources = store.inventory(name)?.len();
+    let destroyed = last.as_ref().is_some_and(|it| it.about.command == "destroy") && resources == 0;
     let sync = match (doubt, last.as_ref().map(|it| it.outcome.as_deref()), applied) {
+        _ if unended && lock::is_held(engine.state(), name) => "running",
         (1.., _, _) => "in-doubt",
         (_, Some(Some(PARTIAL)), _) => "partial",
+        (_, Some(Some(CANCELLED)), _) => "stopped",
+        (_, Some(Some(DONE)), _) if destroyed => "destroyed",
         (_, Some(outcome), _) if outcome != Some(DONE) => "failed",
         (_, _, None) => "unknown",
         (_, _, Some(_)) if drifted => "drifted",
@@ -137,7 +145,7 @@ fn line(engine: &Engine, store: Option<&SqliteStore>, name: &str) -> Result<Line
         (_, _, Some(_)) => "behind",
     };
     let revision = applied.map(|it| it.about.revision.clone());
-    Ok(Line { name: name.to_owned(), revision, sync, resources: store.inventory(name)?.len(), doubt, last, look })
+    Ok(Line { name: name.to_owned(), revision, sync, resources, doubt, last, look })
 }
 
 /// A line for each object that is not healthy, as far as they are named.
@@ -167,14 +175,20 @@ fn status_json(it: &Line) -> Json {
     })
 }
 
-fn advice(it: &Line) -> Option<String> {
-    let name = clean(&it.name);
+fn advice(it: &Line, global: &Global) -> Option<String> {
+    let again = |verb: &str| clean(&again::command(verb, &it.name, global, &RevisionArgs::default())).into_owned();
+    let (plan, apply) = (again("plan"), again("apply"));
     match it.sync {
-        "in-doubt" => Some(format!("Next: trueup plan -e {name} says what is in doubt\n")),
-        "failed" => Some(format!("Next: trueup apply -e {name}; trueup history -e {name} says what failed\n")),
-        "partial" => Some(format!("Next: trueup plan -e {name} says what is refused\n")),
-        "drifted" => Some(format!("Next: trueup plan -e {name} says what differs, trueup apply -e {name} heals it\n")),
-        "behind" | "unknown" => Some(format!("Next: trueup plan -e {name}\n")),
+        "in-doubt" => Some(format!("Next: {plan} says what is in doubt\n")),
+        "failed" => {
+            let run = it.last.as_ref().map_or(0, |it| it.id.0);
+            Some(format!("Next: {apply}; {} {run} says what failed\n", again("history")))
+        }
+        "stopped" => Some(format!("Next: {apply} goes on where it was stopped\n")),
+        "partial" => Some(format!("Next: {plan} says what is refused\n")),
+        // Drift that its documents leave alone is counted too.
+        "drifted" => Some(format!("Next: {plan} says what differs, and whether an apply mends it\n")),
+        "behind" | "unknown" => Some(format!("Next: {plan}\n")),
         _ => None,
     }
 }
@@ -187,7 +201,7 @@ pub fn get(arguments: &GetArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError>
     let names = Shortener::new(owned.iter().map(|it| it.resource.clone()));
     let mut ids = Vec::new();
     for text in &arguments.resources {
-        ids.push(names.resolve(text).map_err(|fault| name_fault(&fault))?);
+        ids.push(named(&names, text)?);
     }
     let chosen: Vec<&Entry> = owned.iter().filter(|it| ids.is_empty() || ids.contains(&it.resource)).collect();
     match shell.output.format {
@@ -258,85 +272,4 @@ fn entry_json(it: &Entry, names: &Shortener, document: Option<&Json>) -> Json {
         map.insert("applied".to_owned(), public(document));
     }
     value
-}
-
-pub fn history(arguments: &HistoryArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let engine = open(shell, &RevisionArgs::default())?;
-    let store = existing(&engine)?;
-    if arguments.verify {
-        return verify(store.as_deref(), shell);
-    }
-    let runs = store.map_or_else(|| Ok(Vec::new()), |it| it.history(shell.global.environment.as_deref(), arguments.limit))?;
-    match shell.output.format {
-        Format::Json | Format::Yaml => {
-            let runs: Vec<Json> = runs.iter().map(run_json).collect();
-            shell.output.object(&json!({"format": "trueup.history/1", "runs": runs}))?;
-        }
-        Format::Name => {
-            shell.output.names(runs.iter().map(|it| it.id.0.to_string()).collect::<Vec<_>>().iter().map(String::as_str))
-        }
-        Format::Table => {
-            let row = |it: &Run| {
-                vec![
-                    it.id.0.to_string(),
-                    time::utc(it.began),
-                    it.about.environment.clone(),
-                    it.about.command.clone(),
-                    short_revision(&it.about.revision, None),
-                    it.outcome.clone().unwrap_or_else(|| "did not end".to_owned()),
-                    counts(&it.counts),
-                    it.about.actor.clone(),
-                ]
-            };
-            let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
-            let headings = ["RUN", "BEGAN", "ENVIRONMENT", "COMMAND", "REVISION", "OUTCOME", "STEPS", "BY"];
-            let text = table(&headings, &rows, &shell.output.style);
-            shell.output.print(&text);
-        }
-    }
-    Ok(Exit::Fine)
-}
-
-fn run_json(it: &Run) -> Json {
-    json!({
-        "id": it.id.0,
-        "environment": it.about.environment,
-        "command": it.about.command,
-        "actor": it.about.actor,
-        "revision": it.about.revision,
-        "plan": it.about.plan.map(|it| crate::output::json::digest(&it)),
-        "began": it.began,
-        "ended": it.ended,
-        "outcome": it.outcome,
-        "counts": it.counts,
-    })
-}
-
-/// `3 create, 1 failed`
-fn counts(value: &Json) -> String {
-    let mut out = String::new();
-    for (word, number) in value.as_object().into_iter().flatten() {
-        let _ = write!(out, "{}{number} {word}", if out.is_empty() { "" } else { ", " });
-    }
-    if out.is_empty() { "none".to_owned() } else { out }
-}
-
-fn verify(store: Option<&SqliteStore>, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let found = store.map(Store::verify).transpose()?;
-    let (rows, head) = match found {
-        Some(Err(bad)) => {
-            let text = format!("line {} of the audit log does not fit: {}", bad.seq, bad.what);
-            return Err(CliError::new(codes::STORE, text)
-                .hint("the log was altered or cut after it was written; keep a copy of the file"));
-        }
-        Some(Ok(verified)) => (verified.rows, verified.head.to_string()),
-        None => (0, "0".repeat(64)),
-    };
-    if shell.output.format.is_object() {
-        shell.output.object(&json!({"format": "trueup.verify/1", "verified": true, "rows": rows, "head": head}))?;
-    } else {
-        let word = shell.output.style.paint(Tone::Good, "unbroken").into_owned();
-        shell.output.print(&format!("The audit log is {word}: {rows} lines, newest {head}\n"));
-    }
-    Ok(Exit::Fine)
 }

@@ -11,7 +11,7 @@ use super::ask;
 use super::error::CliError;
 use super::exit::Exit;
 use super::session::{failure, open};
-use crate::config::trust::Rights;
+use crate::config::trust::{Rights, TrustRecord};
 use crate::engine::Engine;
 use crate::output::clean::clean;
 use crate::output::style::{Style, Tone};
@@ -21,6 +21,9 @@ pub fn run(arguments: &TrustArgs, shell: &mut Shell<'_>) -> Result<Exit, CliErro
     let rights = engine.rights();
     let record = engine.trust_record().map_err(|it| failure(it, None))?;
     let (place, id) = (engine.place(), engine.project.id.clone());
+    if arguments.revoke {
+        return revoke(record, &place, &id, shell);
+    }
     let trusted = record.covers(&place, &id, &rights);
     let text = list(&rights, &shell.output.style);
     if !rights.needs_trust() {
@@ -51,6 +54,19 @@ pub fn run(arguments: &TrustArgs, shell: &mut Shell<'_>) -> Result<Exit, CliErro
         return Ok(Exit::Fine);
     }
     Err(CliError::new(codes::UNTRUSTED, "nothing was recorded").hint("run `trueup trust --yes` where nobody can be asked"))
+}
+
+fn revoke(mut record: TrustRecord, place: &str, id: &str, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    let known = record.knows(place, id);
+    record.revoke(place, id).map_err(|error| CliError::new(codes::UNTRUSTED, error.to_string()))?;
+    if shell.output.format.is_object() {
+        shell.output.object(&json!({"format": "trueup.trust/1", "project": id, "trusted": false, "revoked": known}))?;
+    } else {
+        let text =
+            if known { "Nothing is granted to this project any more.\n" } else { "Nothing was granted to this project.\n" };
+        shell.output.print(text);
+    }
+    Ok(Exit::Fine)
 }
 
 /// One line for each right, those of one provider together.

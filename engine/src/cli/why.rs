@@ -9,13 +9,14 @@ use trueup_core::document::Shortener;
 use trueup_core::plan::{Options, Plan};
 
 use super::Shell;
+use super::again;
 use super::arguments::{RevisionArgs, WhyArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::{Session, name_fault};
+use super::session::{Session, named};
 use crate::output::clean::clean;
 use crate::output::time;
-use crate::pass::{Planned, Surroundings};
+use crate::pass::Planned;
 use crate::store::AuditRow;
 
 /// How many links of the chain are followed.
@@ -36,7 +37,7 @@ pub async fn run(arguments: &WhyArgs, shell: &mut Shell<'_>) -> Result<Exit, Cli
     let planned = session.plan(&around).await?;
     let owned = around.store.inventory(&around.context.environment)?;
     let names = Shortener::new(planned.desired.ids().chain(owned.iter().map(|it| it.resource.clone())));
-    let id = names.resolve(&arguments.resource).map_err(|fault| name_fault(&fault))?;
+    let id = named(&names, &arguments.resource)?;
     let chain = chain(&planned, &id);
     let heard = around.store.audit(None, Some(&id), LOOKED_AT)?;
     let last = heard.into_iter().find(|it| it.environment == *around.context.environment);
@@ -48,7 +49,8 @@ pub async fn run(arguments: &WhyArgs, shell: &mut Shell<'_>) -> Result<Exit, Cli
         shell.output.object(&object)?;
         return Ok(Exit::Fine);
     }
-    shell.output.print(&text(&chain, &blocked, last.as_ref(), &names, &around));
+    let apply = again::command("apply", &around.context.environment, &shell.global, &RevisionArgs::default());
+    shell.output.print(&text(&chain, &blocked, last.as_ref(), &names, &around.context.environment, &apply));
     Ok(Exit::Fine)
 }
 
@@ -91,6 +93,7 @@ fn state(plan: &Plan, id: &ResourceId) -> (Vec<String>, Option<String>) {
     for drift in plan.drift.iter().filter(|it| it.resource == *id) {
         let what = if drift.gone { "the object is gone".to_owned() } else { format!("{} fields differ", drift.changes.len()) };
         state.push(format!("drift that is left as it is: {what}"));
+        hint = hint.or_else(|| Some("its `drift` setting leaves this alone; with `heal` an apply mends it".to_owned()));
     }
     (state, hint)
 }
@@ -102,11 +105,18 @@ fn blocked(plan: &Plan, id: &ResourceId) -> Vec<ResourceId> {
     plan.steps.iter().filter(waits).map(|it| it.resource.clone()).collect()
 }
 
-fn text(chain: &[Link], blocked: &[ResourceId], last: Option<&AuditRow>, names: &Shortener, around: &Surroundings) -> String {
+fn text(
+    chain: &[Link],
+    blocked: &[ResourceId],
+    last: Option<&AuditRow>,
+    names: &Shortener,
+    environment: &str,
+    apply: &str,
+) -> String {
     let mut out = String::new();
     let Some((first, rest)) = chain.split_first() else { return out };
     let name = |id: &ResourceId| clean(&names.shorten(id)).into_owned();
-    let _ = writeln!(out, "{} in {}", name(&first.id), clean(&around.context.environment));
+    let _ = writeln!(out, "{} in {}", name(&first.id), clean(environment));
     if first.state.is_empty() {
         out.push_str("  in sync: the object is as declared\n");
     }
@@ -133,7 +143,7 @@ fn text(chain: &[Link], blocked: &[ResourceId], last: Option<&AuditRow>, names: 
             let _ = writeln!(out, "Next: {}", clean(hint));
         }
         Some(_) => {
-            let _ = writeln!(out, "Next: trueup apply -e {}", clean(&around.context.environment));
+            let _ = writeln!(out, "Next: {}", clean(apply));
         }
         None => {}
     }

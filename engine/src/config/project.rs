@@ -24,6 +24,19 @@ use super::tree::{self, Node, Value};
 /// Name of the file at the root of a project.
 pub const FILE: &str = "trueup.yaml";
 
+/// Where an environment's variable stands in the text of a project file.
+pub fn place_of_variable(text: &[u8], environment: &str, name: &str) -> Option<Location> {
+    let mut node = tree::read(&FILE.into(), text, codes::PROJECT).ok()?;
+    let mut place = None;
+    for key in ["environments", environment, "vars", name] {
+        let Value::Map(members) = node.value else { return None };
+        let member = members.into_iter().find(|it| it.key == key)?;
+        place = Some(member.at.location());
+        node = member.value;
+    }
+    place
+}
+
 /// A project.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Project {
@@ -158,7 +171,7 @@ fn read_metadata(decoder: &mut Decoder, node: &Node) -> Option<(String, String)>
         Some(id.to_owned())
     });
     if fields.get("id").is_none() {
-        let hint = "draw one with `trueup init`, once: marks on objects carry it, so it never changes";
+        let hint = "draw it once, with `openssl rand -hex 16`: marks on objects carry it, so it never changes";
         decoder.error(fields.at, "`metadata` needs a key `id`").hint = Some(hint.into());
     }
     Some((name?, id?))

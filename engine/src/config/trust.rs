@@ -260,9 +260,26 @@ impl TrustRecord {
     ///
     /// Where the file cannot be written; nothing is agreed to then.
     pub fn record(&mut self, place: &str, id: &str, rights: &Rights) -> Result<(), TrustError> {
+        self.change(|projects| {
+            projects.insert(key(place, id), rights.digest());
+        })
+    }
+
+    /// Forgets what the operator agreed to for this project.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be written; the agreement stands then.
+    pub fn revoke(&mut self, place: &str, id: &str) -> Result<(), TrustError> {
+        self.change(|projects| {
+            projects.remove(&key(place, id));
+        })
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut BTreeMap<String, Digest>)) -> Result<(), TrustError> {
         // Another process may have recorded something meanwhile.
         let mut now = Self::open(&self.path)?;
-        now.projects.insert(key(place, id), rights.digest());
+        change(&mut now.projects);
         let projects: Json =
             Json::Object(now.projects.iter().map(|(key, it)| (key.clone(), json!({ "rights": it.to_string() }))).collect());
         let text = format!("{:#}\n", json!({ "format": FORMAT, "projects": projects }));
@@ -395,6 +412,12 @@ mod tests {
         assert!(!record.covers("/srv/shop", "id", &new) && record.knows("/srv/shop", "id"));
         assert!(!record.covers("/srv/fork", "id", &old) && !record.covers("/srv/shop", "other", &old));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+        let mut record = record;
+        record.record("/srv/blog", "id", &old).unwrap();
+        record.revoke("/srv/shop", "id").unwrap();
+        let record = TrustRecord::open(&path).unwrap();
+        assert!(!record.knows("/srv/shop", "id") && record.covers("/srv/blog", "id", &old));
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(TrustRecord::open(&path).unwrap_err().to_string().contains("chmod 600"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Diagnostic, Severity, codes};
-use trueup_core::document::{self, FileInput, Input, LayerInput, Provider, Resource};
+use trueup_core::document::{self, FileInput, Input, LayerInput, NoBlob, Provider, Resource};
 use trueup_core::expression::SecretPart;
 use trueup_core::plan::Halted;
 use trueup_core::value::Json;
@@ -60,7 +60,7 @@ pub(super) struct Rendering {
 pub fn identities(context: &Context, files: &[File], which: &BTreeSet<usize>) -> Result<Vec<ResourceId>, Vec<Diagnostic>> {
     let providers = providers(context);
     let layers = read(context, files, which.iter().copied())?;
-    let blobs = |_: &str| None;
+    let blobs = |_: &str| Err(NoBlob::Missing);
     let (ids, findings) = document::identities(&input(context, &providers, &layers, &blobs, None));
     if findings.iter().any(Diagnostic::is_error) { Err(findings) } else { Ok(ids) }
 }
@@ -148,7 +148,7 @@ fn input<'a>(
     context: &'a Context,
     providers: &'a [Provider],
     layers: &'a [LayerInput],
-    blobs: &'a dyn Fn(&str) -> Option<(trueup_core::value::Digest, u64)>,
+    blobs: &'a dyn Fn(&str) -> Result<(trueup_core::value::Digest, u64), NoBlob>,
     elsewhere: Option<&'a Rest<'a>>,
 ) -> Input<'a> {
     Input {

@@ -43,6 +43,10 @@ impl Engine {
         if world {
             self.check_trust()?;
         }
+        if world {
+            // Before anything is put beside the state.
+            self.has_state()?;
+        }
         let key = if world { store::secret_key(self.state())? } else { [0; 32] };
         let sealer = Arc::new(Sealer::new(key));
         let blobs = Arc::new(BlobTable::new(self.snapshot.clone()));

@@ -62,6 +62,8 @@ pub struct Output {
     /// Whether stderr is a terminal that can be redrawn.
     pub animated: bool,
     printed: bool,
+    /// Why a result did not get onto stdout as a whole.
+    fault: Option<io::Error>,
     /// Whether stdin, stdout and stderr are terminals.
     terminals: (bool, bool, bool),
 }
@@ -85,6 +87,7 @@ impl Output {
             interactive: false,
             animated: false,
             printed: false,
+            fault: None,
             terminals: (false, false, false),
         }
     }
@@ -175,13 +178,25 @@ impl Output {
 
     /// Writes out what is held back.
     pub fn flush(&mut self) {
-        let _ = self.out.flush();
+        let written = self.out.flush();
+        self.note_fault(written);
         let _ = self.err.flush();
     }
 
+    /// Why a result did not get onto stdout as a whole, if it did not; told once.
+    pub fn take_fault(&mut self) -> Option<io::Error> {
+        self.fault.take()
+    }
+
     fn raw(&mut self, text: &str) {
-        let _ = self.out.write_all(text.as_bytes());
-        let _ = self.out.flush();
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        self.note_fault(written);
+    }
+
+    /// A reader that closed its end has what it wanted; anything else is a loss.
+    fn note_fault(&mut self, written: io::Result<()>) {
+        let fault = written.err().filter(|it| it.kind() != io::ErrorKind::BrokenPipe);
+        self.fault = self.fault.take().or(fault);
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use serde_json::Value as Json;
 
 use super::clean::{clean, clip};
-use super::json::{Action, Change, Plan, Step, Summary};
+use super::json::{Action, Change, Plan, Refused, Step, Summary};
 use super::style::{Style, Tone};
 use super::value::{count, diff, inline, is_secret, lines, tail};
 
@@ -54,7 +54,10 @@ pub fn render(plan: &Plan, show: Show, next: Option<&str>, style: &Style) -> Str
     let mut out = header(plan, style);
     if plan.steps.is_empty() && plan.refused.is_empty() {
         let all = count(plan.summary.unchanged, "resource");
-        let text = format!("No changes: {all} as {}.", revision(plan));
+        let text = match plan.drift.len() {
+            0 => format!("No changes: {all} as {}.", revision(plan)),
+            left => format!("Nothing to do: {all} as {}, {left} drifted and left as they are.", revision(plan)),
+        };
         let _ = writeln!(out, "\n{}", style.paint(Tone::Good, text));
     } else {
         list(plan, &limits, style, &mut out);
@@ -79,8 +82,9 @@ fn header(plan: &Plan, style: &Style) -> String {
     let name = if plan.project.is_empty() { plan.environment.clone() } else { format!("{}/{}", plan.project, plan.environment) };
     let left = format!("{}  {}  plan {}", clean(&name), revision(plan), clean(&plan.id()));
     let changes = plan.steps.len();
-    let all = changes + plan.summary.unchanged + plan.summary.refused;
-    let right = format!("{}, {changes} to change", count(all, "resource"));
+    let all = changes + plan.summary.unchanged + plan.summary.refused + plan.drift.len();
+    let drift = if plan.drift.is_empty() { String::new() } else { format!(", {} drifted and left", plan.drift.len()) };
+    let right = format!("{}, {changes} to change{drift}", count(all, "resource"));
     let gap = PLACES.saturating_sub(left.chars().count()).max(3);
     format!("{}{}{right}\n", style.paint(Tone::Strong, left), " ".repeat(gap))
 }
@@ -124,8 +128,11 @@ pub fn mark(action: Action) -> (&'static str, Tone) {
 
 fn list(plan: &Plan, limits: &Limits, style: &Style, out: &mut String) {
     let mut rows: Vec<(&'static str, Tone, String, String)> = Vec::new();
-    for refused in &plan.refused {
-        rows.push(("!", Tone::Bad, name(&refused.resource, &refused.id).to_owned(), format!("refused: {}", refused.reason)));
+    for alike in alike(plan) {
+        // A reason that holds for many is said once, at the end.
+        let Some(first) = alike.first().filter(|_| alike.len() <= APART) else { continue };
+        let reason = format!("refused: {}", first.reason);
+        rows.extend(alike.iter().map(|it| ("!", Tone::Bad, name(&it.resource, &it.id).to_owned(), reason.clone())));
     }
     let refused_cut = rows.len().saturating_sub(limits.listed);
     rows.truncate(limits.listed);
@@ -149,6 +156,9 @@ fn list(plan: &Plan, limits: &Limits, style: &Style, out: &mut String) {
     }
     let rows: Vec<_> = rows.into_iter().map(|(sign, tone, name, words)| (sign, tone, clean(&name).into_owned(), words)).collect();
     let width = rows.iter().map(|row| row.2.chars().count()).filter(|it| *it <= 50).max().unwrap_or_default();
+    if rows.is_empty() {
+        return;
+    }
     out.push('\n');
     for (sign, tone, name, words) in rows {
         let line =
@@ -329,14 +339,42 @@ fn drift(plan: &Plan, show: Show, limits: &Limits, style: &Style, out: &mut Stri
 /// What the plan will not do, and what to do about each.
 fn refused(plan: &Plan, style: &Style, out: &mut String) {
     const SHOWN: usize = 20;
-    for refused in plan.refused.iter().take(SHOWN) {
+    const NAMED: usize = 5;
+    let (many, few): (Vec<_>, Vec<_>) = alike(plan).into_iter().partition(|it| it.len() > APART);
+    for alike in many.iter().take(SHOWN) {
+        let Some(first) = alike.first() else { continue };
+        let names: Vec<_> = alike.iter().take(NAMED).map(|it| clean(name(&it.resource, &it.id))).collect();
+        let more = if alike.len() > NAMED { format!(" {}", style.ellipsis()) } else { String::new() };
+        let text = format!("{}: {} ({}{more})", count(alike.len(), "resource"), clean(&first.reason), names.join(", "));
+        let _ = writeln!(out, "{} {text}  [{}]", style.paint(Tone::Bad, "Refused:"), clean(&first.code));
+    }
+    let few: Vec<_> = few.into_iter().flatten().collect();
+    for refused in few.iter().take(SHOWN) {
         let place = refused.place.text().map(|it| format!(" ({})", clean(&it))).unwrap_or_default();
         let text = format!("{}: {}{place}", clean(name(&refused.resource, &refused.id)), clean(&refused.reason));
         let _ = writeln!(out, "{} {text}  [{}]", style.paint(Tone::Bad, "Refused:"), clean(&refused.code));
     }
-    if let Some(more) = plan.refused.len().checked_sub(SHOWN).filter(|it| *it > 0) {
+    let more = few.len().saturating_sub(SHOWN) + many.iter().skip(SHOWN).map(Vec::len).sum::<usize>();
+    if more > 0 {
         let _ = writeln!(out, "{} {more} more refused", style.ellipsis());
     }
+}
+
+/// Refusals that are shown one by one although they say the same.
+const APART: usize = 3;
+
+/// Refusals by what they say, in the order of their first.
+fn alike(plan: &Plan) -> Vec<Vec<&Refused>> {
+    let mut groups: Vec<Vec<&Refused>> = Vec::new();
+    let mut known: HashMap<(&str, &str), usize> = HashMap::new();
+    for refused in &plan.refused {
+        let at = *known.entry((refused.code.as_str(), refused.reason.as_str())).or_insert(groups.len());
+        match groups.get_mut(at) {
+            Some(group) => group.push(refused),
+            None => groups.push(vec![refused]),
+        }
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -464,6 +502,25 @@ No changes: 1 resource as main@3f2a1c9.
         let it = plan(vec![step(core::Action::Update, "site:File/motd", vec![motd], &[])]);
         let text = render(&shape(&it), Show::Changes, None, &Style::PLAIN);
         assert!(text.contains("    spec.content  (drift)\n        one\n      - two\n      + three\n"), "{text}");
+    }
+
+    #[test]
+    fn a_reason_that_holds_for_many_is_said_once() {
+        let refused = |name: &str, reason: &str| core::Refused {
+            resource: trueup_core::address::ResourceId::parse(name).unwrap(),
+            address: None,
+            code: codes::DELETE_LIMIT,
+            reason: reason.to_owned(),
+            hint: None,
+            location: None,
+        };
+        let mut it = plan(vec![]);
+        it.refused.extend((0..9).map(|at| refused(&format!("site:File/f{at}"), "too many would go")));
+        it.refused.push(refused("site:File/z", "another reason"));
+        let text = render(&shape(&it), Show::Changes, None, &Style::PLAIN);
+        assert_eq!(text.matches("too many would go").count(), 1, "{text}");
+        assert!(text.contains("Refused: 9 resources: too many would go (File/f0, File/f1, "), "{text}");
+        assert!(text.contains("File/z  refused: another reason\n"), "{text}");
     }
 
     #[test]

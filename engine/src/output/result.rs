@@ -55,7 +55,7 @@ pub struct Result {
     pub revision: String,
     /// Digest of the plan that was carried out.
     pub plan: String,
-    /// `done`, `failed` or `stopped`.
+    /// `done`, `partial` (all that was planned is done, and something wanted was refused), `failed` or `stopped`.
     pub outcome: &'static str,
     pub summary: Counts,
     pub steps: Vec<StepResult>,
@@ -76,11 +76,12 @@ impl Result {
                 Outcome::Skipped => &mut summary.skipped,
             } += 1;
         }
-        let incomplete = summary.failed + summary.moved + summary.skipped + summary.refused > 0;
-        let outcome = match (stopped, incomplete) {
-            (true, _) => "stopped",
-            (false, true) => "failed",
-            (false, false) => "done",
+        let incomplete = summary.failed + summary.moved + summary.skipped > 0;
+        let outcome = match (stopped, incomplete, summary.refused > 0) {
+            (true, ..) => "stopped",
+            (false, true, _) => "failed",
+            (false, false, true) => "partial",
+            (false, false, false) => "done",
         };
         Self {
             format: FORMAT,
@@ -99,7 +100,7 @@ impl Result {
     #[must_use]
     pub fn with(mut self, found: &[diagnostic::Diagnostic]) -> Self {
         self.diagnostics.extend(found.iter().map(Diagnostic::from));
-        if self.outcome == "done" && found.iter().any(diagnostic::Diagnostic::is_error) {
+        if matches!(self.outcome, "done" | "partial") && found.iter().any(diagnostic::Diagnostic::is_error) {
             self.outcome = "failed";
         }
         self
@@ -142,9 +143,12 @@ impl Result {
             _ => ("Applied in part", Tone::Bad),
         };
         let _ = writeln!(out, "{}: {counts}.", style.paint(tone, head));
-        if self.outcome != "done" {
-            out.push_str("Next: mend what failed and apply again; what is done is not done twice\n");
-        }
+        out.push_str(match self.outcome {
+            "done" => "",
+            "stopped" => "Next: apply again to go on where this stopped; what is done is not done twice\n",
+            "partial" => "Next: mend what is refused and apply again\n",
+            _ => "Next: mend what failed and apply again; what is done is not done twice\n",
+        });
         out
     }
 }
@@ -187,6 +191,6 @@ mod tests {
         let want = "failed File/a: no space\\u001b\nApplied in part: 1 done, 1 failed.\nNext: mend what failed and apply again; what is done is not done twice\n";
         assert_eq!(result.render(&Style::PLAIN), want);
         assert_eq!(Result::new(&plan, vec![step(Outcome::Done, None)], false).render(&Style::PLAIN), "Applied: 1 done.\n");
-        assert!(Result::new(&plan, vec![], true).render(&Style::PLAIN).starts_with("Stopped: 0 done.\n"));
+        assert!(Result::new(&plan, vec![], true).render(&Style::PLAIN).starts_with("Stopped: 0 done.\nNext: apply again"));
     }
 }

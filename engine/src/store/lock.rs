@@ -93,6 +93,17 @@ fn lock_path(state: &Path, environment: &str) -> PathBuf {
     folder.join(environment)
 }
 
+/// Whether a run holds the environment's lock now, as far as one can tell without getting in its way: for people only.
+pub fn is_held(state: &Path, environment: &str) -> bool {
+    let Ok(mut file) = File::open(lock_path(state, environment)) else { return false };
+    let mut text = String::new();
+    let read = (&mut file).take(64).read_to_string(&mut text);
+    let holder = text.split_whitespace().next().and_then(|it| it.parse().ok()).and_then(rustix::process::Pid::from_raw);
+    // Where the last holder is gone nothing is asked of the lock itself, so that hardly ever a run could meet us there.
+    let alive = read.is_ok() && holder.is_some_and(|it| rustix::process::test_kill_process(it) != Err(rustix::io::Errno::SRCH));
+    alive && rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX))
 }
@@ -108,10 +119,12 @@ mod tests {
         let held = lock(&state, "prod").unwrap();
         let Err(Refused::Held { environment, pid, since }) = lock(&state, "prod") else { panic!("the lock was given twice") };
         assert_eq!((environment.as_str(), pid), ("prod", std::process::id()));
+        assert!(is_held(&state, "prod") && !is_held(&state, "dev"));
         assert!(since <= now() && now() - since < 60_000, "since={since}");
         let other = lock(&state, "dev").unwrap();
         let elsewhere = lock(&root.path().join("other.db"), "prod").unwrap();
         drop((held, other, elsewhere));
+        assert!(!is_held(&state, "prod"));
         lock(&state, "prod").unwrap();
     }
 

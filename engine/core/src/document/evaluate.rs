@@ -13,10 +13,11 @@ use super::scope::{Fixed, References, Scope};
 use super::settle::{Entry, Waiting};
 use super::slots::{self, Filled};
 use super::text::shown;
-use super::{Evaluation, Input, Limits, NameFault, Resource, Shortener};
+use super::{Evaluation, Input, Limits, NameFault, NoBlob, Resource, Shortener};
 use crate::address::ResourceId;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::expression::{ExpressionError, NameError, Reference, Template};
+use crate::manifest::Kind;
 use crate::schema;
 use crate::value::{Json, Path, Segment, blob};
 
@@ -292,20 +293,19 @@ impl Run<'_> {
                 let Some(text) = value.as_str() else { return };
                 let name = text.strip_prefix("./").unwrap_or(text);
                 match (self.input.blobs)(name) {
-                    Some((digest, size)) => {
+                    Ok((digest, size)) => {
                         blobs.push(Arc::from(name));
                         *value = blob(&digest, size);
                     }
-                    None => {
-                        let message = format!("the revision has no file {}", shown(name));
-                        let finding =
-                            Diagnostic::error(codes::BLOB_MISSING, message).hint("paths start at the root of the repository");
+                    Err(no) => {
+                        let finding = no_blob(name, no);
                         filled.findings.extend(locate(&Path(path.to_vec())).map(|it| finding.at(it)));
                     }
                 }
             });
         }
         filled.findings.extend(schema::validate(&filled.doc, &declared.kind, &locate));
+        filled.findings.extend(ignored_nothing(node, &declared.kind).map(|it| it.at(self.sources.location(node.draft.place))));
         let failed = filled.findings.iter().any(Diagnostic::is_error);
         // The warnings of a resource go with it.
         let (errors, warnings) = if failed { (filled.findings, Vec::new()) } else { (Vec::new(), filled.findings) };
@@ -376,6 +376,38 @@ impl Run<'_> {
         let entry = Entry { doc: doc.clone(), slots, granted, references: node.references.clone() };
         waiting.entries.insert(node.id.clone(), entry);
     }
+}
+
+/// What to say of a file that a document names and cannot have.
+fn no_blob(name: &str, no: NoBlob) -> Diagnostic {
+    match no {
+        NoBlob::Missing => {
+            let message = format!("the revision has no file {}", shown(name));
+            Diagnostic::error(codes::BLOB_MISSING, message)
+                .hint("commit it, or correct the path: it counts from the folder of `trueup.yaml`, wherever the document stands")
+        }
+        NoBlob::Refused { code, reason } => Diagnostic::error(code, reason),
+    }
+}
+
+/// Paths of `trueup.dev/ignore` that no document of the kind can have: they would leave alone what nobody meant.
+fn ignored_nothing<'a>(node: &'a Work, kind: &'a Kind) -> impl Iterator<Item = Diagnostic> + 'a {
+    let unknown = move |path: &Path| match path.0.split_first() {
+        Some((Segment::Key(first), rest)) if first == "spec" => schema::undeclared(kind, false, &Path(rest.to_vec())),
+        Some((Segment::Key(first), _)) => {
+            let fields = kind.schema.get("properties").and_then(Json::as_object)?;
+            let closed = kind.schema.get("additionalProperties") == Some(&Json::Bool(false));
+            (closed && !fields.contains_key(first))
+                .then(|| (first.clone(), Some(format!("spec.{first}")).filter(|_| !fields.is_empty())))
+        }
+        _ => None,
+    };
+    node.draft.settings.ignore.iter().filter_map(move |path| {
+        let (name, meant) = unknown(path)?;
+        let message = format!("trueup.dev/ignore: `{path}` is no field of {}: there is no {}", kind.name, shown(&name));
+        let hint = meant.map_or_else(|| "field paths begin with `spec`".to_owned(), |it| format!("did you mean `{it}`?"));
+        Some(Diagnostic::error(codes::SETTING_VALUE, message).hint(hint))
+    })
 }
 
 /// Calls `act` for every value that a schema's hint means, lists passed through item by item.

@@ -43,7 +43,7 @@ pub use self::provenance::provenance;
 pub use self::read::{RawDocument, parse};
 pub use self::settle::{Settled, Waiting};
 use crate::address::ResourceId;
-use crate::diagnostic::{Diagnostic, Location};
+use crate::diagnostic::{Code, Diagnostic, Location};
 use crate::expression::SecretPart;
 use crate::manifest::{Kind, Manifest};
 use crate::value::{Digest, Json, Path};
@@ -185,6 +185,15 @@ pub trait Elsewhere {
     fn removes(&self, id: &ResourceId) -> bool;
 }
 
+/// Why a file that a document names cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoBlob {
+    /// The revision has no ordinary file of this name.
+    Missing,
+    /// It is there, and why it is not taken: over a limit, damaged.
+    Refused { code: Code, reason: String },
+}
+
 /// Everything that declared resources depend on.
 pub struct Input<'a> {
     pub environment: Arc<str>,
@@ -194,8 +203,8 @@ pub struct Input<'a> {
     pub default_provider: Option<Arc<str>>,
     /// In order: later ones merge over earlier ones.
     pub layers: Vec<LayerInput>,
-    /// Digest and size of a file of the revision, by the path that a document gives; None where there is none.
-    pub blobs: &'a dyn Fn(&str) -> Option<(Digest, u64)>,
+    /// Digest and size of a file of the revision, by the path that a document gives.
+    pub blobs: &'a dyn Fn(&str) -> Result<(Digest, u64), NoBlob>,
     /// Files that are not in `layers`.
     pub elsewhere: Option<&'a dyn Elsewhere>,
 }

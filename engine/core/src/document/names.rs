@@ -173,6 +173,29 @@ impl Shortener {
         }
     }
 
+    /// The resource that a text names, where a bare name will do as well as long as one resource has it: for what people
+    /// type. Documents name the kind too, so that a new resource elsewhere cannot make them ambiguous.
+    ///
+    /// # Errors
+    ///
+    /// As [`Shortener::resolve`].
+    pub fn resolve_typed(&self, text: &str) -> Result<ResourceId, NameFault> {
+        if text.is_empty() || text.contains(['/', ':']) {
+            return self.resolve(text);
+        }
+        let mut found: Vec<&ResourceId> = self.ids.iter().filter(|it| it.name() == text).collect();
+        found.sort_unstable();
+        found.dedup();
+        match found.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(NameFault::Missing { text: text.to_owned(), hint: self.suggestion(text) }),
+            several => {
+                let candidates = several.iter().take(5).map(|id| self.shorten(id)).collect();
+                Err(NameFault::Ambiguous { text: text.to_owned(), candidates })
+            }
+        }
+    }
+
     fn matching<'a>(&'a self, written: Written<'a>) -> impl Iterator<Item = &'a ResourceId> {
         let wanted = hash(written.kind, written.namespace, written.name);
         let hashes = self.hashes();
@@ -190,7 +213,8 @@ impl Shortener {
             Some(namespace) => format!("{}/{namespace}/{}", bare(id.kind()), id.name()),
             None => format!("{}/{}", bare(id.kind()), id.name()),
         };
-        let mut forms: Vec<String> = self.ids.iter().map(local).collect();
+        // What was written is no suggestion, even where it would be right for another alias.
+        let mut forms: Vec<String> = self.ids.iter().map(local).filter(|it| it != text).collect();
         forms.sort_unstable();
         forms.dedup();
         // The nearest names are looked for among those that begin alike, then among all.
@@ -251,6 +275,17 @@ mod tests {
         for text in ["File/mote", "web", "File/", "a/b/c/d", "dns:File/motd", "Deployment.batch/web", ":File/motd", ""] {
             check(text, Err(codes::REFERENCE_MISSING));
         }
+    }
+
+    #[test]
+    fn a_bare_name_will_do_for_people_where_one_resource_has_it() {
+        let shortener = Shortener::new(ids());
+        assert_eq!(shortener.resolve_typed("motd").unwrap().as_str(), "site:File/motd");
+        assert_eq!(shortener.resolve_typed("File/motd").unwrap().as_str(), "site:File/motd");
+        let fault = shortener.resolve_typed("www").unwrap_err();
+        assert_eq!(fault.hint().as_deref(), Some("write one of dns:RecordSet/www, old:RecordSet/www"));
+        assert_eq!(shortener.resolve_typed("nope").unwrap_err().code(), codes::REFERENCE_MISSING);
+        assert_eq!(shortener.resolve_typed("").unwrap_err().code(), codes::REFERENCE_MISSING);
     }
 
     #[test]

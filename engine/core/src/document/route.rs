@@ -442,7 +442,7 @@ impl Router<'_> {
                 continue;
             }
             let message = if usual {
-                format!("{} have no {}", kind.name, member.key)
+                format!("a {} has no {}", kind.name, member.key)
             } else {
                 format!("metadata has no field {}", shown(&member.key))
             };

@@ -105,7 +105,10 @@ fn function(placed: &Placed) -> Result<(), ExpressionError> {
         let hint = match (turned, dot.is_empty()) {
             (true, true) => Some(format!("write it behind its value: `vars.x.{name}()`")),
             (true, false) => Some(format!("write it around its value: `{name}(vars.x)`")),
-            (false, _) => did_you_mean(name, table.iter().map(|(it, ..)| *it)),
+            (false, _) => did_you_mean(name, table.iter().map(|(it, ..)| *it)).or_else(|| {
+                let names: Vec<&str> = table.iter().map(|(it, ..)| *it).collect();
+                Some(format!("there are {}; `trueup help expressions` says what they do", names.join(", ")))
+            }),
         };
         let error = ExpressionError::new(codes::EXPRESSION_UNDEFINED, start, end, format!("there is no function `{name}`"));
         return Err(hint.into_iter().fold(error, ExpressionError::hint));

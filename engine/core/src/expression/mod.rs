@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use self::check::Facts;
 use self::evaluate::{Evaluator, Value};
+pub use self::functions::{FUNCTIONS, METHODS};
 use self::lexer::Until;
 use self::parser::Tree;
 use crate::diagnostic::{Code, codes};

@@ -87,6 +87,9 @@ fn refused(marked: &str, code: Code, message: &str, hint: Option<&str>) {
     assert_eq!((error.code, error.message.as_str(), error.hint.as_deref()), (code, message, hint), "{marked}");
 }
 
+/// What is said where no name is near.
+const METHODS: &str = "there are charAt, contains, endsWith, indexOf, join, lastIndexOf, lowerAscii, replace, reverse, size, split, startsWith, substring, trim, upperAscii; `trueup help expressions` says what they do";
+
 #[track_caller]
 fn secret_text(text: &str, name: &str, parts: &[SecretPart]) {
     assert_eq!(run(text), Ok(Evaluated::Secret { name: name.to_owned(), parts: parts.to_vec() }), "{text}");
@@ -230,7 +233,7 @@ fn every_fault_has_a_caret_and_says_what_to_do() {
     refused("${{ «var».n }}", UNDEFINED, "`var` is not defined", Some("write `vars.name`: `var` is reserved in CEL"));
     refused("${{ «env».namespace }}", SYNTAX, "of `env` there is only `env.name`", Some("other values belong in `vars`"));
     refused("${{ «vars» }}", SYNTAX, "`vars` alone is not a value", Some("write `vars.name`"));
-    refused("${{ vars.domain.«lower»() }}", UNDEFINED, "there is no function `lower`", None);
+    refused("${{ vars.domain.«lower»() }}", UNDEFINED, "there is no function `lower`", Some(METHODS));
     refused(
         "${{ vars.domain.«lowerAsci»() }}",
         UNDEFINED,

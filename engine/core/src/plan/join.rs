@@ -325,7 +325,7 @@ pub(super) fn records(held: &Entry, want: &Desired) -> bool {
 }
 
 /// Whether `text` is the identity or a shorter form of it.
-fn answers_to(id: &ResourceId, text: &str) -> bool {
+pub(super) fn answers_to(id: &ResourceId, text: &str) -> bool {
     if text == id.as_str() || text == id.local() {
         return true;
     }

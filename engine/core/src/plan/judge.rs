@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::intents::Doubts;
-use super::join::{Join, Look, Pair, records};
+use super::join::{Join, Look, Pair, answers_to, records};
 use super::prune::vanished_scopes;
 use super::{Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, World};
 use crate::address::{Address, ResourceId, Scope};
@@ -71,13 +71,24 @@ impl Judge<'_> {
     /// No entry: create, or claim what is there.
     fn unowned(&self, draft: &mut Draft) -> Result<(), No> {
         if let Some(other) = (self.world.others)(&self.want.address) {
-            let hint = format!("let `{other}` release it (`trueup forget`), or take it out of one of the two environments");
+            let shown = (self.world.shown)(&self.want.resource);
+            let hint = format!(
+                "let `{other}` release it (`trueup forget -e {other} {shown}`), or take it out of one of the two environments"
+            );
             return Err((codes::OTHER_ENVIRONMENT, format!("the environment `{other}` owns this object"), Some(hint)));
         }
         match self.seen(self.pair.new)? {
-            None => self.create(Reason::new("new", "it is declared and does not exist"), draft),
+            None => self.create(Reason::new("new", self.why_new()), draft),
             Some(found) => self.claim(found, draft),
         }
+    }
+
+    /// Why an object is made, with what `moved-from` did not do where a person meant it to do something.
+    fn why_new(&self) -> String {
+        let text = "it is declared and does not exist";
+        let named = self.want.settings.moved_from.as_deref();
+        let still = named.filter(|named| self.world.desired.iter().any(|it| answers_to(&it.resource, named)));
+        still.map_or_else(|| text.to_owned(), |it| format!("{text}; `moved-from` names {it}, which is still declared itself"))
     }
 
     fn claim(&self, found: &Observed, draft: &mut Draft) -> Result<(), No> {
@@ -109,7 +120,8 @@ impl Judge<'_> {
                 (Reason::new("claimed", "it exists, and is claimed as declared"), Ownership::Owned)
             }
             _ => {
-                let hint = "take it over with `trueup adopt`, or with `trueup.dev/adopt: \"true\"` in the document".to_owned();
+                let hint = "take it over with `trueup adopt --declared`, or with `trueup.dev/adopt: \"true\"` in the document"
+                    .to_owned();
                 return Err((codes::CLAIM, "the object exists and nobody claimed it".to_owned(), Some(hint)));
             }
         };
@@ -221,6 +233,8 @@ impl Judge<'_> {
             self.not_all_vanished(&held.address.scope)?;
             self.unowned(draft)?;
             if let Some(step) = draft.plan.steps.last_mut() {
+                let text = format!("its address was `{}`, where its object is no longer", place(&held.address));
+                step.reasons.push(Reason::new("vanished", text));
                 // The old entry names nothing any more: it goes as the new one comes.
                 step.from = Some(Moved { resource: held.resource.clone(), address: held.address.clone(), prior: None });
             }
@@ -239,7 +253,8 @@ impl Judge<'_> {
             ));
         }
         if self.seen(self.pair.new)?.is_some() {
-            let text = format!("its address changes to {}, where an object exists that nobody claimed", self.want.address);
+            let text =
+                format!("its address changes to `{}`, where an object exists that nobody claimed", place(&self.want.address));
             let hint = "delete that object by hand, or choose another address".to_owned();
             return Err((codes::CLAIM, text, Some(hint)));
         }
@@ -250,7 +265,7 @@ impl Judge<'_> {
             changes.iter().find(|it| [&hints.key, &hints.scope].into_iter().flatten().any(|hint| diff::touches(it, hint)));
         let reason = Reason {
             path: named.map(|it| it.path.clone()),
-            ..Reason::new("renamed", format!("its address was {}", held.address))
+            ..Reason::new("renamed", format!("its address was `{}`", place(&held.address)))
         };
         self.replace(held, old, changes, reason, draft)
     }
@@ -258,9 +273,7 @@ impl Judge<'_> {
     fn replace(&self, held: &Entry, found: &Observed, changes: Vec<Change>, reason: Reason, draft: &mut Draft) -> Result<(), No> {
         let want = self.want;
         if want.settings.protect || held.protect {
-            let hint = "take `trueup.dev/protect` out of the document first, if it may go".to_owned();
-            let text = format!("the object is protected, and the change would replace it: {}", reason.text);
-            return Err((codes::PROTECTED, text, Some(hint)));
+            return Err(protected(want.settings.protect, &reason.text));
         }
         if held.ownership == Ownership::Recovered {
             let text = format!("the object is owned by its mark alone, and the change would replace it: {}", reason.text);
@@ -352,7 +365,8 @@ impl Judge<'_> {
 
     fn not_foreign(&self, held: &Entry, found: &Observed) -> Result<(), No> {
         foreign(self.world, held, found, &[&self.want.resource], Some(self.want.kind.recover)).map_or(Ok(()), |text| {
-            let hint = "if it is to be managed, forget the old entry (`trueup forget`) and adopt the object".to_owned();
+            let forget = forget(self.world, &held.resource);
+            let hint = format!("if it is to be managed, forget the old entry ({forget}) and adopt the object");
             Err((codes::CLAIM, text, Some(hint)))
         })
     }
@@ -366,6 +380,30 @@ impl Judge<'_> {
         let hints = &self.want.kind.hints;
         changes.iter().find(|it| hints.immutable.iter().any(|hint| diff::touches(it, hint))).map(|it| it.path.clone())
     }
+}
+
+/// A replacement that protection forbids: of the document as it is now, or of the one that was last applied, which holds
+/// until a revision without it was applied.
+pub(super) fn protected(now: bool, reason: &str) -> No {
+    let (whose, hint) = match now {
+        true => ("the object is protected", "if it may go, take `trueup.dev/protect` out of the document and apply that first"),
+        false => (
+            "the object is protected by the revision that was last applied",
+            "taking `trueup.dev/protect` out counts once it is applied: take the other change back, apply, then make it again",
+        ),
+    };
+    (codes::PROTECTED, format!("{whose}, and the change would replace it: {reason}"), Some(hint.to_owned()))
+}
+
+/// The command that releases a resource, as it is typed.
+pub(super) fn forget(world: &World<'_>, id: &ResourceId) -> String {
+    format!("`trueup forget -e {} {}`", world.environment, (world.shown)(id))
+}
+
+/// Where an object is within its provider and kind, which a resource's name has said already.
+fn place(address: &Address) -> String {
+    let Scope { scope, .. } = &address.scope;
+    if scope.is_empty() { address.key.to_string() } else { format!("{scope}/{}", address.key) }
 }
 
 pub(super) const RECOVERED_HINT: &str = "look at it, then take it over with `trueup adopt --recovered`";

@@ -54,7 +54,7 @@ pub struct Desired {
 /// What the operator allows and asks for; never the repository's to say.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// Deletions (those of replacements too) that may go beyond the limits, if they are at most so many.
+    /// Most deletions (those of replacements too) that a plan may hold, in place of the limits.
     pub allow_deletes: Option<usize>,
     /// Create again, or forget, what vanished from a scope all at once.
     pub allow_recreate: bool,

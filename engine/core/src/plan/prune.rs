@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::intents::Doubts;
 use super::join::{Join, Leftover, Look};
-use super::judge::{RECOVERED_HINT, all_vanished, foreign, halted, refused};
+use super::judge::{RECOVERED_HINT, all_vanished, foreign, forget, halted, refused};
 use super::{Action, Docs, Draft, Reason, Refused, Step, World};
 use crate::address::Scope;
 use crate::diagnostic::{Code, codes};
@@ -75,9 +75,10 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
             return Err((codes::NO_EVIDENCE, "it was not found, but its scope was not read whole".to_owned(), None));
         }
         Look::Absent => {
-            let text = match world.options.destroy {
-                true => "the environment is destroyed, and it is no longer there",
-                false => "it is no longer declared, and no longer there",
+            let text = match (world.options.destroy, left.replaced) {
+                (true, _) => "the environment is destroyed, and it is no longer there",
+                (false, true) => "its resource is at another address now, and nothing is left at this one",
+                (false, false) => "it is no longer declared, and no longer there",
             };
             return Ok(step(left, Action::Forget, Reason::new("gone", text)));
         }
@@ -91,10 +92,12 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
     };
     let Some(kind) = (world.kinds)(&held.address.scope) else {
         let text = "its provider no longer has this kind, which never means that its objects go".to_owned();
-        return Err((codes::NO_EVIDENCE, text, Some("release it with `trueup forget`, or bring the kind back".to_owned())));
+        let hint = format!("release it with {}, or bring the kind back", forget(world, &held.resource));
+        return Err((codes::NO_EVIDENCE, text, Some(hint)));
     };
+    let release = || Some(format!("release the entry with {}", forget(world, &held.resource)));
     if let Some(text) = foreign(world, held, found, &[], Some(kind.recover)) {
-        return Err((codes::CLAIM, text, Some("release the entry with `trueup forget`".to_owned())));
+        return Err((codes::CLAIM, text, release()));
     }
     if !held.prune && held.ownership != Ownership::Deposed {
         return Ok(step(left, Action::Forget, Reason::new("released", "its document said `trueup.dev/prune: \"false\"`")));
@@ -103,14 +106,15 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
         let (text, hint) = match world.options.destroy {
             true => (
                 "the object is protected, and the environment is to be destroyed",
-                "apply its document without `trueup.dev/protect` first, or release it with `trueup forget`",
+                "apply its document without `trueup.dev/protect` first",
             ),
             false => (
                 "the object is protected, and it is no longer declared",
-                "declare it again without `trueup.dev/protect`, or release it with `trueup forget`",
+                "declare it again without `trueup.dev/protect` and apply that",
             ),
         };
-        return Err((codes::PROTECTED, text.to_owned(), Some(hint.to_owned())));
+        let hint = format!("{hint}, or release it with {}", forget(world, &held.resource));
+        return Err((codes::PROTECTED, text.to_owned(), Some(hint)));
     }
     if held.ownership == Ownership::Recovered {
         if world.options.adopt_recovered {
@@ -122,7 +126,7 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
     // Not by identity alone: under the key of a deleted file another one may stand, which nobody here made.
     if held.identity != found.identity && !held.identity.is_empty() && found.mark.is_none() {
         let text = format!("another object (`{}`) has the place of the one that was made here", found.identity);
-        return Err((codes::CLAIM, text, Some("release the entry with `trueup forget`".to_owned())));
+        return Err((codes::CLAIM, text, release()));
     }
     let mut out = step(left, Action::Delete, why);
     if let (Some(applied), Some(now)) = (doubts.applied(held, docs), &found.doc) {
@@ -151,24 +155,28 @@ fn step(left: &Leftover<'_>, action: Action, reason: Reason) -> Step {
     }
 }
 
-/// Refuses all deletions (those of replacements too) where they are more than may go without the operator's word. What is
+/// Refuses all deletions (those of replacements too) where they are more than the operator allows, or more than may go
+/// without a word of the operator's. What is
 /// deposed was counted when its replacement was planned.
 pub(super) fn limits(world: &World<'_>, draft: &mut Draft) {
     let counts = |it: &Step| it.action.deletes() && it.ownership != Ownership::Deposed;
     let count = draft.plan.steps.iter().filter(|it| counts(it)).count();
     let owned = world.entries.iter().filter(|it| it.ownership != Ownership::Deposed).count();
     let half = HALF_FROM <= owned && owned < count.saturating_mul(2);
-    let held = FREE_DELETES < count || half;
-    if !held || world.options.allow_deletes.is_some_and(|allowed| count <= allowed) {
-        return;
-    }
-    let limit = if half { format!("more than half of the {owned} it owns") } else { format!("more than {FREE_DELETES}") };
+    let limit = match world.options.allow_deletes {
+        // The operator's number takes the place of the limits, downwards too.
+        Some(allowed) if allowed < count => format!("more than the {allowed} that are allowed"),
+        None if half => format!("more than half of the {owned} it owns"),
+        None if FREE_DELETES < count => format!("more than {FREE_DELETES}"),
+        Some(_) | None => return,
+    };
     let (stopped, rest) = std::mem::take(&mut draft.plan.steps).into_iter().partition(|it| counts(it));
     draft.plan.steps = rest;
     let stopped: Vec<Step> = stopped;
     for step in stopped {
         let verb = if step.action == Action::Delete { "deleted" } else { "replaced" };
-        let reason = format!("it would be {verb}, one of {count} objects to go in this environment: {limit}");
+        let objects = if count == 1 { "object" } else { "objects" };
+        let reason = format!("it would be {verb}, one of {count} {objects} to go in this environment: {limit}");
         let hint = Some(format!("if that is meant, run again with `--allow-deletes {count}`"));
         let address = Some(step.address);
         draft.refuse(Refused {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Action, Draft, Halted, Plan, Reason, Record, Refused, Step, World, finish};
+use super::{Action, Draft, Halted, Plan, Reason, Record, Refused, Step, World, finish, judge};
 use crate::address::Address;
 use crate::diagnostic::{Code, codes};
 use crate::document::ReplaceMode;
@@ -48,7 +48,7 @@ pub fn apply_verdicts(world: &World<'_>, plan: Plan, verdicts: Vec<(usize, Verdi
 }
 
 fn merge(world: &World<'_>, protected: &HashSet<&Address>, draft: &mut Draft, mut step: Step, verdict: Verdict) -> Option<Step> {
-    let (code, reason) = match verdict {
+    let (code, reason, hint) = match verdict {
         Verdict::Accept => return Some(step),
         Verdict::Ignore(paths) => {
             step.changes.retain(|change| !paths.iter().any(|path| path.covers(&change.path)));
@@ -69,16 +69,16 @@ fn merge(world: &World<'_>, protected: &HashSet<&Address>, draft: &mut Draft, mu
                 Err(no) => no,
             }
         }
-        Verdict::Hold(why) => (codes::REFUSED_BY_PLUGIN, format!("the plugin holds the change back: {why}")),
-        Verdict::Refuse(why) => (codes::REFUSED_BY_PLUGIN, why),
-        Verdict::Halted(Halted { code, reason }) => (code, reason),
+        Verdict::Hold(why) => (codes::REFUSED_BY_PLUGIN, format!("the plugin holds the change back: {why}"), None),
+        Verdict::Refuse(why) => (codes::REFUSED_BY_PLUGIN, why, None),
+        Verdict::Halted(Halted { code, reason }) => (code, reason, None),
     };
     if step.action == Action::Create {
         draft.missing.push(step.resource.clone());
     }
     draft.staying.push(step.resource.clone());
     let (resource, address, location) = (step.resource, Some(step.address), step.location);
-    draft.refuse(Refused { resource, address, code, reason, hint: None, location });
+    draft.refuse(Refused { resource, address, code, reason, hint, location });
     None
 }
 
@@ -89,16 +89,18 @@ fn replace(
     paths: &[Path],
     create_first: bool,
     reason: String,
-) -> Result<(), (Code, String)> {
+) -> Result<(), (Code, String, Option<String>)> {
     let want = step.source.and_then(|at| world.desired.get(at));
     // Of an object that moves as well, the entry is where it was.
     let held = step.from.as_ref().map_or(&step.address, |it| &it.address);
-    if want.is_some_and(|it| it.settings.protect) || protected.contains(held) {
-        return Err((codes::PROTECTED, format!("the object is protected, and the change would replace it: {reason}")));
+    let now = want.is_some_and(|it| it.settings.protect);
+    if now || protected.contains(held) {
+        return Err(judge::protected(now, &reason));
     }
     match step.action {
         Action::Update if step.ownership == Ownership::Recovered => {
-            Err((codes::RECOVERED, format!("the object is owned by its mark alone, and the change would replace it: {reason}")))
+            let text = format!("the object is owned by its mark alone, and the change would replace it: {reason}");
+            Err((codes::RECOVERED, text, Some(judge::RECOVERED_HINT.to_owned())))
         }
         Action::Update => {
             let order = match want.and_then(|it| it.settings.replace) {
@@ -117,7 +119,9 @@ fn replace(
             }
             Ok(())
         }
-        Action::Adopt => Err((codes::REPLACE_REFUSED, format!("taking the object over would mean to replace it: {reason}"))),
+        Action::Adopt => {
+            Err((codes::REPLACE_REFUSED, format!("taking the object over would mean to replace it: {reason}"), None))
+        }
         Action::Create | Action::Replace(_) | Action::Delete | Action::Move | Action::Forget => Ok(()),
     }
 }

@@ -10,6 +10,8 @@ mod words;
 
 pub mod suggest;
 
+use std::collections::HashSet;
+
 pub use compile::Validator;
 
 use self::markers::Markers;
@@ -86,8 +88,15 @@ pub fn undeclared(kind: &Kind, status: bool, path: &Path) -> Option<(String, Opt
     compile::undeclared(&kind.schema, status, path)
 }
 
-/// In a stable order, without repetitions, within the limit.
+/// In a stable order, without repetitions, within the limit. A field that is missing because it is misspelt is one mistake.
 fn settle(mut out: Vec<Finding>) -> Vec<Finding> {
+    let meant = |it: &Finding| {
+        let name = it.hint.as_deref()?.strip_prefix("did you mean `")?.strip_suffix("`?")?;
+        let (_, above) = it.path.0.split_last()?;
+        Some(words::missing(&Path(above.to_vec()), name))
+    };
+    let misspelt: HashSet<String> = out.iter().filter(|it| it.code == codes::UNKNOWN_FIELD).filter_map(meant).collect();
+    out.retain(|it| it.code != codes::MISSING_FIELD || !misspelt.contains(&it.message));
     out.sort_by(|a, b| (&a.path, a.code, &a.message).cmp(&(&b.path, b.code, &b.message)));
     out.dedup();
     out.truncate(MAX_FINDINGS);

@@ -93,6 +93,11 @@ fn an_unknown_field_gets_a_suggestion() {
 fn a_missing_field_is_named_in_full_and_points_at_what_lacks_it() {
     assert_eq!(shown(&json!({"spec": {}})), ["TU0302 spec: `spec.path` is missing"]);
     assert_eq!(shown(&json!({})), ["TU0302 : `spec` is missing"]);
+    assert_eq!(
+        shown(&json!({"spec": {"pth": "x"}})),
+        ["TU0301 spec.pth: there is no field `spec.pth` (did you mean `path`?)"],
+        "one mistake is told once"
+    );
     check(json!({"env": [{}]}), &["TU0302 spec.env[0]: `spec.env[0].name` is missing"]);
     check(json!({"color": "red"}), &["TU0302 spec: `spec.size` is missing"]);
 }

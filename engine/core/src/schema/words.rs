@@ -79,7 +79,7 @@ impl Teller<'_> {
             }
             ValidationErrorKind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
-                let message = format!("`{}` is missing", path.key(name));
+                let message = missing(&path, name);
                 self.out.push(Finding::new(codes::MISSING_FIELD, path, message));
             }
             ValidationErrorKind::FalseSchema => self.forbidden(path),
@@ -191,6 +191,11 @@ impl Teller<'_> {
         };
         (rule, None)
     }
+}
+
+/// What is said of a field that is not there.
+pub(super) fn missing(above: &Path, name: &str) -> String {
+    format!("`{}` is missing", above.key(name))
 }
 
 fn place(path: &Path) -> String {

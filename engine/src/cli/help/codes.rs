@@ -2,6 +2,12 @@
 
 use trueup_core::diagnostic::{Code, codes as all};
 
+/// Every code with its title, a line each.
+pub fn list() -> String {
+    let lines: String = all::ALL.iter().map(|(code, title)| format!("  {code}  {title}\n")).collect();
+    format!("Error codes; `trueup help TU0123` says more of one.\n\n{lines}")
+}
+
 /// Code, title, meaning and remedy; None where there is no such code.
 pub fn explain(code: Code) -> Option<String> {
     let (_, title) = all::ALL.iter().find(|(it, _)| *it == code)?;
@@ -28,7 +34,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::SOURCE_LIMIT,
-        "The source holds more or larger files than one source may hold (1,000,000 files, 16 MiB each).\nExclude what does not belong to the layer, or split the project.",
+        "The source holds more or larger files than may be: 1,000,000 files, 16 MiB for a file of documents, 64 MiB for a file that a document names.\nTake out of the layer what does not belong there (`exclude:` of the environment in `trueup.yaml` takes globs), or split the project.",
     ),
     (
         all::LAYER_MISSING,
@@ -58,7 +64,7 @@ const TEXTS: &[(Code, &str)] = &[
     (all::RESERVED, "The key or value is used by the engine itself.\nChoose another one."),
     (
         all::FOREIGN_FORMAT,
-        "A kustomization or chart is a program that makes documents, not a document.\nCommit what it renders, or exclude the folder with `exclude:`.",
+        "A kustomization or chart is a program that makes documents, not a document.\nCommit what it renders, or take the folder out of the layer: `exclude: [\"base/chart/**\"]` of the environment in `trueup.yaml`.",
     ),
     (
         all::DUPLICATE_IDENTITY,
@@ -106,7 +112,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::BLOB_MISSING,
-        "The document names a file that is not in the revision.\nCommit the file, or correct the path; it counts from the project's folder.",
+        "The document names a file that is not in the revision.\nCommit the file, or correct the path: it counts from the folder of `trueup.yaml`, wherever the document stands.",
     ),
     (all::RENDER, "The plugin refused the document; its own words say why."),
     (
@@ -137,7 +143,7 @@ const TEXTS: &[(Code, &str)] = &[
     (all::CYCLE, "Resources wait for each other in a circle, so that none can be first.\nTake one reference out of it."),
     (
         all::SECRET_PLACE,
-        "`secret('…')` may stand only in a field that its schema marks sensitive or write-only, and only where the provider is granted that name.",
+        "`secret('…')` may stand only in a field that its schema marks sensitive or write-only, and only where the provider is granted that name: `secrets: [name]` of the provider in `trueup.yaml`.",
     ),
     (
         all::PROJECT,
@@ -149,7 +155,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::CREDENTIALS,
-        "`credentials.yaml` cannot be used: it is wrong, others can read it (make it 0600), or a name in it is missing.",
+        "`credentials.yaml` cannot be used: it is not there, it is wrong, others can read it (make it 0600), or a name in it is missing.\n`trueup help credentials` shows where it lies and what stands in it; `trueup doctor` looks at it.",
     ),
     (
         all::LOCK,
@@ -169,11 +175,11 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::PROTECTED,
-        "The resource carries `trueup.dev/protect: \"true\"` and this plan would delete or replace it.\nRemove the annotation in a commit of its own, apply that, then go on.",
+        "The resource carries `trueup.dev/protect: \"true\"`, or carried it in the revision that was last applied, and this plan would delete or replace it.\nRemove the annotation in a commit of its own and apply that; only then make the change that deletes or replaces. Who did both in one commit takes the other change back first. `trueup forget` releases the object instead, without deleting it.",
     ),
     (
         all::DELETE_LIMIT,
-        "The plan deletes more than 10 objects, or more than half of what the environment owns.\nIf that is meant, allow it: `--allow-deletes N`.",
+        "The plan deletes more than 10 objects, or more than half of what an environment owns that owns 5 or more; or more than `--allow-deletes` gives.\nIf that is meant, allow it: `--allow-deletes N` lets up to N objects go, and no more.",
     ),
     (
         all::NO_EVIDENCE,
@@ -235,7 +241,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::STORE,
-        "The state file cannot be read or written, or is of another version.\nCheck the disk and the rights of `.trueup/`; `trueup doctor` looks at both.",
+        "The state file cannot be read or written, or is of another version.\nCheck the disk and the rights of `.trueup/`, or keep the state elsewhere with `--state FILE` (its folder must exist); `trueup doctor` looks at it.",
     ),
     (
         all::LOCKED,

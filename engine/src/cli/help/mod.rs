@@ -1,6 +1,7 @@
 //! `trueup help`, and the short help of `trueup` alone.
 
 mod codes;
+mod topics;
 
 use clap::CommandFactory as _;
 use serde_json::json;
@@ -41,9 +42,11 @@ pub fn short() -> String {
 pub fn run(arguments: &HelpArgs, output: &mut Output) -> Result<Exit, CliError> {
     let text = match arguments.topic.as_slice() {
         [] => short(),
-        [topic] if code(topic).is_some() => code(topic)
-            .and_then(codes::explain)
-            .ok_or_else(|| CliError::usage(format!("there is no error {topic}")).hint("`trueup help` lists what there is"))?,
+        [topic] if code(topic).is_some() => code(topic).and_then(codes::explain).ok_or_else(|| {
+            CliError::usage(format!("there is no error {topic}")).hint("`trueup help codes` lists what there is")
+        })?,
+        [topic] if topic == "codes" => codes::list(),
+        [topic] if topics::text(topic).is_some() => topics::text(topic).unwrap_or_default(),
         verbs => command_help(verbs)?,
     };
     if output.format.is_object() {
@@ -66,7 +69,8 @@ fn command_help(verbs: &[String]) -> Result<String, CliError> {
     let mut found = &mut command;
     for verb in verbs {
         found = found.find_subcommand_mut(verb).ok_or_else(|| {
-            CliError::usage(format!("there is no command and no error code `{verb}`")).hint("`trueup help` lists what there is")
+            CliError::usage(format!("there is no command, no error code and no topic `{verb}`"))
+                .hint("`trueup help` lists the commands, `trueup help codes` the codes; topics are expressions and credentials")
         })?;
     }
     Ok(found.render_long_help().to_string())

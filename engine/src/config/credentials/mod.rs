@@ -77,6 +77,8 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     path: PathBuf,
+    /// Whether there is a file.
+    exists: bool,
     entries: BTreeMap<String, Entry>,
     secrets: BTreeMap<String, Source>,
 }
@@ -88,7 +90,7 @@ type Sent = (Vec<String>, Option<String>);
 #[derive(Debug)]
 enum Fault {
     /// The file has no such entry.
-    Missing { what: &'static str, name: String, path: PathBuf, near: Option<String> },
+    Missing { what: &'static str, name: String, path: PathBuf, exists: bool, near: Option<String> },
     /// The entry is there, its value is not.
     Value { name: String, what: String },
     /// The entry is of a kind that this version does not send there.
@@ -100,7 +102,10 @@ enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing { what, name, path, near } => {
+            Self::Missing { what, name, path, exists: false, .. } => {
+                write!(f, "there is no {what} `{name}`: the file `{}` does not exist", path.display())
+            }
+            Self::Missing { what, name, path, near, .. } => {
                 write!(f, "there is no {what} `{name}` in `{}`", path.display())?;
                 near.as_ref().map_or(Ok(()), |near| write!(f, "; did you mean `{near}`?"))
             }
@@ -118,7 +123,11 @@ impl fmt::Display for Fault {
 
 impl From<Fault> for Diagnostic {
     fn from(fault: Fault) -> Self {
-        Self::error(codes::CREDENTIALS, fault.to_string())
+        let finding = Self::error(codes::CREDENTIALS, fault.to_string());
+        match fault {
+            Fault::Missing { .. } => finding.hint("`trueup help credentials` shows what stands in the file"),
+            Fault::Value { .. } | Fault::Later { .. } | Fault::Several { .. } => finding,
+        }
     }
 }
 
@@ -144,7 +153,7 @@ impl Credentials {
 
     fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Vec<Diagnostic>> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let mut credentials = Self { path: path.to_owned(), ..Self::default() };
+        let mut credentials = Self { path: path.to_owned(), exists: true, ..Self::default() };
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(credentials);
         }
@@ -265,7 +274,7 @@ impl Credentials {
 
     fn missing<'a>(&self, what: &'static str, name: &str, names: impl Iterator<Item = &'a String>) -> Fault {
         let near = suggest::nearest(name, names.map(String::as_str)).map(str::to_owned);
-        Fault::Missing { what, name: shown(name), path: self.path.clone(), near }
+        Fault::Missing { what, name: shown(name), path: self.path.clone(), exists: self.exists, near }
     }
 }
 

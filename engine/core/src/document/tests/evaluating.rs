@@ -125,6 +125,21 @@ fn a_file_of_the_revision_becomes_its_digest() {
     assert_eq!(done.resources[0].doc["spec"]["source"], crate::value::blob(&Digest::of(b"logo"), 4));
     assert_eq!(&*done.resources[0].blobs[0], "files/logo.png");
     fails("source: files/gone.png", "a.yaml:4:17+22 TU0305 the revision has no file `files/gone.png`");
+    fails("source: files/film.mp4", "a.yaml:4:17+22 TU0005 `files/film.mp4` is over the limit of 64 MiB");
+}
+
+#[test]
+fn what_is_ignored_must_be_a_field_of_the_kind() {
+    let ignoring = |path: &str| {
+        let head = format!("metadata: {{name: x, annotations: {{trueup.dev/ignore: \"{path}\"}}}}");
+        let text = file("x", "content: a").replace("metadata: {name: x}", &head);
+        said(&Case::new().file("base", "a.yaml", text).run())
+    };
+    assert_eq!(ignoring("spec.content"), Vec::<String>::new());
+    for wrong in ["spec.contant", "content", "specs.content"] {
+        let said = ignoring(wrong);
+        assert!(said.len() == 1 && said[0].contains("TU0204") && said[0].contains(wrong), "{said:?}");
+    }
 }
 
 #[test]

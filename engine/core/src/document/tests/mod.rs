@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::*;
+use crate::diagnostic::codes;
 use crate::value::json;
 
 /// A provider with kinds of its own, and one that takes any apiVersion.
@@ -110,7 +111,14 @@ impl Case {
                 None => layers.push(LayerInput { name: (*layer).into(), files: vec![file] }),
             }
         }
-        let blobs = |path: &str| (path == "files/logo.png").then(|| (Digest::of(b"logo"), 4));
+        let blobs = |path: &str| match path {
+            "files/logo.png" => Ok((Digest::of(b"logo"), 4)),
+            "files/film.mp4" => {
+                let reason = "`files/film.mp4` is over the limit of 64 MiB".to_owned();
+                Err(NoBlob::Refused { code: codes::SOURCE_LIMIT, reason })
+            }
+            _ => Err(NoBlob::Missing),
+        };
         act(&Input {
             environment: "prod".into(),
             vars: self.vars.clone(),

@@ -121,7 +121,7 @@ fn labels_and_annotations_stay_where_the_kind_has_them() {
     let text = "apiVersion: site/v1\nkind: File\nmetadata: {name: x, labels: {a: b}, owner: y}\nspec: {path: x}\n";
     Case::new()
         .file("base", "a.yaml", text)
-        .says(&["a.yaml:3:21+6 TU0301 File have no labels", "a.yaml:3:37+8 TU0301 metadata has no field `owner`"]);
+        .says(&["a.yaml:3:21+6 TU0301 a File has no labels", "a.yaml:3:37+8 TU0301 metadata has no field `owner`"]);
 }
 
 #[test]

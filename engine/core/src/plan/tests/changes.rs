@@ -231,7 +231,8 @@ fn moved_from_a_resource_that_is_still_declared_takes_nothing() {
     let mut sim = Sim::new();
     sim.have("old", json!({}));
     sim.want("new", json!({})).settings = Arc::new(settings(|it| it.moved_from = Some("K/old".into())));
-    sim.converge(&["create new"]);
+    let plan = sim.converge(&["create new"]);
+    assert!(plan.steps[0].reasons[0].text.ends_with("`moved-from` names K/old, which is still declared itself"), "{plan:?}");
 }
 
 #[test]

@@ -46,7 +46,9 @@ fn protection_outlives_its_document() {
     sim.options.destroy = false;
     // A replacement deletes too; the new document's word is not enough to lift what the last one said.
     sim.want("a", json!({"fixed": 2}));
-    sim.check_plan(&[&code(codes::PROTECTED, "a")]);
+    let plan = sim.check_plan(&[&code(codes::PROTECTED, "a")]);
+    assert!(plan.refused[0].reason.contains("by the revision that was last applied"), "{:?}", plan.refused);
+    assert!(plan.refused[0].hint.as_deref().is_some_and(|it| it.contains("once it is applied")), "{:?}", plan.refused);
     sim.desired[0].0.settings = Arc::new(settings(|it| it.protect = true));
     sim.entries.get_mut(&at("a")).unwrap().protect = false;
     sim.check_plan(&[&code(codes::PROTECTED, "a")]);
@@ -54,6 +56,16 @@ fn protection_outlives_its_document() {
     sim.desired.clear();
     sim.want("a", json!({"fixed": 1, "x": 1})).settings = Arc::new(settings(|it| it.protect = true));
     sim.converge(&["update a"]);
+}
+
+#[test]
+fn what_vanished_while_its_address_changed_is_made_anew_and_its_old_entry_goes() {
+    let mut sim = Sim::new();
+    sim.own_at("a", &at("old"), json!({}));
+    sim.want_at("a", &at("new"), json!({}));
+    let plan = sim.converge(&["create a"]);
+    assert_eq!(reasons(&plan.steps[0]), ["new", "vanished"]);
+    assert_eq!(sim.entries.keys().collect::<Vec<_>>(), [&at("new")]);
 }
 
 #[test]
@@ -104,6 +116,11 @@ fn deletions_above_ten_or_half_wait_for_the_operators_word() {
     check(11, 20, Some(10), false);
     check(11, 20, Some(11), true);
     check(11, 200, None, false);
+    // A number takes the place of the limits, downwards too.
+    check(1, 200, Some(0), false);
+    check(2, 200, Some(1), false);
+    check(2, 200, Some(2), true);
+    check(5, 0, Some(5), true);
 }
 
 #[test]

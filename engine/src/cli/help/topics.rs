@@ -1,0 +1,91 @@
+//! What has no command of its own to be explained with: the language of expressions, and the file of credentials.
+
+use trueup_core::expression::{FUNCTIONS, METHODS};
+
+/// The text of a topic; None where there is no such topic.
+pub fn text(topic: &str) -> Option<String> {
+    match topic {
+        "expressions" => Some(expressions()),
+        "credentials" => Some(CREDENTIALS.to_owned()),
+        _ => None,
+    }
+}
+
+/// The list of functions is the engine's own, so that it cannot be another one.
+fn expressions() -> String {
+    let names = |table: &[(&str, usize, usize)]| table.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(" ");
+    format!("{EXPRESSIONS}\nAll functions: {}\nAll methods:   {}\n", names(FUNCTIONS), names(METHODS))
+}
+
+const EXPRESSIONS: &str = r#"Expressions: ${{ … }} in any text of a document's body
+
+A value that is one whole expression keeps its type; inside a text it becomes text. Quote the YAML value where the
+expression holds `: ` or ` #`. `$${{` stands for a literal `${{`. Shell `${VAR}` and Go `{{ }}` are left alone.
+
+Names
+  vars.greeting                     a value of the environment's `vars:` in trueup.yaml
+  env.name                          the environment's name
+  ref('File/motd').spec.path        a field that another resource declares; that resource then comes first
+  ref('File/motd').status.sha256    what its provider observed; `(known after File/motd)` until it is there
+  secret('db-password')             a secret of credentials.yaml, only in fields for secrets
+  self.spec.path                    a field of the document itself
+
+`ref` and `secret` take a literal name. `metadata` and the fields that make an object's address may use `vars` and
+`env` only. What is not there is an error, never an empty text; `has(vars.x)` asks whether it is there.
+
+Operators
+  + - * / %   == != < <= > >=   && || !   in   c ? a : b   list[0]   map.key   map['key']
+  `+` joins texts and lists; texts and numbers are joined by `string(…)`.
+
+Functions
+  size(x)  has(x.y)  string(x)  int(x)  double(x)  bool(x)
+  text.contains(t)  text.startsWith(t)  text.endsWith(t)  text.indexOf(t)  text.lastIndexOf(t)  text.charAt(n)
+  text.substring(from, to)  text.replace(old, new)  text.split(t)  list.join(t)  text.trim()
+  text.lowerAscii()  text.upperAscii()  text.reverse()
+
+The language is CEL without comprehensions (`map`, `filter`, `all`). An expression has at most 4 KiB.
+
+Examples
+  content: "${{ vars.greeting }} to ${{ env.name }}\n"
+  content: "${{ env.name == 'prod' ? 'live' : 'test' }}"
+  mode: "${{ has(vars.mode) ? vars.mode : '0644' }}"
+  content: "${{ vars.hosts.join(', ') }}"
+"#;
+
+const CREDENTIALS: &str = r#"Credentials: what you grant, outside of any repository
+
+The file is credentials.yaml in ~/.config/trueup (or $XDG_CONFIG_HOME/trueup), or the one given with --credentials.
+Only you may read it: chmod 600. It names where each value is found and never holds one: {env: NAME} or {file: PATH}.
+
+  secrets:                             # for ${{ secret('db-password') }}
+    db-password: {file: /run/secrets/db}
+    api-key: {env: API_KEY}
+  credentials:                         # for `credential:` of a provider; sent to these origins and nowhere else
+    pdns: {origins: ["http://127.0.0.1:8081"], header: {X-API-Key: {env: PDNS_API_KEY}}}
+    forge: {origins: ["https://git.example.com"], git: true, basic: {user: {env: GIT_USER}, password: {env: GIT_TOKEN}}}
+
+One of these ways for each entry: `header`, `basic: {user, password}`, `bearer`, `client-certificate: {cert, key}`.
+Besides: `ca: {file}` for a certificate authority of your own, `git: true` for the entry that --source uses.
+
+To use a secret, three places name it:
+  1. credentials.yaml        secrets: {db-password: {file: /run/secrets/db}}
+  2. trueup.yaml             providers: {site: {plugin: file, …, secrets: [db-password]}}
+  3. the document            sensitiveContent: "${{ secret('db-password') }}"
+Then `trueup trust` grants the project the right to it. `trueup doctor` says whether every declared name is there.
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_function_is_explained() {
+        let (written, _) = expressions().split_once("All functions").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        for (name, ..) in FUNCTIONS {
+            assert!(written.contains(&format!("{name}(")), "{name}");
+        }
+        for (name, ..) in METHODS.iter().filter(|it| it.0 != "size") {
+            assert!(written.contains(&format!(".{name}(")), "{name}");
+        }
+    }
+}
