@@ -3,6 +3,7 @@
 use trueup_core::inventory::IntentAction;
 use trueup_core::plan::{Evidence, Resolved};
 
+use crate::desired::Context;
 use crate::pass::{Planned, Surroundings};
 use crate::store::{Edit, Verdict};
 
@@ -24,4 +25,14 @@ pub fn edits(around: &Surroundings, planned: &Planned, resolved: &Resolved) -> (
         }
     }
     (verdict, edits)
+}
+
+/// Removes what killed runs staged and never put in its place. `tokens` are those of changes that are nobody's any more; the
+/// environment's lock is held.
+pub fn sweep(context: &Context, tokens: &[String]) {
+    for bound in context.providers.values() {
+        if let Err(error) = bound.provider.sweep(tokens) {
+            tracing::warn!("leftovers of a killed run could not be removed: {error}");
+        }
+    }
 }

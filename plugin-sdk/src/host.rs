@@ -81,6 +81,8 @@ import! {
     files { Content, Entry, Expectation, FileChange, FileError, FileType, Listing, Operation, Payload, ReadRequest, Write }
     /// What stands in each directory, without going down.
     fn list_all(directories: &[String]) -> Vec<Result<Listing, FileError>>;
+    /// What stands at each path, whatever else stands in its directory.
+    fn stat_all(paths: &[String]) -> Vec<Result<Entry, FileError>>;
     /// Content and digest of each file.
     fn read_all(requests: &[ReadRequest]) -> Vec<Result<Content, FileError>>;
     /// Only within `apply`. Each entry as it now is; none after a removal.

@@ -21,4 +21,5 @@ pub mod plan;
 pub mod progress;
 pub mod retry;
 pub mod schema;
+pub mod text;
 pub mod value;

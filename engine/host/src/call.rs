@@ -394,8 +394,9 @@ impl Provider {
         lease.end(answer)
     }
 
-    /// Removes what killed runs left in the staging folders of this provider's directories, for these tokens of changes,
-    /// and the folders themselves where nothing else is in them. Gives the number of files removed.
+    /// Removes what killed runs left in the staging folders of this provider's directories: all of these tokens of changes,
+    /// and whatever is older than any call, and the folders themselves where nothing else is in them. Gives the number of
+    /// files removed. The caller holds the lock under which changes with these tokens would be made.
     ///
     /// # Errors
     ///

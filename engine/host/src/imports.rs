@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use trueup_core::value::Digest;
 
 use crate::bindings::trueup::provider::{blobs, cache, dns, files, http, log, secrets, signing, types};
-use crate::files::{Change, Roots, list_all, read_all};
+use crate::files::{Change, Roots, list_all, read_all, stat_all};
 use crate::log::LogSink;
 use crate::records::Phase;
 use crate::services::{Level, SecretError};
@@ -108,6 +108,15 @@ impl files::Host for State {
         }
         let answers =
             blocking(|| list_all(&Roots(&self.context.grant.dirs), &directories, &self.context.limits, self.call.deadline));
+        self.tell_denied(&answers);
+        Ok(answers)
+    }
+
+    fn stat_all(&mut self, paths: Vec<String>) -> wasmtime::Result<Vec<Result<files::Entry, files::FileError>>> {
+        if let Err(why) = self.may_reach_out() {
+            return Ok(self.deny_files(paths.len(), &why));
+        }
+        let answers = blocking(|| stat_all(&Roots(&self.context.grant.dirs), &paths, self.call.deadline));
         self.tell_denied(&answers);
         Ok(answers)
     }

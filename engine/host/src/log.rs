@@ -1,12 +1,12 @@
 //! What plugins say: the `log` import and what they print, bounded, masked and cleaned.
 
-use std::fmt::Write as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
+pub(crate) use trueup_core::text::clean;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::records::Fields;
@@ -154,25 +154,6 @@ fn remember(last_words: &mut String, line: &str) {
     let over = last_words.len().saturating_sub(LAST_WORDS);
     let start = (over..=last_words.len()).find(|at| last_words.is_char_boundary(*at)).unwrap_or_default();
     last_words.drain(..start);
-}
-
-/// `text` in at most `max` bytes, without characters that move a terminal's cursor.
-pub(crate) fn clean(text: &str, max: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(max));
-    for char in text.chars() {
-        if out.len() + char.len_utf8() > max {
-            out.push('…');
-            break;
-        }
-        // Directional overrides reorder what a person reads.
-        let hidden = char.is_control() && char != '\t' || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if hidden {
-            let _ = write!(out, "{}", char.escape_unicode());
-        } else {
-            out.push(char);
-        }
-    }
-    out
 }
 
 /// Standard output and standard error of an instance.

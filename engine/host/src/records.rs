@@ -1,7 +1,7 @@
 //! The contract's records in plain Rust, for the engine's side of the border.
 //!
 //! Names and meaning are those of `wit/provider.wit`. Documents are parsed ([`Json`]) and addresses carry the alias of
-//! their provider; what a plugin answered has passed the checks of [`crate::check`] before it appears here.
+//! their provider; what a plugin answered has passed the checks of [`crate::convert`] before it appears here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -19,6 +19,7 @@ use super::exit::Exit;
 use super::session::{Session, actor, name_fault, named};
 use crate::output::clean::clean;
 use crate::pass::DONE;
+use crate::recover::sweep;
 use crate::store::{Edit, NewRun, RunId, Store, Verdict};
 
 pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
@@ -75,6 +76,8 @@ pub async fn resolve(arguments: &ResolveArgs, shell: &mut Shell<'_>) -> Result<E
         // What is not there is not owned either.
         None => (Verdict::Absent, owned.map(|it| Edit::Remove(it.address))),
     };
+    // With the intent goes the last record of its token: what a killed run staged under it would stay for ever.
+    sweep(&around.context, &[intent.token.to_string()]);
     let run = begin(&*around.store, &session, "resolve").await?;
     let edits = edit.into_iter().collect();
     around.store.close_intent(&environment, Some(run), &intent.token, verdict, edits).await?;

@@ -10,6 +10,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use trueup_core::text::inner_folder;
 use trueup_core::value::{Digest, Json, json};
 
 use super::lock::Lock;
@@ -164,18 +165,14 @@ fn rights_of(provider: &ProviderConfig, root: &Path, lock: &Lock, checkout: bool
     rights
 }
 
-/// Folders of a project that hold more than data: hooks and configuration of Git run programs, and the state decides what
-/// is deleted.
-const INNER: &[&str] = &[".git", private::STATE_FOLDER];
-
-/// Whether a directory is the project's own to give: strictly below its folder, and neither in nor around `.git` and
-/// `.trueup`.
+/// Whether a directory is the project's own to give: strictly below its folder, and not in `.git` or `.trueup`, neither the
+/// project's nor those of a repository inside it. Such folders *below* a free directory are not judged here: the host refuses
+/// every path that has one as a part below its granted directory, so that only a grant of the folder itself reaches it.
 fn is_free(resolved: &Path, root: &Path) -> bool {
     let Ok(below) = resolved.strip_prefix(root) else { return false };
     let mut parts = below.components();
     let Some(Component::Normal(first)) = parts.next() else { return false };
-    let inner = |name: &std::ffi::OsStr| INNER.iter().any(|it| name.eq_ignore_ascii_case(it));
-    // A nested repository has a `.git` of its own.
+    let inner = |name: &std::ffi::OsStr| name.to_str().is_none_or(|it| inner_folder(it).is_some());
     !inner(first) && !parts.any(|it| matches!(it, Component::Normal(name) if inner(name)))
 }
 
@@ -339,6 +336,8 @@ mod tests {
             "dirs: [./.GIT/hooks]",
             "dirs: [./.trueup]",
             "dirs: [./site/.git/hooks]",
+            "dirs: ['./site/git~1/hooks']",
+            "dirs: ['./.git./hooks']",
             "dirs: [./missing/../.git]",
             "hosts: ['https://example.com']",
             "dns: ['dns://127.0.0.1:53']",

@@ -7,18 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a terminal could act on `c`, or a reader could not see it.
-pub fn is_hostile(c: char) -> bool {
-    matches!(c,
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'        // C0, DEL, C1: escape sequences begin here
-        | '\u{ad}'                                      // soft hyphen
-        | '\u{61c}' | '\u{180e}'                        // Arabic letter mark, Mongolian vowel separator
-        | '\u{200b}'..='\u{200f}'                       // zero width, direction marks
-        | '\u{2028}'..='\u{202e}'                       // line and paragraph separators, embeddings, overrides
-        | '\u{2060}'..='\u{206f}'                       // word joiner, isolates, deprecated formatting
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'          // byte order mark, interlinear annotation
-        | '\u{e0000}'..='\u{e007f}') // tags
-}
+pub use trueup_core::text::is_hostile;
 
 /// One line of text for a terminal: every hostile character is spelt out (`\n`, `\t`, `\u001b`, `\u202e`).
 pub fn clean(text: &str) -> Cow<'_, str> {
@@ -67,15 +56,7 @@ fn spell(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match c {
-            c if keep(c) || !is_hostile(c) => out.push(c),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-        }
+        if keep(c) { out.push(c) } else { trueup_core::text::spell(&mut out, c) }
     }
     Cow::Owned(out)
 }

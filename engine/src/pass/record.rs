@@ -18,13 +18,7 @@ use crate::store::{Edit, RunId, StoreError};
 pub(super) async fn record_before(around: &Surroundings, planned: &mut Planned, run: RunId) -> Result<(), StoreError> {
     let environment = around.context.environment.clone();
     let tokens: Vec<String> = planned.intents.iter().map(|it| it.token.to_string()).collect();
-    if !tokens.is_empty() {
-        for bound in around.context.providers.values() {
-            if let Err(error) = bound.provider.sweep(&tokens) {
-                tracing::warn!("leftovers of a killed run could not be removed: {error}");
-            }
-        }
-    }
+    crate::recover::sweep(&around.context, &tokens);
     killpoint::at("record.before");
     if !planned.renamed.is_empty() {
         around.store.rename(&environment, Some(run), planned.renamed.pairs()).await?;

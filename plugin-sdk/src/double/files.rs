@@ -98,6 +98,11 @@ impl Disk {
         Ok(Listing { entries: below.filter_map(|it| self.entry(it).ok()).collect(), unreadable: 0 })
     }
 
+    fn stat(&self, path: &str) -> Answer<Entry> {
+        self.judge(path)?;
+        self.entry(path)
+    }
+
     fn read(&self, request: &ReadRequest) -> Answer<Content> {
         self.judge(&request.path)?;
         let stat = self.entry(&request.path)?;
@@ -282,6 +287,14 @@ impl Double {
             self.no_files().map_or_else(|| self.0.disk.borrow().list(path), Err)
         };
         directories.iter().map(list).collect()
+    }
+
+    pub(crate) fn stat_all(&self, paths: &[String]) -> Vec<Answer<Entry>> {
+        let stat = |path: &String| {
+            self.note(format!("files.stat-all {path}"));
+            self.no_files().map_or_else(|| self.0.disk.borrow().stat(path), Err)
+        };
+        paths.iter().map(stat).collect()
     }
 
     pub(crate) fn read_all(&self, requests: &[ReadRequest]) -> Vec<Answer<Content>> {

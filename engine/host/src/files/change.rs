@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use trueup_core::value::Digest;
 
 use super::path::{beneath, set_mode};
 use super::read::same;
-use super::{Answer, MODE_BITS, Place, Roots, STAGING, denied, entry, file_type, late, refused, stat_at, stat_fd, wit};
+use super::{Answer, MODE_BITS, Place, Roots, STAGING, denied, entry, file_type, late, refused, stat_at, stat_fd, told, wit};
 use crate::grant::DirGrant;
 use crate::services::{Secret, SecretError, Services};
 
@@ -20,6 +20,9 @@ use crate::services::{Secret, SecretError, Services};
 const TRIES: usize = 16;
 /// Levels of empty directories that give way to a file.
 const NESTING: usize = 16;
+
+/// Age at which no call can still be at work on a staged file: far more than a call may take, and than clocks differ.
+const STALE: Duration = Duration::from_secs(3600);
 
 /// The changes of one call.
 pub(crate) struct Change<'a> {
@@ -338,8 +341,14 @@ fn tidy(root: &DirGrant) {
     }
 }
 
-/// Removes staged files whose names begin with one of the tokens, and staging folders that are then empty.
+/// Removes staged files whose names begin with one of the tokens, all that are older than any call can be, and staging folders
+/// that are then empty.
+///
+/// A file is staged within one call and gone at its end, so that whatever is as old as [`STALE`] was left by a run that was
+/// killed, whoever has forgotten its token since. Younger ones may be in use: other environments and projects, with locks of
+/// their own, may stage in the same directory.
 pub(crate) fn sweep(roots: &[DirGrant], tokens: &[String]) -> std::io::Result<usize> {
+    let stale = SystemTime::now().checked_sub(STALE).unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut removed = 0;
     for root in roots {
         let Ok(dir) = (Place { root, rest: "" }).open_root() else { continue };
@@ -351,8 +360,10 @@ pub(crate) fn sweep(roots: &[DirGrant], tokens: &[String]) -> std::io::Result<us
         for item in rustix::fs::Dir::read_from(&folder)? {
             let item = item?;
             let Ok(name) = item.file_name().to_str() else { continue };
-            let ours = name.rsplit_once('.').is_some_and(|(token, _)| tokens.iter().any(|it| it == token));
-            if ours && file_type_of(&folder, name) == Some(wit::FileType::File) {
+            let Some((token, _)) = name.rsplit_once('.').filter(|(token, _)| !token.is_empty()) else { continue };
+            let Ok(Some(found)) = look(&folder, name) else { continue };
+            let left = tokens.iter().any(|it| it == token) || u128::from(found.modified) < stale.as_nanos();
+            if left && found.kind == wit::FileType::File {
                 rustix::fs::unlinkat(&folder, name, AtFlags::empty())?;
                 removed += 1;
             }
@@ -364,8 +375,4 @@ pub(crate) fn sweep(roots: &[DirGrant], tokens: &[String]) -> std::io::Result<us
 
 fn file_type_of(dir: &OwnedFd, name: &str) -> Option<wit::FileType> {
     stat_at(dir, name).ok().map(|stat| file_type(u32::from(stat.stx_mode)))
-}
-
-fn told(err: std::io::Error) -> wit::FileError {
-    wit::FileError::Io(err.to_string())
 }

@@ -22,7 +22,7 @@ use crate::bindings::trueup::provider::files as wit;
 
 pub(crate) use change::{Change, sweep};
 pub(crate) use path::{Place, Roots};
-pub(crate) use read::{list_all, read_all};
+pub(crate) use read::{list_all, read_all, stat_all};
 
 /// Files are staged here, below a granted directory, so that a rename puts them in their place. Hidden from listings.
 pub(crate) const STAGING: &str = ".trueup-tmp";
@@ -56,6 +56,10 @@ fn refused(err: Errno) -> wit::FileError {
         Errno::EXIST => wit::FileError::Conflict,
         other => wit::FileError::Io(std::io::Error::from(other).to_string()),
     }
+}
+
+fn told(err: std::io::Error) -> wit::FileError {
+    wit::FileError::Io(err.to_string())
 }
 
 /// The error where a call's time is up.

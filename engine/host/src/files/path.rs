@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
+use trueup_core::text::inner_folder;
 
-use super::{Answer, STAGING, denied, file_type, refused, stat_at, wit};
+use super::{Answer, STAGING, denied, file_type, refused, stat_at, told, wit};
 use crate::grant::DirGrant;
 
 /// Bytes of a path; the kernel takes no longer ones.
@@ -32,7 +33,12 @@ impl<'a> Roots<'a> {
     ///
     /// # Errors
     ///
-    /// `denied` where none does, or where a part is empty, `.`, `..` or the host's own.
+    /// `denied` where none does, or where a part below the directory is empty, `.`, `..`, the host's own, or stands for `.git`
+    /// or `.trueup`: a directory may be granted without a question because it holds nothing but data, and a document must not
+    /// make it more than that. Who wants to manage such a folder grants the folder itself, which the operator has to trust.
+    ///
+    /// A bare repository (`HEAD`, `objects` and `refs` in a folder of any name) is not judged: a clone can hold one as plain
+    /// files, so that a document which makes one adds nothing to what the repository can do by itself.
     pub(crate) fn place(&self, path: &'a str) -> Answer<Place<'a>>
     where
         'a: 'a,
@@ -57,7 +63,13 @@ impl<'a> Roots<'a> {
         match place.rest.split('/').find(|part| matches!(*part, "" | "." | "..") && !place.rest.is_empty()) {
             Some(_) => denied("the path has an empty part, `.` or `..`"),
             None if place.rest.split('/').any(|part| part == STAGING) => denied(format!("`{STAGING}` belongs to trueup")),
-            None => Ok(place),
+            None => match place.rest.split('/').find_map(inner_folder) {
+                Some(folder) => denied(format!(
+                    "a part of the path stands for `{folder}`, which holds more than data; to manage it, add that very folder to \
+                     `dirs` of the provider"
+                )),
+                None => Ok(place),
+            },
         }
     }
 }
@@ -78,7 +90,6 @@ impl<'a> Place<'a> {
     pub(crate) fn make_root(&self) -> Answer<OwnedFd> {
         match self.open_root() {
             Err(wit::FileError::NotFound) => {
-                let told = |err: std::io::Error| wit::FileError::Io(err.to_string());
                 fs::create_dir_all(&self.root.path).map_err(told)?;
                 fs::set_permissions(&self.root.path, fs::Permissions::from_mode(0o755)).map_err(told)?;
                 self.open_root()

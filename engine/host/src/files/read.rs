@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 use trueup_core::value::Digest;
 
-use super::{Answer, Place, Roots, STAGING, entry, file_type, late, refused, spread, stat_at, stat_fd, wit};
+use super::{Answer, Place, Roots, STAGING, entry, file_type, late, refused, spread, stat_at, stat_fd, told, wit};
 use crate::runtime::Limits;
 
 /// Bytes read at a time.
@@ -64,6 +64,20 @@ fn list(place: Place<'_>, room: &AtomicUsize, limit: usize, deadline: Instant) -
     Ok(wit::Listing { entries, unreadable })
 }
 
+/// What stands at each path, found by its name alone: the cost does not depend on what else stands in its directory.
+pub(crate) fn stat_all(roots: &Roots<'_>, paths: &[String], deadline: Instant) -> Vec<Answer<wit::Entry>> {
+    spread(paths, |path| {
+        late(deadline)?;
+        let place = roots.place(path)?;
+        let root = place.open_root()?;
+        let Some((parent, name)) = place.split() else {
+            return Ok(entry(String::new(), &stat_fd(&root).map_err(refused)?));
+        };
+        let dir = parent.open(&root, OFlags::PATH | OFlags::DIRECTORY)?;
+        Ok(entry(name.to_owned(), &stat_at(&dir, name).map_err(refused)?))
+    })
+}
+
 /// Contents and digests.
 pub(crate) fn read_all(
     roots: &Roots<'_>,
@@ -98,17 +112,38 @@ fn read(place: Place<'_>, max: u64, room: &AtomicU64, limit: u64, deadline: Inst
         return Err(wit::FileError::WrongType(kind));
     }
     let wanted = before.stx_size <= max;
-    if wanted {
-        room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(before.stx_size))
-            .map_err(|_| wit::FileError::TooLarge(limit))?;
-    }
+    let taken = if wanted { Some(Taken::of(room, before.stx_size).ok_or(wit::FileError::TooLarge(limit))?) } else { None };
     let (sha256, bytes) = digest(fd.try_clone().map_err(told)?, before.stx_size, wanted, deadline)?;
     let after = stat_fd(&fd).map_err(refused)?;
     let (before, after) = (entry(name.to_owned(), &before), entry(name.to_owned(), &after));
     if !same(&before, &after) {
         return Ok(None);
     }
+    taken.into_iter().for_each(Taken::keep);
     Ok(Some(wit::Content { stat: after, sha256: sha256.to_string(), bytes }))
+}
+
+/// Room for the bytes of one file, given back unless they are part of the answer.
+pub(super) struct Taken<'a> {
+    room: &'a AtomicU64,
+    bytes: u64,
+}
+
+impl<'a> Taken<'a> {
+    pub(super) fn of(room: &'a AtomicU64, bytes: u64) -> Option<Self> {
+        room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).ok()?;
+        Some(Self { room, bytes })
+    }
+
+    pub(super) fn keep(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.room.fetch_add(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Digest of a file, and its bytes where they are wanted; never more of them than `size`.
@@ -146,8 +181,4 @@ fn digest(fd: OwnedFd, size: u64, wanted: bool, deadline: Instant) -> Answer<(Di
 pub(super) fn same(one: &wit::Entry, other: &wit::Entry) -> bool {
     let facts = |it: &wit::Entry| (it.kind, it.size, it.modified, it.changed, it.inode, it.mode);
     facts(one) == facts(other)
-}
-
-fn told(err: std::io::Error) -> wit::FileError {
-    wit::FileError::Io(err.to_string())
 }

@@ -48,6 +48,10 @@ impl World {
         read_all(&Roots(&self.grants), &[request], &Limits::default(), soon()).into_iter().next().unwrap()
     }
 
+    fn stat(&self, path: &str) -> Answer<wit::Entry> {
+        stat_all(&Roots(&self.grants), &[path.to_owned()], soon()).remove(0)
+    }
+
     fn change(&self, path: &str, operation: wit::Operation, expect: wit::Expectation) -> Answer<Option<wit::Entry>> {
         self.change_with(&NoServices, path, operation, expect)
     }
@@ -328,6 +332,77 @@ fn blobs_and_secrets_are_written_without_passing_through_the_guest() {
         assert_eq!(case(refused), "denied");
     }
     assert!(!world.site().join("x").exists());
+}
+
+#[test]
+fn a_sweep_takes_what_no_running_call_can_have_staged() {
+    let world = world();
+    let staging = world.site().join(STAGING);
+    fs::create_dir(&staging).unwrap();
+    for (name, minutes) in [("forgotten.0", 61), ("at-work.1", 59), ("skewed.2", 0), ("no-token", 600), (".x", 600)] {
+        fs::write(staging.join(name), "secret").unwrap();
+        let then = std::time::SystemTime::now() - Duration::from_secs(60 * minutes);
+        fs::File::options().write(true).open(staging.join(name)).unwrap().set_modified(then).unwrap();
+    }
+    assert_eq!(sweep(&world.grants, &[]).unwrap(), 1);
+    let mut left: Vec<_> = fs::read_dir(&staging).unwrap().map(|it| it.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, [".x", "at-work.1", "no-token", "skewed.2"]);
+}
+
+#[test]
+fn no_path_below_a_granted_directory_reaches_a_folder_that_runs_programs() {
+    let world = world();
+    for folder in [".git", ".GIT", "git~1", ".g\u{200c}it", ".git ", ".git.", ".trueup", ".Trueup"] {
+        for path in [format!("./site/{folder}/config"), format!("./site/{folder}"), format!("./site/a/{folder}/hooks/x")] {
+            for refused in [
+                world.change(&path, text("x"), wit::Expectation::Absent).map(drop),
+                world.change(&path, wit::Operation::MakeDirectory(None), wit::Expectation::Any).map(drop),
+                world.change(&path, wit::Operation::RemoveFile, wit::Expectation::Any).map(drop),
+                world.read(&path, 10).map(drop),
+                world.list(&path).map(drop),
+                world.stat(&path).map(drop),
+            ] {
+                let Err(wit::FileError::Denied(why)) = refused else { panic!("{path}: {refused:?}") };
+                assert!(why.contains("stands for `."), "{why}");
+            }
+        }
+    }
+    assert_eq!(fs::read_dir(world.site()).unwrap().count(), 0);
+    world.change("./site/.github/x", text("x"), wit::Expectation::Absent).unwrap();
+    // Whoever grants the folder itself was asked.
+    fs::create_dir(world.dir.path().join(".git")).unwrap();
+    let grants = vec![DirGrant { text: "./.git".to_owned(), path: world.dir.path().join(".git") }];
+    World { grants, ..world }.change("./.git/description", text("x"), wit::Expectation::Absent).unwrap();
+}
+
+#[test]
+fn a_named_path_is_looked_at_without_its_directory_and_never_through_a_link() {
+    let world = world();
+    fs::create_dir(world.site().join("d")).unwrap();
+    fs::write(world.site().join("d/a"), "abc").unwrap();
+    symlink("../outside", world.site().join("link")).unwrap();
+    let of = |path: &str| world.stat(path).map(|it| (it.name, it.kind, it.size));
+    assert_eq!(of("./site/d/a"), Ok(("a".to_owned(), wit::FileType::File, 3)));
+    assert_eq!(of("./site/d").map(|it| it.1), Ok(wit::FileType::Directory));
+    assert_eq!(of("./site").map(|it| it.1), Ok(wit::FileType::Directory));
+    assert_eq!(of("./site/link").map(|it| it.1), Ok(wit::FileType::Symlink));
+    assert_eq!(case(world.stat("./site/link/secret")), "wrong-type Symlink");
+    assert_eq!(case(world.stat("./site/d/a/b")), "wrong-type File");
+    assert_eq!(case(world.stat("./site/d/b")), "NotFound");
+    assert_eq!(case(world.stat("./outside/secret")), "denied");
+    let listed = list_all(&Roots(&world.grants), &["./site/d".to_owned()], &Limits::default(), soon()).remove(0).unwrap();
+    assert_eq!(format!("{:?}", world.stat("./site/d/a").unwrap()), format!("{:?}", listed.entries[0]));
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_gives_its_room_back() {
+    let room = std::sync::atomic::AtomicU64::new(10);
+    let taken = super::read::Taken::of(&room, 8).unwrap();
+    assert!(super::read::Taken::of(&room, 8).is_none());
+    drop(taken);
+    super::read::Taken::of(&room, 8).unwrap().keep();
+    assert_eq!(room.into_inner(), 2);
 }
 
 #[test]

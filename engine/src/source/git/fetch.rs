@@ -333,7 +333,7 @@ fn complete(repo: &gix::Repository, root: ObjectId, limits: &Limits) -> Result<(
 fn cache(path: &Path) -> Result<gix::Repository, Failed> {
     let broken = |err: String| Failed::new(Why::Broken, format!("the cache `{}`: {err}", path.display()));
     if path.exists() {
-        match gix::open_opts(path, super::options()) {
+        match gix::open_opts(path, super::fetch_options()) {
             Ok(repo) => {
                 sweep(&path.join("objects/pack")).map_err(|err| broken(err.to_string()))?;
                 return Ok(repo);
@@ -343,7 +343,7 @@ fn cache(path: &Path) -> Result<gix::Repository, Failed> {
         }
     }
     std::fs::create_dir_all(path).map_err(|err| broken(err.to_string()))?;
-    gix::ThreadSafeRepository::init_opts(path, gix::create::Kind::Bare, Default::default(), super::options())
+    gix::ThreadSafeRepository::init_opts(path, gix::create::Kind::Bare, Default::default(), super::fetch_options())
         .map(Into::into)
         .map_err(|err| broken(cause(&err)))
 }

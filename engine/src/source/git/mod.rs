@@ -23,8 +23,12 @@ use super::{BlobId, SourceError};
 /// Handles that one thread keeps open, so that a process with many sources stays small.
 const OPEN_PER_THREAD: usize = 8;
 
-/// No object is inflated beyond this many bytes, whatever its header says.
-const ALLOC_LIMIT: &str = "gitoxide.objects.allocLimit=512m";
+/// Where objects are read, none is inflated beyond this many bytes, whatever its header says, and none that it is a difference
+/// to: [`super::Limits::object`]'s default, as whatever is larger is refused anyway.
+const ALLOC_LIMIT: &str = "gitoxide.objects.allocLimit=128m";
+
+/// The same in the child that fetches, which has to take files that no project reads as well.
+const FETCH_ALLOC_LIMIT: &str = "gitoxide.objects.allocLimit=512m";
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -120,6 +124,11 @@ pub(super) fn options() -> gix::open::Options {
     gix::open::Options::isolated().config_overrides([ALLOC_LIMIT])
 }
 
+/// As [`options`], for the child that fetches.
+pub(super) fn fetch_options() -> gix::open::Options {
+    gix::open::Options::isolated().config_overrides([FETCH_ALLOC_LIMIT])
+}
+
 fn open(path: &Path) -> Result<gix::Repository, SourceError> {
     gix::open_opts(path, options())
         .map_err(|err| SourceError::Unreadable { what: format!("the repository `{}`", path.display()), cause: cause(&err) })
@@ -143,7 +152,7 @@ pub(super) fn cause(err: &gix::Error) -> String {
 pub(super) fn clean(text: &[u8], max: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     let line = line.get(..max * 4).unwrap_or(line);
-    let safe = |char: char| if char.is_control() || is_invisible(char) { '\u{fffd}' } else { char };
+    let safe = |char: char| if trueup_core::text::is_hostile(char) { '\u{fffd}' } else { char };
     String::from_utf8_lossy(line).chars().take(max).map(safe).collect()
 }
 
@@ -166,6 +175,9 @@ pub(super) fn checked_name(name: &[u8], symlink: bool) -> Result<&str, &'static 
     }
     if text.chars().any(|char| char.is_control() || is_invisible(char)) {
         return Err("it holds control or invisible characters");
+    }
+    if trueup_core::text::inner_folder(text) == Some(".git") {
+        return Err("it stands for `.git` on some systems");
     }
     let options = component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
     match gix::validate::path::component(name.as_bstr(), symlink.then_some(component::Mode::Symlink), options) {
