@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use super::address::{Judge, Unreachable};
-use super::rules::{Asked, forbidden, only_reads};
+use super::rules::{Asked, decoded, forbidden, only_reads};
 use crate::bindings::trueup::provider::http as wit;
 use crate::grant::{Credential, Grant, Scheme};
 use crate::log::LogSink;
@@ -200,10 +200,15 @@ impl Inner {
         let Some(base) = credential.base() else {
             return denied(format!("credential `{}` has several origins and no `base`, so `slot:` means none", credential.name));
         };
+        let plain = path.split(['?', '#']).next().unwrap_or_default();
+        if plain.split('/').any(climbs) {
+            return denied("the path after `slot:` holds `.` or `..`, written out or encoded");
+        }
         let url = Url::parse(&format!("{}{path}", base.as_str().trim_end_matches('/')));
         let url = url.map_err(|err| wit::HttpError::Malformed(err.to_string()))?;
-        // Dots are resolved by the parser; what they lead out to was not meant by `slot:`.
-        let inside = url.origin() == base.origin() && url.path().starts_with(base.path().trim_end_matches('/'));
+        // The base itself or what is below it: `/api-admin` only begins as `/api` does.
+        let below = url.path().strip_prefix(base.path().trim_end_matches('/'));
+        let inside = url.origin() == base.origin() && below.is_some_and(|it| it.is_empty() || it.starts_with('/'));
         if inside { Ok(url) } else { denied("the path leads out of the credential's base") }
     }
 
@@ -354,6 +359,24 @@ impl Inner {
         }
         builder.build().map_err(|err| format!("no connection can be made: {}", chain(&err.without_url())))
     }
+}
+
+/// Whether a server could take a path's part, or what is left of it once it is decoded as often as servers and proxies in a
+/// row may do, for one that leads upwards.
+fn climbs(part: &str) -> bool {
+    const DEPTH: usize = 8;
+    let mut part = part.to_owned();
+    for _ in 0..DEPTH {
+        if part.split(['/', '\\']).any(|it| matches!(it, "." | "..")) {
+            return true;
+        }
+        let next = decoded(&part);
+        if next == part {
+            return false;
+        }
+        part = next;
+    }
+    true
 }
 
 fn method(text: &str) -> Answer<Method> {

@@ -31,7 +31,7 @@ impl Credential {
             Scheme::Bearer(token) => {
                 (reqwest::header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", token.expose())))
             }
-            // Presented by the connection: see `client_for`.
+            // Presented by the connection: see `Inner::build` of the client.
             Scheme::ClientCertificate { .. } => return Ok(()),
         };
         let mut value = value.map_err(|_| format!("the value of credential `{}` cannot stand in a header", self.name))?;

@@ -6,7 +6,8 @@ use url::Url;
 /// - `"POST /search"`: a method and a path, `*` for any text (`"PATCH /api*?dryRun=All"`; a query given there must be in
 ///   the request exactly once with that value, other parameters are free);
 /// - `"X-Amz-Target=DynamoDB_20120810.Get*"`: a POST with that header;
-/// - `"Action=Describe*"`: a POST of a form, or with a query, that has exactly one `Action`, with that value.
+/// - `"Action=Describe*"`: a POST of a form, or of nothing, that has exactly one `Action` in query and form together, with
+///   that value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRule {
     text: String,
@@ -77,30 +78,55 @@ impl ReadRule {
             Rule::Target(pattern) => {
                 let mut found = asked.headers.iter().filter(|(name, _)| name == "x-amz-target");
                 let only = matches!((found.next(), found.next()), (Some((_, only)), None) if fits(pattern, only));
-                asked.method == "POST" && only && actions(asked).is_empty()
+                asked.method == "POST" && only && actions(asked).is_some_and(|it| it.is_empty())
             }
             Rule::Action(pattern) => {
                 let target = asked.headers.iter().any(|(name, _)| name == "x-amz-target");
-                asked.method == "POST" && !target && matches!(&*actions(asked), [only] if fits(pattern, only))
+                let readable = asked.body.is_empty() || body_of(asked) == Some(Body::Form);
+                let only = actions(asked).is_some_and(|it| matches!(&*it, [only] if fits(pattern, only)));
+                asked.method == "POST" && !target && readable && only
             }
         }
     }
 }
 
-/// Every `Action` of the query and of the body read as a form. What is no form has none.
-fn actions(asked: &Asked<'_>) -> Vec<String> {
+/// How a server will read a body.
+#[derive(PartialEq, Eq)]
+enum Body {
+    Form,
+    Other,
+}
+
+/// None where servers may differ over it: more than one `content-type`, or a form in a character set of its own.
+fn body_of(asked: &Asked<'_>) -> Option<Body> {
+    let mut types = asked.headers.iter().filter(|(name, _)| name == "content-type");
+    let Some((_, text)) = types.next() else { return Some(Body::Other) };
+    if types.next().is_some() {
+        return None;
+    }
+    let mut parts = text.split(';').map(str::trim);
+    let form = parts.next().is_some_and(|it| it.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+    if !form {
+        // A list in one header is as good as two, and one of them may be the form.
+        let mixed = text.contains(',') || text.to_ascii_lowercase().contains("x-www-form-urlencoded");
+        return (!mixed).then_some(Body::Other);
+    }
+    let plain =
+        |it: &str| it.is_empty() || it.eq_ignore_ascii_case("charset=utf-8") || it.eq_ignore_ascii_case("charset=\"utf-8\"");
+    parts.all(plain).then_some(Body::Form)
+}
+
+/// Every `Action` of the query and of the body read as a form; what is no form has none. None where it cannot be told how a
+/// server reads the body.
+fn actions(asked: &Asked<'_>) -> Option<Vec<String>> {
     let named = |(key, value): (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)| {
         key.eq_ignore_ascii_case("action").then(|| value.into_owned())
     };
     let mut all: Vec<String> = asked.url.query_pairs().filter_map(named).collect();
-    let form = asked
-        .headers
-        .iter()
-        .any(|(name, value)| name == "content-type" && value.starts_with("application/x-www-form-urlencoded"));
-    if form {
+    if body_of(asked)? == Body::Form {
         all.extend(url::form_urlencoded::parse(asked.body).filter_map(named));
     }
-    all
+    Some(all)
 }
 
 /// Whether a request may change nothing: GET, HEAD and OPTIONS, and what the grant lists. Upgrades, and paths that reach
@@ -120,7 +146,7 @@ pub(crate) fn only_reads(asked: &Asked<'_>, rules: &[ReadRule]) -> bool {
 }
 
 /// A path's part as the server will read it, so that `%70roxy` hides nothing.
-fn decoded(part: &str) -> String {
+pub(super) fn decoded(part: &str) -> String {
     let escaped = part.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     url::form_urlencoded::parse(escaped.as_bytes()).map(|(key, _)| key.into_owned()).next().unwrap_or_default()
 }
@@ -213,6 +239,35 @@ mod tests {
         check(&rules, "POST", "https://a.example/", &[], "Action=DescribeHosts", false);
         check(&rules, "POST", "https://a.example/", &[("x-amz-target", "DynamoDB_20120810.GetItem")], "{}", true);
         check(&rules, "POST", "https://a.example/", &[("x-amz-target", "DynamoDB_20120810.PutItem")], "{}", false);
+        // However the type is written, the server reads the body as a form; where it is none, it may still.
+        let query = "https://a.example/?Action=DescribeHosts";
+        check(&rules, "POST", query, &[], "", true);
+        check(&rules, "POST", query, &[FORM], "Version=1", true);
+        for kind in [
+            "application/X-WWW-Form-Urlencoded",
+            " application/x-www-form-urlencoded ; charset=utf-8",
+            "application/x-www-form-urlencoded; charset=utf-16",
+            "application/x-www-form-urlencoded, text/plain",
+            "text/plain, application/x-www-form-urlencoded",
+            "text/plain",
+            "",
+        ] {
+            check(&rules, "POST", query, &[("content-type", kind)], "Action=RunInstances", false);
+            let target = [("x-amz-target", "DynamoDB_20120810.GetItem"), ("content-type", kind)];
+            check(&rules, "POST", query, &target, "Action=RunInstances", false);
+        }
+        check(&rules, "POST", query, &[], "Action=RunInstances", false);
+        check(&rules, "POST", query, &[FORM], "Action=DescribeHosts", false);
+        let kinds = [("content-type", "text/plain"), FORM];
+        check(&rules, "POST", "https://a.example/", &kinds, "Action=DescribeHosts", false);
+        check(
+            &rules,
+            "POST",
+            "https://a.example/",
+            &[("content-type", "Application/X-WWW-form-urlencoded;charset=UTF-8")],
+            "Action=DescribeHosts",
+            true,
+        );
         let both = [("x-amz-target", "DynamoDB_20120810.GetItem"), FORM];
         check(&rules, "POST", "https://a.example/", &both, "Action=RunInstances", false);
     }

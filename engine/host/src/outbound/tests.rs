@@ -213,7 +213,22 @@ async fn a_slot_url_needs_no_hosts_and_does_not_lead_out_of_its_base() {
     let to = outbound(grant);
     assert_eq!(send(&to, request("GET", "slot:api/v1/x?y=z"), false).await, "200 hi");
     assert!(server.seen.lock().unwrap()[0].starts_with("GET /api/v1/x?y=z "));
-    for path in ["slot:api/../admin", "slot:api/%2e%2e/admin", "slot:other/x"] {
+    for path in ["slot:api", "slot:api/", "slot:api?a=../b", "slot:api/..x/a..b/%2e%2ex"] {
+        assert_eq!(send(&to, request("GET", path), false).await, "200 hi", "{path}");
+    }
+    let out = [
+        "slot:api/../admin",
+        "slot:api/%2e%2e/admin",
+        "slot:other/x",
+        "slot:api/x/../../api-admin/y",
+        "slot:api/../api-admin/y",
+        "slot:api/./x",
+        "slot:api/%2E./x",
+        "slot:api/..%2fapi-admin",
+        "slot:api/x%5c..%5c..%5cadmin",
+        "slot:api/%252e%252e/admin",
+    ];
+    for path in out {
         assert!(send(&to, request("GET", path), false).await.starts_with("denied"), "{path}");
     }
 }
