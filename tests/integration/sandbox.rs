@@ -86,10 +86,8 @@ fn a_plugin_that_ran_past_its_deadline_is_sent_nothing_more_in_the_same_run() {
 }
 
 #[test]
+#[ignore = "takes half a minute; `tests/run --long` runs it"]
 fn a_render_that_never_ends_is_stopped_at_its_deadline() {
-    if !trueup_tests::long() {
-        return;
-    }
     halted("honest", "loop", "TU0701", "plugin `evil` was stopped: `render` took longer than 30 s");
 }
 
@@ -152,6 +150,43 @@ fn outcomes_of_the_wrong_number_or_form_are_a_broken_contract_though_a_look_sett
 #[test]
 fn an_outcome_that_claims_what_was_not_done_is_found_out() {
     isolated("apply-forge", &["TU0702", "the plugin says it is done, but the object is not there"]);
+}
+
+/// A project whose thing `t` was made by an honest guest, is declared with another text, and is now the business of `mode`.
+fn changed_project(mode: &str) -> Project {
+    let project = hostile_project("honest", "");
+    run(&project).expect_exit(0);
+    project.write("trueup.yaml", project_file(mode, "http://127.0.0.1:9", ""));
+    project.write("base/t.yaml", thing("t", "").replace("text: x", "text: y")).commit("changed");
+    project
+}
+
+#[test]
+fn an_update_or_a_replacement_that_claims_what_was_not_done_is_found_out_at_every_run() {
+    let words = ["TU0702", "the plugin says it is done, but `spec.text` is not what was asked for"];
+    for (mode, left) in [("apply-forge", "x"), ("apply-wrong", "other"), ("apply-wrong-replace", "other")] {
+        let project = changed_project(mode);
+        for turn in 0..2 {
+            run(&project).expect_exit(1).expect_text(&words);
+            assert_eq!(fs::read_to_string(project.repo().join("evil/t.thing")).unwrap(), left, "{mode}, run {turn}");
+        }
+        // The change is still wanted, and an honest plugin makes it.
+        project.write("trueup.yaml", project_file("honest", "http://127.0.0.1:9", "")).commit("mended");
+        run(&project).expect_exit(0);
+        assert_eq!(fs::read_to_string(project.repo().join("evil/t.thing")).unwrap(), "y", "{mode}");
+        project.run(&["plan", "--trust"]).expect_exit(0).expect_text(&["No changes"]);
+    }
+}
+
+#[test]
+fn a_create_that_makes_something_else_than_it_claims_is_found_out() {
+    let project = hostile_project("apply-wrong", "");
+    run(&project).expect_exit(1).expect_text(&[
+        "TU0702",
+        "the plugin says it is done, but `spec.text` is not what was asked for",
+        "Applied in part: 1 done",
+    ]);
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use trueup_core::observation::Observed;
 use trueup_core::plan::{Action, Change, Step};
 use trueup_core::progress::Part;
 use trueup_core::retry;
-use trueup_core::value::{Json, Map};
+use trueup_core::value::{Json, Map, Path};
 use trueup_host as host;
 
 use super::{Ended, Gate, Group, Work, failed, late, look};
@@ -394,7 +394,7 @@ fn settled_edits(
     if let Some(seen) = &seen {
         work.set_health(seen, work.sealer.mask(&seen.health_message));
     }
-    let differs = seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| difference(bound, &address, desired, doc));
+    let differs = seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| difference(bound, item, desired, doc));
     if let Some(outputs) = seen.as_ref().and_then(|it| it.outputs.as_deref()) {
         work.set_status(&step.resource, outputs.clone());
     }
@@ -428,8 +428,14 @@ fn settled_edits(
     (edits, differs)
 }
 
-/// The first path at which `found` is not what `desired` asks for.
-pub(super) fn difference(bound: &Bound, address: &Address, desired: &Json, found: &Json) -> Option<String> {
-    let kind = bound.manifest.kinds.get(&*address.scope.kind)?;
-    diff::compare(desired, None, found, &kind.hints, &[]).first().map(|it| it.path.to_string())
+/// The first path at which `found` is not what the change asks for. An update asks for its changes alone: what else differs the
+/// plan left as it is, as the plugin itself said that it does not matter.
+pub(super) fn difference(bound: &Bound, item: &Item, desired: &Json, found: &Json) -> Option<String> {
+    let kind = bound.manifest.kinds.get(&*item.change.address.scope.kind)?;
+    let asked = |path: &Path| {
+        let touches = |it: &Path| it.0.iter().zip(&path.0).all(|(one, other)| one == other);
+        item.change.action != IntentAction::Update || item.step.changes.iter().any(|it| touches(&it.path))
+    };
+    let changes = diff::compare(desired, None, found, &kind.hints, &[]);
+    changes.iter().find(|it| asked(&it.path)).map(|it| it.path.to_string())
 }

@@ -59,10 +59,7 @@ fn proved(work: &Work, bound: &Bound, item: &Item, failure: &host::Failure, seen
         (_, host::Observation::Found(found)) => {
             let desired = item.step.desired.as_ref();
             let seen = remember(&work.sealer, item.change.address.clone(), (*found).clone(), desired.map(|it| &**it)).with_doc();
-            let is_done = match (desired, seen.doc.as_deref()) {
-                (Some(desired), Some(doc)) => difference(bound, &item.change.address, desired, doc).is_none(),
-                _ => false,
-            };
+            let is_done = desired.is_some() && differs(work, bound, item, (*found).clone()).is_none();
             let is_prior = item.step.prior.as_deref().is_some_and(|it| it.digest == seen.digest);
             if is_done {
                 ended(host::Settlement::Settled, Some(*found))
@@ -76,9 +73,10 @@ fn proved(work: &Work, bound: &Bound, item: &Item, failure: &host::Failure, seen
     }
 }
 
-/// Looks at every object that a plugin calls settled, in one call of an instance that cannot write: what was not done is
-/// unsettled, whatever the plugin says, and so is what it crashes over when asked to show it. Kinds that settle late are left
-/// to the next pass, as a look proves nothing yet.
+/// Looks at every object that a plugin calls settled, in one call of an instance that cannot write. What is not there, still
+/// there after a delete, or not as it was asked for is unsettled, whatever the plugin says, and so is what it crashes over or
+/// fails at when asked to show it. Kinds that settle late, and those whose objects cannot be found again, are left to the next
+/// pass, as a look proves nothing yet.
 pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome)]) {
     let asked: Vec<usize> = followed
         .iter()
@@ -111,11 +109,33 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
         let Some((item, outcome)) = followed.get_mut(at) else { continue };
         let deletes = item.change.action == IntentAction::Delete;
         let text = match answer {
-            host::Observation::Absent if !deletes => "the plugin says it is done, but the object is not there",
-            host::Observation::Found(_) if deletes => "the plugin says it is done, but the object is still there",
-            _ => continue,
+            host::Observation::Absent if deletes => continue,
+            host::Observation::Absent => "the object is not there".to_owned(),
+            host::Observation::Found(_) if deletes => "the object is still there".to_owned(),
+            host::Observation::Found(found) => match differs(work, bound, item, *found) {
+                Some(path) => format!("`{path}` is not what was asked for"),
+                None => continue,
+            },
+            host::Observation::Unchanged => "it was asked for the object and showed none".to_owned(),
+            host::Observation::Failed(failure) => {
+                let text = format!("the plugin says it is done, and looking at it failed: {failure}");
+                *outcome = unsettled(host::Failure::new(failure.fault, "unseen", text));
+                continue;
+            }
         };
+        let text = format!("the plugin says it is done, but {text}");
         *outcome = unsettled(host::Failure::new(host::Fault::Contract, "forged", text));
+    }
+}
+
+/// The first path at which an object that was read is not what the change asks for.
+fn differs(work: &Work, bound: &Bound, item: &Item, found: host::Remote) -> Option<String> {
+    let desired = item.step.desired.as_deref()?;
+    let address = &item.change.address;
+    let seen = remember(&work.sealer, address.clone(), found, Some(desired)).with_doc();
+    match seen.doc.as_deref() {
+        Some(doc) => difference(bound, item, desired, doc),
+        None => Some("spec".to_owned()),
     }
 }
 

@@ -85,6 +85,10 @@ impl exports::lifecycle::Guest for Guest {
         if mode.starts_with("apply-forge") {
             return misdeeds::forge(&mode, &changes);
         }
+        if mode.starts_with("apply-wrong") {
+            Honesty::apply(misdeeds::other_text(&changes), info);
+            return misdeeds::forge(&mode, &changes);
+        }
         let honest = Honesty::apply(changes.clone(), info);
         misdeeds::apply(&mode, &changes, honest)
     }

@@ -28,6 +28,7 @@
 //! | `apply-forge` | claims to have settled what it did not do |
 //! | `apply-forge-blind` | as `apply-forge`, and crashes when asked to show it |
 //! | `apply-forge-other` | claims another object's change |
+//! | `apply-wrong`, `-replace` | makes something else and claims what was asked for; asks for a replacement first |
 //! | `apply-few`, `-many`, `-nonsense`, `-pending` | answers of the wrong number and form |
 //! | `apply-outside` | writes above, beside and through a link in its directory, and with another token |
 //! | `apply-secret` | opens its secret and tells it in the log, the document, the outputs and a message |
@@ -40,7 +41,8 @@ use trueup_sdk::host::http::{self, Request};
 use trueup_sdk::host::log::{self, Level};
 use trueup_sdk::host::{cache, secrets};
 use trueup_sdk::{
-    Change, Error, Failure, Json, Outcome, Pending, Rendered, ScopeQuery, Settlement, Severity, Snapshot, Verdict, json,
+    Change, Error, Failure, Json, Outcome, Pending, Rendered, Replacement, ScopeQuery, Settlement, Severity, Snapshot, Verdict,
+    json,
 };
 
 use crate::honest::thing;
@@ -327,6 +329,12 @@ pub fn refine(mode: &str, mut honest: Vec<Verdict>) -> Vec<Verdict> {
     match mode {
         "refine-few" => honest.clear(),
         "refine-foreign" => honest.fill(Verdict::Ignore(vec!["/spec/nothing".to_owned()])),
+        "apply-wrong-replace" => honest.fill(Verdict::Replace(Replacement {
+            paths: vec!["/spec/text".to_owned()],
+            create_first: false,
+            reason: "the guest says so".to_owned(),
+            ext: Vec::new(),
+        })),
         _ => {}
     }
     honest
@@ -364,6 +372,15 @@ pub fn before_apply(mode: &str, changes: &[Change]) {
 fn opened(change: &Change) -> Option<String> {
     let doc: Json = serde_json::from_str(change.desired.as_deref()?).ok()?;
     secrets::reveal(doc.pointer("/spec/secret/$secret")?.as_str()?).ok()
+}
+
+/// Changes that make something else than was asked for.
+pub fn other_text(changes: &[Change]) -> Vec<Change> {
+    let other = |it: &Change| Change {
+        desired: it.desired.as_ref().map(|_| json!({ "spec": { "text": "other" } }).to_string()),
+        ..it.clone()
+    };
+    changes.iter().map(other).collect()
 }
 
 /// Outcomes of changes that were not made.
