@@ -95,11 +95,11 @@ def documents(directory, count, changed=None):
 
 
 class Ours:
-    """A project with `size` files in directories of 100 (or fewer)."""
+    """A project with `size` files in directories of `per` (or fewer)."""
 
-    def __init__(self, work, size):
-        self.folder, self.size, self.flip = os.path.join(work, f"ours-{size}"), size, 0
-        self.per = min(100, size)
+    def __init__(self, work, size, per=100):
+        self.folder, self.size, self.flip = os.path.join(work, f"ours-{size}-{per}"), size, 0
+        self.per = min(per, size)
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(os.path.join(self.folder, "base"))
         self.write("trueup.yaml", "apiVersion: trueup.dev/v1\nkind: Project\nmetadata: {name: bench, id: 4f0c9a000000000000000000000000aa}\n"
@@ -233,6 +233,16 @@ def shipped(work, runs):
     ratio("dist / release, wall", dist, release)
 
 
+def one_directory(work, size, runs):
+    print(f"\n== {size} files in one directory, against {size} in directories of 100")
+    wide, deep = Ours(work, size), Ours(work, size, per=size)
+    for label, prepare in (("first apply", "clean"), ("no-op apply", None), ("one file changed", "change")):
+        many = wide.case(f"{label}, many directories", getattr(wide, prepare) if prepare else None)
+        one = deep.case(f"{label}, one directory", getattr(deep, prepare) if prepare else None)
+        together([many, one], min(3, runs))
+        ratio(f"{label}, one directory / many, wall", one, many, 0, "at most 1.5x: nothing is looked for linearly")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="1000,10000,100000")
@@ -254,6 +264,7 @@ def main():
             print("OpenTofu is missing: no `tofu` on PATH or in $PEERS_DIR/bin; its part is left out")
     shipped(work, arguments.runs)
     alone(work, [int(it) for it in arguments.sizes.split(",")], arguments.runs)
+    one_directory(work, 10000, arguments.runs)
     if not arguments.work:
         shutil.rmtree(work, ignore_errors=True)
 

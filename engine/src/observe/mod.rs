@@ -26,6 +26,9 @@ const PAGE: u32 = 10_000;
 /// Pages of one scope; a provider that pages on for ever is stopped here.
 const MAX_PAGES: usize = 10_000;
 
+/// Objects that are read in one call because a scan did not: each may be large.
+const UNREAD: usize = 256;
+
 /// Why a scope is not observed whose record the store gave back as it was put, and which is none all the same.
 const UNSOUND: &str = "what was remembered of it is damaged; delete `cache.db` beside the state";
 
@@ -33,13 +36,16 @@ const UNSOUND: &str = "what was remembered of it is damaged; delete `cache.db` b
 #[derive(Default)]
 pub struct Observation {
     pub views: BTreeMap<Scope, ScopeView>,
-    /// Everything remembered of a scope as bytes, for [`Observation::load`].
-    records: HashMap<Scope, Arc<[u8]>>,
+    /// Everything remembered of a scope as bytes, for [`Observation::load`]; with its version where it may be kept.
+    records: HashMap<Scope, (Arc<[u8]>, Option<Version>)>,
     /// What to remember: scopes that were read anew.
     pub fresh: Vec<ScopeRecord>,
     pub warnings: Vec<Diagnostic>,
     pub read: Counts,
 }
+
+/// A scope's version as its provider gave it, if it gave one.
+type Version = Option<String>;
 
 /// What observing cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +75,7 @@ impl Observation {
             wanted.entry(&address.scope).or_default().insert(&address.key);
         }
         for (scope, keys) in wanted {
-            let (Some(record), Some(view)) = (self.records.get(scope), self.views.get_mut(scope)) else { continue };
+            let (Some((record, _)), Some(view)) = (self.records.get(scope), self.views.get_mut(scope)) else { continue };
             for mut object in memory::pick(scope, record, &keys) {
                 if let (Some(document), Some(beside)) = (&mut object.doc, declared.get(&object.address)) {
                     sealer.seal(Arc::make_mut(document), &[], Some(beside));
@@ -96,6 +102,19 @@ impl Observation {
         self.read.scopes += other.read.scopes;
         self.read.unchanged += other.read.unchanged;
         self.read.objects += other.read.objects;
+    }
+
+    /// Remembers what a closer look showed, so that the next pass need not look again while the scope stays as it is.
+    fn learn(&mut self, scope: &Scope, seen: Vec<Remembered>) {
+        let Some((record, Some(version))) = self.records.get_mut(scope) else { return };
+        let Some(mut objects) = memory::decode(scope, record) else { return };
+        for it in seen {
+            objects.insert(it.observed.address.key.clone(), it);
+        }
+        *record = memory::encode(&objects);
+        let fresh = ScopeRecord { scope: scope.clone(), version: version.clone(), objects: record.clone() };
+        self.fresh.retain(|it| it.scope != *scope);
+        self.fresh.push(fresh);
     }
 
     /// One object of a view.
@@ -130,15 +149,18 @@ pub async fn look_closer(
                 continue;
             }
         };
+        let mut learnt: BTreeMap<Scope, Vec<Remembered>> = BTreeMap::new();
         for (address, answer) in asked.into_iter().zip(answers) {
             let host::Observation::Found(remote) = answer else { continue };
             let null = Json::Null;
             let beside = declared.get(&address).map_or(&null, |it| &**it);
-            let seen = remember(&context.sealer, address.clone(), *remote, Some(beside)).with_doc();
+            let seen = remember(&context.sealer, address.clone(), *remote, Some(beside));
             if let Some(place) = observation.views.get_mut(&address.scope).and_then(|view| view.objects.get_mut(&address.key)) {
-                *place = seen;
+                *place = seen.with_doc();
+                learnt.entry(address.scope).or_default().push(seen);
             }
         }
+        learnt.into_iter().for_each(|(scope, seen)| observation.learn(&scope, seen));
     }
 }
 
@@ -155,6 +177,14 @@ pub async fn observe(
     let scopes = scopes.into_iter().map(|scope| (known.remove(&scope), scope)).map(|(record, scope)| (scope, record)).collect();
     Reader { bound, declared, sealer, now, observation: &mut observation }.read(scopes).await;
     observation
+}
+
+/// What a provider answers for one scope.
+type Scanned = Result<host::Snapshot, host::Failure>;
+
+/// Whether a scan named the object without telling all of it.
+fn is_unread(remote: &host::Remote) -> bool {
+    remote.ext.iter().any(|(name, value)| name == "unread" && value == "true")
 }
 
 /// Scopes on their way to views.
@@ -214,6 +244,7 @@ impl Reader<'_> {
                 }
             };
             let asked = std::mem::take(&mut open);
+            let answers = self.complete(&asked, answers).await;
             for (scope, answer) in asked.into_iter().zip(answers) {
                 match answer {
                     Ok(snapshot) => open.extend(self.page(scope, snapshot)),
@@ -221,6 +252,59 @@ impl Reader<'_> {
                 }
             }
         }
+    }
+
+    /// Reads the objects that a scan named and did not tell all of, as that is dear, where they are somebody's business. A scope
+    /// that has one of them and cannot be read is half seen, which is not seen.
+    async fn complete(&self, asked: &[Open], mut answers: Vec<Scanned>) -> Vec<Scanned> {
+        let mut wanted = Vec::new();
+        for (at, (open, answer)) in asked.iter().zip(&answers).enumerate() {
+            let Ok(snapshot) = answer else { continue };
+            for (index, remote) in snapshot.objects.iter().enumerate().filter(|(_, it)| is_unread(it)) {
+                let address = Address { scope: open.scope.clone(), key: remote.address.key.clone() };
+                if remote.address.scope.kind == open.scope.kind && self.declared.interest(&address).is_some() {
+                    let lookup = host::Lookup { identity: Some(remote.identity.clone()), ..host::Lookup::new(address) };
+                    wanted.push((at, index, lookup));
+                }
+            }
+        }
+        for part in wanted.chunks(UNREAD) {
+            let lookups = part.iter().map(|(_, _, it)| it.clone()).collect();
+            let seen = self.bound.provider.read(&self.bound.call(self.now), lookups).await;
+            let mut seen = match seen {
+                Ok(seen) => seen.into_iter(),
+                Err(error) => {
+                    let failure = host::Failure::new(error.fault(), error.code(), error.to_string());
+                    for (at, ..) in part {
+                        answers.get_mut(*at).into_iter().for_each(|it| *it = Err(failure.clone()));
+                    }
+                    continue;
+                }
+            };
+            for (at, index, lookup) in part {
+                let (Some(answer), Some(seen)) = (answers.get_mut(*at), seen.next()) else { continue };
+                let Ok(snapshot) = answer else { continue };
+                match seen {
+                    host::Observation::Found(remote) => {
+                        snapshot.objects.get_mut(*index).into_iter().for_each(|it| *it = (*remote).clone());
+                    }
+                    // Gone since it was named; it is left out below.
+                    host::Observation::Absent => {
+                        snapshot.gone.push(host::Gone { address: lookup.address.clone(), identity: None });
+                    }
+                    host::Observation::Unchanged => {
+                        let text = "it was asked for an object and showed none";
+                        *answer = Err(host::Failure::new(host::Fault::Contract, "unread", text));
+                    }
+                    host::Observation::Failed(failure) => *answer = Err(failure),
+                }
+            }
+        }
+        for snapshot in answers.iter_mut().flatten().filter(|it| !it.gone.is_empty()) {
+            let gone: HashSet<Arc<str>> = snapshot.gone.iter().map(|it| it.address.key.clone()).collect();
+            snapshot.objects.retain(|it| !(is_unread(it) && gone.contains(&it.address.key)));
+        }
+        answers
     }
 
     /// Takes one page in; gives the scope back while there are more.
@@ -259,9 +343,9 @@ impl Reader<'_> {
         let Open { scope, base, objects, gone, .. } = open;
         let (objects, coverage, fresh) = match (coverage, base) {
             (host::Coverage::Whole, _) => (objects, Coverage::Whole, true),
-            (host::Coverage::Unchanged, Some(Base { record, names: Some(names), .. })) => {
+            (host::Coverage::Unchanged, Some(Base { record, names: Some(names), version })) => {
                 self.observation.read.unchanged += 1;
-                return self.insert(scope, Coverage::Whole, names, record);
+                return self.insert(scope, Coverage::Whole, names, (record, Some(version)));
             }
             (host::Coverage::Delta, Some(base)) => {
                 let Some(mut base) = memory::decode(&scope, &base.record) else { return self.fail(scope, UNSOUND) };
@@ -277,13 +361,20 @@ impl Reader<'_> {
         };
         let record = memory::encode(&objects);
         if fresh {
+            let version = version.clone();
             self.observation.fresh.push(ScopeRecord { scope: scope.clone(), version, objects: record.clone() });
         }
         let seen = objects.into_iter().map(|(key, it)| (key, it.observed)).collect();
-        self.insert(scope, coverage, seen, record);
+        self.insert(scope, coverage, seen, (record, fresh.then_some(version)));
     }
 
-    fn insert(&mut self, scope: Scope, coverage: Coverage, objects: BTreeMap<Arc<str>, Observed>, record: Arc<[u8]>) {
+    fn insert(
+        &mut self,
+        scope: Scope,
+        coverage: Coverage,
+        objects: BTreeMap<Arc<str>, Observed>,
+        record: (Arc<[u8]>, Option<Version>),
+    ) {
         self.observation.read.scopes += 1;
         self.observation.views.insert(scope.clone(), ScopeView { scope: scope.clone(), coverage, objects });
         self.observation.records.insert(scope, record);

@@ -117,6 +117,11 @@ fn expectation(kind: Kind, change: &Change, name: &str) -> Result<Expectation> {
     }
 }
 
+/// SHA-256 of a text in hex.
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Job<'_> {
     fn outcome(self, answer: Result<Option<Entry>, FileError>) -> Result<Outcome> {
         match (self.change.action, answer) {
@@ -178,7 +183,7 @@ impl Job<'_> {
             // A secret: only the file itself can tell its digest.
             return (content, self.look(0).ok().flatten().map(|it| it.sha256));
         };
-        let sha256 = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let sha256 = digest(text);
         let observed = if text.len() as u64 > INLINE { json!({ "$blob": sha256, "size": entry.size }) } else { content };
         (observed, Some(sha256))
     }
@@ -215,7 +220,7 @@ impl Job<'_> {
         let mode = mode(&self.spec)?.is_none_or(|it| it == found.stat.mode);
         let content = self.spec.get("content").unwrap_or(&Json::Null);
         let wanted = match content.as_str() {
-            Some(text) => Some(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            Some(text) => Some(digest(text)),
             None => document::blob(content).map(|(sha256, _)| sha256.to_owned()),
         };
         Ok(mode && wanted.as_deref() == Some(&found.sha256))

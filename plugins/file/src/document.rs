@@ -10,6 +10,9 @@ use crate::stat;
 /// Longest content, in bytes, that stands in a document as text; longer content stands as `{"$blob": …}`.
 pub const INLINE: u64 = 64 * 1024;
 
+/// Longest file, in bytes, that can be declared; a longer one is nobody's, and is not read.
+pub const LONGEST: u64 = 256 << 20;
+
 /// The kinds of this provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -106,6 +109,7 @@ fn declared_content(spec: &mut Map<String, Json>) -> Result<Json> {
         "content" if value.is_string() => Ok(value),
         "content" => wrong("the content must be a text; for other files use `source`, for secrets `sensitiveContent`"),
         "source" => match blob(&value) {
+            Some((_, size)) if size > LONGEST => wrong("the source is longer than 256 MiB, which is not supported"),
             Some((sha256, size)) => Ok(inline_blob(sha256, size)?.unwrap_or(value)),
             None => wrong("the source must be the path of a file in the repository"),
         },
@@ -144,6 +148,11 @@ pub fn blob(value: &Json) -> Option<(&str, u64)> {
 pub fn observed_content(content: Content) -> Json {
     let Content { stat, sha256, bytes } = content;
     bytes.and_then(inline).unwrap_or_else(|| json!({ "$blob": sha256, "size": stat.size }))
+}
+
+/// What stands for the content of a file that was not read: it never equals a declaration.
+pub fn unread_content(size: u64) -> Json {
+    json!({ "unread": true, "size": size })
 }
 
 /// The observed document of a regular file.

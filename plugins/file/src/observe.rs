@@ -1,7 +1,9 @@
 //! `scan` and `read`: what stands in the directories.
 //!
 //! A call of any size asks the engine twice: once for all listings, once for the content of all files that moved. A
-//! directory whose listing hashes to what the engine already holds costs neither.
+//! directory whose listing hashes to what the engine already holds costs neither. A scan reads no file that is too long to
+//! stand in a document: it is named as `unread`, and the engine asks for it by `read` where somebody declares or owns it, so
+//! that a neighbour of any size costs a declared file nothing.
 //!
 //! Invariant: an edit is never missed because it came within a tick of the file system's clock. What is so young goes
 //! into the [table](crate::table) without a fingerprint, and a version that holds such an entry ends with `~`, which is
@@ -18,7 +20,7 @@ use trueup_sdk::{
     Snapshot,
 };
 
-use crate::document::{self, INLINE, Kind};
+use crate::document::{self, INLINE, Kind, LONGEST};
 use crate::path::{RelativePath, under};
 use crate::stat::{self, Hasher};
 use crate::table::Table;
@@ -112,6 +114,11 @@ fn hash(kind: Kind, entries: &[Entry]) -> u128 {
     hasher.finish()
 }
 
+/// Whether a scan reads the entry.
+fn is_read(entry: &Entry) -> bool {
+    entry.kind == FileType::File && entry.size <= INLINE
+}
+
 /// Whether what was reported of the entry may be stale although its stat is the same. A directory has nothing to read.
 fn is_racy(kind: Kind, entry: &Entry, info: &CallInfo) -> bool {
     kind == Kind::File && entry.kind == FileType::File && stat::is_racy(entry, info.now)
@@ -167,7 +174,7 @@ fn look(
     if look.moved.is_none() {
         look.page(query, *budget);
     }
-    *budget = budget.saturating_sub(look.to_read().map(|it| it.size.min(INLINE)).sum());
+    *budget = budget.saturating_sub(look.to_read().map(|it| it.size).sum());
     Ok(Some(look))
 }
 
@@ -194,7 +201,8 @@ impl Look {
             }
         }
         gone.extend(known.map(|(name, _)| name));
-        let bytes = moved.iter().filter_map(|index| self.entries.get(*index)).map(|it| it.size.min(INLINE)).sum::<u64>();
+        let bytes =
+            moved.iter().filter_map(|index| self.entries.get(*index)).filter(|it| is_read(it)).map(|it| it.size).sum::<u64>();
         if moved.len().saturating_add(gone.len()) <= query.limit as usize && bytes <= budget {
             (self.moved, self.gone) = (Some(moved), gone);
         }
@@ -217,7 +225,7 @@ impl Look {
         let begin = after.map_or(0, |after| self.entries.partition_point(|it| it.name.as_str() <= after));
         let mut bytes = 0_u64;
         let fits = |entry: &&Entry| {
-            bytes = bytes.saturating_add(if entry.kind == FileType::File { entry.size.min(INLINE) } else { 0 });
+            bytes = bytes.saturating_add(if is_read(entry) { entry.size } else { 0 });
             bytes <= budget
         };
         let rest = self.entries.get(begin..).unwrap_or_default();
@@ -236,9 +244,9 @@ impl Look {
         whole.unwrap_or_default().iter().chain(moved)
     }
 
-    /// Of that, what has content.
+    /// Of that, what is read.
     fn to_read(&self) -> impl Iterator<Item = &Entry> {
-        self.reported().filter(|it| it.kind == FileType::File)
+        self.reported().filter(|it| is_read(it))
     }
 
     /// Builds the answer, taking one content for each entry of [`to_read`](Self::to_read) from `contents`.
@@ -251,8 +259,12 @@ impl Look {
         let mut objects = Vec::new();
         let mut read = HashMap::new();
         for entry in self.reported() {
-            let content = (entry.kind == FileType::File).then(|| contents.next()).flatten();
-            let (remote, seen) = object(self.kind, &query.scope, entry, content);
+            let content = is_read(entry).then(|| contents.next()).flatten();
+            let is_unread = entry.kind == FileType::File && content.is_none();
+            let (mut remote, seen) = object(self.kind, &query.scope, entry, content);
+            if let Some(remote) = remote.as_mut().filter(|_| is_unread) {
+                remote.ext.push(("unread".to_owned(), "true".to_owned()));
+            }
             objects.extend(remote);
             // The table holds what was reported, which the entry may have left behind between its listing and its reading.
             read.insert(entry.name.clone(), seen);
@@ -290,7 +302,8 @@ impl Look {
     }
 }
 
-/// One entry as an object, and the stat that it had when it was read; none where it is gone by now.
+/// One entry as an object, and the stat that it had when it was read; none where it is gone by now. A file without its content
+/// was not read.
 fn object(
     kind: Kind,
     scope: &str,
@@ -307,6 +320,9 @@ fn object(
             (document::observed_file(&path, document::observed_content(content), stat.mode), outputs, stat)
         }
         (_, Some(Err(FileError::NotFound))) => return (None, None),
+        (FileType::File, None) => {
+            (document::observed_file(&path, document::unread_content(entry.size), entry.mode), json!({}), entry.clone())
+        }
         (FileType::File, _) => other("unreadable"),
         (FileType::Other, _) => other("other"),
     };
@@ -343,18 +359,27 @@ pub fn remote(kind: Kind, scope: &str, key: &str, doc: Json, outputs: Json, vers
     }
 }
 
-/// Answers each lookup. The parent directories are listed once, then the files that may have moved are read together.
+/// Answers each lookup. All are looked at by name, then the files that may have moved are read together. A file that is longer
+/// than any that could be declared is not read, and never equals a declaration.
 pub fn read(root: &str, lookups: &[Lookup], info: &CallInfo) -> Vec<Observation> {
-    let listings = list(root, lookups.iter().map(|it| it.address.scope.as_str()));
-    let found = lookups.iter().map(|lookup| find(lookup, &listings)).collect::<Vec<_>>();
+    let places = lookups.iter().map(place).collect::<Vec<_>>();
+    let paths = places.iter().flatten().map(|(_, path)| under(root, path.as_str())).collect::<Vec<_>>();
+    let mut stats = if paths.is_empty() { Vec::new() } else { files::stat_all(&paths) }.into_iter();
+    let mut found = |(place, lookup): (Result<(Kind, RelativePath)>, &Lookup)| {
+        let (kind, _) = place?;
+        found(kind, lookup, stats.next())
+    };
+    let found = places.into_iter().zip(lookups).map(&mut found).collect::<Vec<_>>();
     let moved = |kind: Kind, entry: &Entry, lookup: &Lookup| {
         is_racy(kind, entry, info) || lookup.since.as_deref() != Some(&version(kind, entry))
+    };
+    let wanted = |kind: Kind, entry: &Entry, lookup: &Lookup| {
+        entry.kind == FileType::File && entry.size <= LONGEST && moved(kind, entry, lookup)
     };
     let mut requests = Vec::new();
     for (found, lookup) in found.iter().zip(lookups) {
         if let Ok(Some((kind, entry))) = found
-            && entry.kind == FileType::File
-            && moved(*kind, entry, lookup)
+            && wanted(*kind, entry, lookup)
         {
             requests.push(request(root, &lookup.address.scope, &entry.name));
         }
@@ -365,25 +390,26 @@ pub fn read(root: &str, lookups: &[Lookup], info: &CallInfo) -> Vec<Observation>
         Ok(None) => Observation::Absent,
         Ok(Some((kind, entry))) if !moved(kind, &entry, lookup) => Observation::Unchanged,
         Ok(Some((kind, entry))) => {
-            let content = (entry.kind == FileType::File).then(|| contents.next()).flatten();
+            let content = wanted(kind, &entry, lookup).then(|| contents.next()).flatten();
             object(kind, &lookup.address.scope, &entry, content).0.map_or(Observation::Absent, Observation::Found)
         }
     };
     found.into_iter().zip(lookups).map(answer).collect()
 }
 
-fn find(lookup: &Lookup, listings: &HashMap<&str, Result<Listing, FileError>>) -> Result<Option<(Kind, Entry)>> {
+fn place(lookup: &Lookup) -> Result<(Kind, RelativePath)> {
     let kind = Kind::parse(&lookup.address.kind)?;
     let path = RelativePath::of(&lookup.address.scope, &lookup.address.key);
-    let path = path.map_err(|message| Error::invalid("file.path", message))?;
-    match listings.get(lookup.address.scope.as_str()) {
-        Some(Ok(listing)) => {
-            let entry = listing.entries.iter().find(|it| it.name == path.key() && concerns(kind, it));
-            Ok(entry.map(|it| (kind, it.clone())))
-        }
-        Some(Err(error)) if holds_nothing(error) => Ok(None),
-        Some(Err(error)) => Err(failure(&lookup.address.scope, error)),
-        None => Err(Error::internal("the engine left a listing out of its answer")),
+    Ok((kind, path.map_err(|message| Error::invalid("file.path", message))?))
+}
+
+/// What the engine's answer says of a lookup: the entry, if there is one of the kind.
+fn found(kind: Kind, lookup: &Lookup, stat: Option<Result<Entry, FileError>>) -> Result<Option<(Kind, Entry)>> {
+    match stat {
+        Some(Ok(entry)) => Ok(concerns(kind, &entry).then_some((kind, entry))),
+        Some(Err(error)) if holds_nothing(&error) => Ok(None),
+        Some(Err(error)) => Err(failure(&lookup.address.scope, &error)),
+        None => Err(Error::internal("the engine left a path out of its answer")),
     }
 }
 

@@ -283,6 +283,30 @@ fn an_edit_within_a_tick_of_the_clock_is_never_missed() {
 }
 
 #[test]
+fn a_file_too_long_for_a_document_is_named_by_a_scan_and_read_when_asked_for() {
+    let engine = start();
+    let long = "x".repeat(64 * 1024 + 1);
+    engine.double().write_file("./site/long", long.as_bytes());
+    engine.double().write_file("./site/short", b"short");
+    engine.double().advance(1000);
+    engine.double().take_calls();
+    let snapshot = engine.scan("File", "", None).unwrap();
+    assert_eq!(engine.double().take_calls(), ["files.list-all ./site", "files.read-all ./site/short"]);
+    let unread = json!({"unread": true, "size": long.len()});
+    assert_eq!(contents(&snapshot), [("long".to_owned(), unread), ("short".to_owned(), json!("short"))]);
+    let marks = snapshot.objects.iter().map(|it| it.ext.clone()).collect::<Vec<_>>();
+    assert_eq!(marks, [vec![("unread".to_owned(), "true".to_owned())], vec![]]);
+    let address = snapshot.objects[0].address.clone();
+    let Observation::Found(found) = engine.read(&address, None, None) else { panic!("it is there") };
+    assert_eq!(doc(&found.doc)["spec"]["content"], engine.double().blob(long.as_bytes()));
+    assert!(found.ext.is_empty());
+    assert_eq!(engine.double().take_calls(), ["files.stat-all ./site/long", "files.read-all ./site/long"]);
+    assert_eq!(engine.read(&address, None, found.version.as_deref()), Observation::Unchanged);
+    // It was named with the stat that it has, so that nothing is new as long as it has it.
+    assert_eq!(engine.scan("File", "", snapshot.version.as_deref()).unwrap().coverage, Coverage::Unchanged);
+}
+
+#[test]
 fn a_long_scan_comes_in_pages_and_ends_with_a_version_that_holds() {
     let engine = start();
     let names = (0..25).map(|it| format!("f{it:02}")).collect::<Vec<_>>();
