@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -146,7 +146,8 @@ pub struct FetchLimits {
     pub total: Duration,
     /// Without a byte or an object.
     pub idle: Duration,
-    /// Bytes of address space of the child, beyond the packs that are there already.
+    /// Bytes of address space of the child, beyond the packs that are there already. By default room for a pack of the largest
+    /// size, which is mapped, and for the objects that it unfolds to, each of which is limited by itself.
     pub memory: u64,
     /// Bytes of the largest file, which is the pack.
     pub file: u64,
@@ -269,13 +270,12 @@ impl Fetcher {
         command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         let mut child = Killed(command.spawn().map_err(started)?);
         let (stdin, stdout) = (child.0.stdin.take(), child.0.stdout.take());
-        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
+        let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
             return Err(started(std::io::Error::other("it has no pipes")));
         };
         let mut line = serde_json::to_vec(order).map_err(|err| started(err.into()))?;
         line.push(b'\n');
-        // A child that is gone already is told by its exit below.
-        let _ = stdin.write_all(&line);
+        let written = hand_over(stdin, line);
         let (send, messages) = channel();
         let reader = std::thread::spawn(move || {
             let mut stdout = BufReader::new(stdout.take(ANSWER));
@@ -291,9 +291,10 @@ impl Fetcher {
             }
         });
         let answer = self.watch(&messages, deadline);
-        // Kept open until here: its end tells the child that nobody waits.
-        drop(stdin);
-        let status = child.end(matches!(answer, Ok(None)));
+        // Kept open until here: its end tells the child that nobody waits. One that has not even read its order by now will
+        // not end by itself.
+        let has_read = written.try_recv().is_ok();
+        let status = child.end(matches!(answer, Ok(None)) && has_read);
         drop(messages);
         let _ = reader.join();
         match answer.map_err(|cause| SourceError::Unreachable { url: order.url.clone(), cause })? {
@@ -350,6 +351,17 @@ fn told(failed: Failed, order: &Order) -> SourceError {
         Why::Unreachable => SourceError::Unreachable { url, cause },
         Why::Broken | Why::Stale => SourceError::BadAnswer { url, cause },
     }
+}
+
+/// Writes a child's order while somebody watches the child: one that does not read it would hold us up for ever. Gives the
+/// pipe back once all is written, or the child is gone, which its exit tells.
+fn hand_over(mut stdin: ChildStdin, line: Vec<u8>) -> Receiver<ChildStdin> {
+    let (send, written) = channel();
+    std::thread::spawn(move || {
+        let _ = stdin.write_all(&line);
+        let _ = send.send(stdin);
+    });
+    written
 }
 
 /// A child that does not outlive its parent's interest.

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod local;
+mod packs;
 mod remote;
 mod server;
 
