@@ -5,6 +5,7 @@ mod documents;
 mod elsewhere;
 mod health;
 mod input;
+mod neighbours;
 mod newcomer;
 mod order;
 mod plans;
