@@ -3,19 +3,9 @@
 //! In an ordinary build [`at`] is empty. With the feature `killpoints`, `TRUEUP_KILL_AT=name:n` kills the process with
 //! SIGKILL at the n-th time (from 1) that the named place is passed; nothing is flushed and no destructor runs.
 
-/// Every place, in the order an apply passes them.
-pub const POINTS: &[&str] = &[
-    "call.before",
-    "call.after",
-    "record.before",
-    "record.after",
-    "store.intent.before",
-    "store.intent.after",
-    "store.outcome.before",
-    "store.outcome.after",
-    "store.write.before",
-    "store.write.after",
-];
+mod points;
+
+pub use points::POINTS;
 
 /// Dies here if the environment asks for it.
 #[cfg(feature = "killpoints")]

@@ -21,3 +21,4 @@ pub mod seal;
 pub mod services;
 pub mod source;
 pub mod store;
+pub mod veil;

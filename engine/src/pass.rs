@@ -23,7 +23,6 @@ use crate::desired::{self, Context, Desired};
 use crate::health;
 use crate::observe::{self, Observation};
 use crate::refine;
-use crate::seal::secret_pointers;
 use crate::store::{NewRun, RunRecorder, ScopeRecord, Store, StoreError};
 use interest::Interest;
 use renamed::Renamed;
@@ -71,12 +70,6 @@ impl Planned {
     /// What the environment owned when this was planned, scope by scope.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
-    }
-
-    /// The desired document of an object, if it is the one with this digest and at hand.
-    pub fn document_at(&self, address: &Address, digest: Digest) -> Option<Arc<Json>> {
-        let at = self.desired.objects.iter().position(|it| it.address == *address && it.digest == digest)?;
-        self.desired.document(at).cloned()
     }
 }
 
@@ -184,20 +177,7 @@ async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMa
         .chain(dedup(entries.iter().map(|it| &it.address.scope)))
         .chain(intents.iter().map(|it| &it.address.scope))
         .collect();
-    // What left Git may hold secrets that only its last applied document tells of.
-    let gone: Vec<Address> = if entries.len() == desired.objects.len() {
-        Vec::new()
-    } else {
-        let still: std::collections::HashSet<&Address> = desired.objects.iter().map(|it| &it.address).collect();
-        entries.iter().map(|it| &it.address).filter(|it| !still.contains(it)).cloned().collect()
-    };
-    let applied = renamed.applied(&*around.store, &around.context.environment, &gone)?;
-    let sealed = gone
-        .into_iter()
-        .zip(applied)
-        .filter_map(|(address, it)| Some((address, it.filter(|it| !secret_pointers(it).is_empty())?)))
-        .collect();
-    let interest = Interest::new(desired, entries, sealed);
+    let interest = Interest::new(around, renamed, desired, entries, intents);
     let mut by_provider: BTreeMap<Arc<str>, Vec<Scope>> = BTreeMap::new();
     for scope in wanted {
         by_provider.entry(scope.provider.clone()).or_default().push(scope.clone());
@@ -213,6 +193,7 @@ async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMa
         let part = observe::observe(bound, scopes, remembered, &interest, &around.context.sealer, around.context.now).await;
         observation.merge(part);
     }
+    interest.end()?;
     planned.diagnostics.extend(planned.observation.warnings.iter().cloned());
     Ok(())
 }
@@ -277,18 +258,16 @@ async fn load_documents(views: &Views<'_>, planned: &mut Planned) -> Result<Docs
     let around = views.around;
     let needs = plan::needs(&views.lens(planned).world());
     planned.desired.make(&around.context, &needs.desired).await.map_err(PassError::Documents)?;
-    let declared: HashMap<Address, Arc<Json>> = needs
-        .desired
-        .iter()
-        .filter_map(|it| Some((planned.desired.objects.get(*it)?.address.clone(), planned.desired.document(*it)?.clone())))
-        .collect();
-    planned.observation.load(&needs.observed, &around.context.sealer, &declared);
-    observe::look_closer(&around.context, &mut planned.observation, &needs.observed, &declared).await;
     let applied = planned.renamed.applied(&*around.store, &around.context.environment, &needs.applied)?;
+    let applied = needs.applied.into_iter().zip(applied).filter_map(|(address, it)| Some((address, it?))).collect();
+    let wanted = |at: &usize| Some((&planned.desired.objects.get(*at)?.address, &**planned.desired.document(*at)?));
+    let wanted = needs.desired.iter().filter_map(wanted).collect();
+    let veils = interest::veils(&needs.observed, &wanted, &applied, &planned.intents);
+    planned.observation.load(&needs.observed, &around.context.sealer, &veils);
+    observe::look_closer(&around.context, &mut planned.observation, &needs.observed, &veils).await;
     Ok(Docs {
         desired: needs.desired.iter().filter_map(|it| Some((*it, planned.desired.document(*it)?.clone()))).collect(),
-        applied: needs.applied.into_iter().zip(applied).filter_map(|(address, it)| Some((address, it?))).collect(),
-        intents: HashMap::new(),
+        applied,
     })
 }
 

@@ -4,11 +4,11 @@ use trueup_core::inventory::IntentAction;
 use trueup_core::plan::{Evidence, Resolved};
 
 use crate::desired::Context;
-use crate::pass::{Planned, Surroundings};
+use crate::pass::Surroundings;
 use crate::store::{Edit, Verdict};
 
 /// The verdict on a change in doubt, and what is owned from now on.
-pub fn edits(around: &Surroundings, planned: &Planned, resolved: &Resolved) -> (Verdict, Vec<Edit>) {
+pub fn edits(around: &Surroundings, resolved: &Resolved) -> (Verdict, Vec<Edit>) {
     let verdict = match resolved.evidence {
         Evidence::Done => Verdict::Done,
         Evidence::Undone | Evidence::Superseded => Verdict::Undone,
@@ -16,10 +16,7 @@ pub fn edits(around: &Surroundings, planned: &Planned, resolved: &Resolved) -> (
     let mut edits = Vec::new();
     if resolved.evidence == Evidence::Done {
         match (&resolved.entry, resolved.action) {
-            (Some(entry), _) => {
-                let document = planned.document_at(&entry.address, entry.applied);
-                edits.push(crate::pass::put(around, entry.clone(), document));
-            }
+            (Some(entry), _) => edits.push(crate::pass::put(around, entry.clone(), resolved.document.clone())),
             (None, IntentAction::Delete) => edits.push(Edit::Remove(resolved.address.clone())),
             (None, _) => {}
         }

@@ -26,7 +26,7 @@ pub trait Settings: Schema + DeserializeOwned + 'static {}
 /// | `scope = "zone"`, `key = "{subname}/{rtype}"` | the address, from fields; by default no scope, and the document's name as key |
 /// | `status = NoteStatus` | type of the outputs |
 /// | `batch = 500`, `bytes = 65536`, `atomic` | limits of one `apply`, for `batch(…)` |
-/// | `recover = "key"` | or `token`, `mark`, `conditional`, `none`: what finds an object whose create was interrupted |
+/// | `recover = "key"` | or `token`, `mark`, `conditional` (as `key`, and a create makes the whole object where none is, or nothing), `none`: what finds an object whose create was interrupted |
 /// | `settle = 5000` | milliseconds for which absence proves nothing after an interrupted create |
 /// | `replace = "create-first"` | or `delete-first`, the default |
 /// | `version = 2` | of the schema |

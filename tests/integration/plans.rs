@@ -47,6 +47,31 @@ fn inode(path: &Path) -> u64 {
 }
 
 #[test]
+fn a_provider_that_is_gone_while_it_owns_objects_is_an_error_that_names_them() {
+    let project = Project::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        project.declare(name, &format!("{name}.txt"), "text");
+    }
+    project.commit("six files");
+    project.apply();
+    project.git(&["rm", "-q", "-r", "base"]);
+    let other =
+        PROJECT.replace("  site: {plugin: file, config: {root: ./site}", "  other: {plugin: file, config: {root: ./site}");
+    project.write("base/x.yaml", document("x", "x.txt", "text").replace("site/v1", "other/v1")).write("trueup.yaml", other);
+    project.commit("another provider");
+    for command in [&["plan"][..], &["apply", "--yes", "--allow-deletes", "9"]] {
+        let run = project.run(command).expect_exit(1).expect_text(&["TU0504", "the provider `site` is gone"]);
+        run.expect_text(&["File/a, File/b, File/c, File/d, File/e and 1 more", "trueup forget"]);
+    }
+    let world = project.world();
+    assert!(world.contains_key("a.txt") && !world.contains_key("x.txt"), "{world:?}");
+    // With the provider back, its objects are its own again.
+    project.write("trueup.yaml", PROJECT).remove("base/x.yaml").declare("a", "a.txt", "text").commit("back");
+    project.run(&["apply", "--yes", "--allow-deletes", "9"]).expect_exit(0);
+    assert_eq!(project.world().keys().collect::<Vec<_>>(), ["a.txt"]);
+}
+
+#[test]
 fn an_existing_file_is_a_conflict_even_where_it_is_equal_and_its_neighbours_converge() {
     let project = Project::new();
     project.declare("a", "a.txt", "one\n").declare("b", "b.txt", "two\n").commit("two files");

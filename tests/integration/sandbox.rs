@@ -49,6 +49,21 @@ fn halted(mode: &str, render: &str, code: &str, words: &str) {
 }
 
 #[test]
+fn all_that_is_pending_is_polled_in_one_call_and_recorded_in_one_commit() {
+    let project = hostile_project("apply-later", "");
+    for name in ["u", "v"] {
+        project.write(&format!("base/{name}.yaml"), thing(name, ""));
+    }
+    project.commit("three things");
+    let run = project.run(&["apply", "--yes", "--trust", "-vv"]).expect_exit(0);
+    assert_eq!(run.stderr.matches("attempt poll of: 3").count(), 2, "{run}");
+    run.expect_no_text(&["attempt poll of: 1", "attempt poll of: 2"]);
+    assert_eq!(tree(&project.repo().join("evil")).len(), 3);
+    let plan = project.run(&["plan", "--trust", "-o", "json"]).expect_exit(0).json();
+    assert_eq!(plan["summary"]["unchanged"].as_u64(), Some(4), "{plan}");
+}
+
+#[test]
 fn the_guest_that_behaves_is_applied() {
     let project = hostile_project("honest", "");
     run(&project).expect_exit(0);

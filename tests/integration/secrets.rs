@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use trueup_tests::{Project, Run, binary};
+use trueup_tests::guests::{COMPONENT, hostile, lock, project_file, sha256};
+use trueup_tests::{Project, Run, binary, document};
 
 const FIRST: &str = "c4nary-Xyzzy9-Plugh7-Quux3";
 const SECOND: &str = "c4nary-Frobn8-Grault-Waldo";
@@ -26,6 +27,13 @@ spec:
   sensitiveContent: "${{ secret('db') }}"
 "#;
 
+/// The resource `password` with this path, and secret or not.
+fn password(path: &str, content: &str) -> String {
+    format!("apiVersion: site/v1\nkind: File\nmetadata: {{name: password}}\nspec: {{path: {path}, {content}}}\n")
+}
+
+const SEALED: &str = "sensitiveContent: \"${{ secret('db') }}\"";
+
 fn folder(project: &Project) -> PathBuf {
     project.home().join(".config/trueup")
 }
@@ -42,13 +50,20 @@ fn set_mode(project: &Project, mode: u32) {
 
 /// A committed project with a secret, granted.
 fn project() -> Project {
-    let project = Project::with(PROJECT);
+    let project = granted(PROJECT);
+    // Beside it something plain, so that the layer is there without it as well.
+    project.declare("keep", "keep.txt", "same").write("base/password.yaml", DOCUMENT).commit("a password");
+    project.run(&["trust", "--yes"]).expect_exit(0).expect_text(&["learn the secret `db`"]);
+    project
+}
+
+/// A project whose operator has the secret `db`.
+fn granted(file: &str) -> Project {
+    let project = Project::with(file);
     fs::create_dir_all(folder(&project)).unwrap();
     fs::write(folder(&project).join("credentials.yaml"), "secrets: {db: {file: db}}\n").unwrap();
     set_mode(&project, 0o600);
     set(&project, FIRST);
-    project.write("base/password.yaml", DOCUMENT).commit("a password");
-    project.run(&["trust", "--yes"]).expect_exit(0).expect_text(&["learn the secret `db`"]);
     project
 }
 
@@ -173,6 +188,151 @@ fn a_canary_is_in_the_declared_file_and_in_its_own_and_nowhere_else() {
     tell(&project);
     assert_eq!(found(project.outside()), places);
     assert!(found(&binary().with_file_name("test-cache")).is_empty(), "the shared cache");
+}
+
+/// What may become of a document with a secret. The change is committed; what is applied goes elsewhere.
+const SHAPES: [(&str, fn(&Project)); 8] = [
+    ("becomes plain", |it| {
+        it.write("base/password.yaml", password("password.txt", "content: plain"));
+    }),
+    ("becomes a file of the repository", |it| {
+        it.write("files/plain.txt", "plain").write("base/password.yaml", password("password.txt", "source: files/plain.txt"));
+    }),
+    ("goes", |it| {
+        it.remove("base/password.yaml");
+    }),
+    ("goes as another comes", |it| {
+        it.remove("base/password.yaml").declare("other", "other.txt", "plain");
+    }),
+    ("gets another path", |it| {
+        it.write("base/password.yaml", password("other.txt", SEALED));
+    }),
+    ("gets another path and becomes plain", |it| {
+        it.write("base/password.yaml", password("other.txt", "content: plain"));
+    }),
+    ("gets another name and becomes plain", |it| {
+        let old = "metadata: {name: renamed, annotations: {trueup.dev/moved-from: File/password}}";
+        let text = document("renamed", "password.txt", "plain").replace("metadata: {name: renamed}", old);
+        it.remove("base/password.yaml").write("base/renamed.yaml", text);
+    }),
+    ("gets a mode", |it| {
+        it.write("base/password.yaml", password("password.txt", "content: plain, mode: \"0600\""));
+    }),
+];
+
+/// As [`tell`], what shows most.
+fn look(project: &Project) {
+    let saved = project.outside().join("plan.json");
+    let saved = saved.to_str().unwrap();
+    clean(project.run(&["plan", "--show", "full", "-vv", "--out", saved]));
+    for arguments in [&["plan"][..], &["get"], &["history"], &["why", "File/password"]] {
+        clean(project.run(&[arguments, &["-vv", "-o", "json"]].concat()));
+    }
+}
+
+/// The same shapes whatever else is true of the world: `before` makes it so.
+#[track_caller]
+fn nothing_is_told(what: &str, shape: fn(&Project), before: impl Fn(&Project)) {
+    let project = project();
+    clean(project.run(&["apply", "--yes", "-vv"])).expect_exit(0);
+    shape(&project);
+    project.commit(what);
+    before(&project);
+    let (own, site) = (folder(&project).join("db"), project.site());
+    let elsewhere = |project: &Project| {
+        let mut places = found(project.outside());
+        places.retain(|it| *it != own && !it.starts_with(&site));
+        assert!(places.is_empty(), "a document {what}: {places:?}");
+    };
+    look(&project);
+    elsewhere(&project);
+    clean(project.run(&["apply", "--yes", "-vv", "-o", "json", "--allow-deletes", "9"])).expect_exit(0);
+    look(&project);
+    elsewhere(&project);
+    let plan = project.plan();
+    assert_eq!(plan["steps"].as_array().map(Vec::len), Some(0), "a document {what}: {plan}");
+}
+
+#[test]
+fn a_secret_is_not_told_whatever_becomes_of_its_document() {
+    for (what, shape) in SHAPES {
+        nothing_is_told(what, shape, |_| {});
+    }
+}
+
+#[test]
+fn a_secret_is_not_told_by_a_look_that_finds_the_world_changed_as_well() {
+    for (what, shape) in SHAPES {
+        nothing_is_told(what, shape, |project| {
+            fs::write(project.site().join("password.txt"), format!("{FIRST} and more")).unwrap();
+            fs::set_permissions(project.site().join("password.txt"), fs::Permissions::from_mode(0o640)).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_secret_is_not_told_by_an_apply_that_fails() {
+    for (what, shape) in SHAPES {
+        nothing_is_told(what, shape, |project| {
+            // In the way of every file of the site, until it is gone.
+            let file = project.site().join("password.txt");
+            fs::set_permissions(project.site(), fs::Permissions::from_mode(0o500)).unwrap();
+            let held = fs::File::create(project.site().join("probe")).is_err();
+            if held {
+                clean(project.run(&["apply", "--yes", "-vv", "--allow-deletes", "9"])).expect_exit(1);
+            }
+            fs::set_permissions(project.site(), fs::Permissions::from_mode(0o755)).unwrap();
+            let _ = fs::remove_file(project.site().join("probe"));
+            assert!(file.exists(), "{what}");
+            // What stands there now nobody made here.
+            fs::create_dir_all(project.site().join("other.txt/in")).unwrap();
+            clean(project.run(&["apply", "--yes", "-vv", "--allow-deletes", "9"]));
+            fs::remove_dir_all(project.site().join("other.txt")).ok();
+        });
+    }
+}
+
+#[test]
+fn a_secret_is_not_told_after_a_kill() {
+    for (what, shape) in SHAPES {
+        for point in ["call.before:1", "call.after:1"] {
+            nothing_is_told(what, shape, |project| {
+                let killed =
+                    project.command(&["apply", "--yes", "--allow-deletes", "9"]).env("TRUEUP_KILL_AT", point).output().unwrap();
+                assert_eq!(killed.status.code(), None, "a document {what}, {point}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_secret_whose_create_was_killed_is_not_told_though_its_document_is_gone() {
+    for point in ["call.before:1", "call.after:1"] {
+        let project = project();
+        let killed = project.command(&["apply", "--yes"]).env("TRUEUP_KILL_AT", point).output().unwrap();
+        assert_eq!(killed.status.code(), None);
+        project.remove("base/password.yaml").commit("gone");
+        look(&project);
+        clean(project.run(&["apply", "--yes", "-vv"])).expect_exit(0);
+        assert_eq!(project.world().get("password.txt"), None, "{point}");
+        look(&project);
+        assert_eq!(found(project.outside()), [folder(&project).join("db")]);
+    }
+}
+
+#[test]
+fn a_secret_is_in_no_memory_of_a_plugin_before_it_is_opened() {
+    let file = project_file("apply-peek", "http://127.0.0.1:9", ", secrets: [db]");
+    let project = granted(&file);
+    project.write(COMPONENT, hostile());
+    project.write("trueup.lock", lock(&sha256(project.repo().join(COMPONENT))));
+    project.write(".gitignore", "/site/\n/evil/\n.trueup/\n");
+    let spec = "spec: {text: x, secret: \"${{ secret('db') }}\"}";
+    project.write("base/t.yaml", format!("apiVersion: evil/v1\nkind: Thing\nmetadata: {{name: t}}\n{spec}\n"));
+    fs::create_dir_all(project.repo().join("evil")).unwrap();
+    project.commit("a peeking plugin");
+    let run = clean(project.run(&["apply", "--yes", "--trust", "-vv"])).expect_exit(0);
+    run.expect_text(&["attempt peek in scan: 0", "attempt peek before: 0", "attempt peek after: (true, true)"]);
 }
 
 #[test]

@@ -169,7 +169,7 @@ pub mod codes {
         NO_EVIDENCE = 603, "not enough is known to delete";
         VANISHED = 604, "all owned objects of a scope vanished at once";
         IN_DOUBT = 605, "a change whose outcome is not known";
-        RECOVERED = 606, "an object owned by its mark alone";
+        RECOVERED = 606, "an object that is not fully owned";
         OTHER_ENVIRONMENT = 607, "another environment owns the object";
         REPLACE_REFUSED = 608, "a change that needs a replacement that is not allowed";
         PLAN_MOVED = 609, "the plan is no longer what was reviewed";

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use crate::address::{Address, ResourceId};
-use crate::value::Digest;
+use crate::value::{Digest, Json};
 
 /// How ownership came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// We created or adopted the object: it may be updated and deleted.
     Owned,
-    /// Found by its mark alone (the state was lost): it may be updated, never deleted, until `adopt --recovered`.
+    /// Found by its mark alone (the state was lost), or where an interrupted create was to put it and not as that was to make
+    /// it: it may be updated, never deleted, until `adopt --recovered`.
     Recovered,
     /// The old half of a create-first replacement, still to be deleted.
     Deposed,
@@ -37,6 +38,8 @@ pub struct Entry {
     pub protect: bool,
     /// False: `trueup.dev/prune: "false"` when last applied; the object is forgotten, not deleted.
     pub prune: bool,
+    /// The document last applied holds a secret: what is observed of the object is sealed by it.
+    pub secrets: bool,
 }
 
 /// A change whose intent is durable and whose outcome is not: what a crash leaves.
@@ -51,6 +54,13 @@ pub struct Intent {
     pub prior: Option<Digest>,
     /// Digest of the desired document, but for a delete.
     pub desired: Option<Digest>,
+    /// What is sent, secrets as HMACs, but for a delete: after a crash the object is compared with it, whatever Git says by then.
+    pub document: Option<Arc<Json>>,
+    /// As [`Entry::after`], [`Entry::siblings`], [`Entry::protect`] and [`Entry::prune`] will be where the change takes effect.
+    pub after: Arc<[ResourceId]>,
+    pub siblings: Arc<[Address]>,
+    pub protect: bool,
+    pub prune: bool,
     /// Handle of an operation that was pending when the run ended, for `operations.poll`.
     pub operation: Option<Arc<str>>,
     /// When the intent was made durable, in milliseconds since 1970: absence proves nothing within the kind's settle time.

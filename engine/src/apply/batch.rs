@@ -1,5 +1,6 @@
 //! One call's worth of steps: intents, the call, outcomes, and what must follow before a step is settled.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ use super::{Ended, Gate, Group, Work, failed, late, look};
 use crate::engine::{Bound, code_of};
 use crate::killpoint;
 use crate::observe::remember;
-use crate::seal::Sealer;
+use crate::seal::{Sealer, holds_secret};
 use crate::store::{Edit, Ending, IntentRecord, OutcomeRecord};
+use crate::veil::Veil;
 
 /// Tries of one change within one apply, the first among them. For what a server may get over: a plugin that crashed, ran
 /// past its deadline or broke the contract would do so again, and is not asked again in this run.
@@ -174,14 +176,14 @@ async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut V
         return Vec::new();
     }
     let outcomes = send(work, bound, &items).await;
+    let before = ended.len();
     let mut again = Vec::new();
     let mut records = Vec::new();
     let mut wait = Duration::ZERO;
-    let mut followed = Vec::with_capacity(items.len());
-    for (mut item, outcome) in items.into_iter().zip(outcomes) {
-        let outcome = follow(work, bound, &item, outcome).await;
-        item.breach = breach(&outcome);
-        followed.push((item, outcome));
+    let mut followed: Vec<(Item, host::Outcome)> = items.into_iter().zip(outcomes).collect();
+    follow(work, bound, &mut followed).await;
+    for (item, outcome) in &mut followed {
+        item.breach = breach(outcome);
     }
     look::settle_doubts(work, bound, &mut followed).await;
     look::confirm(work, bound, &mut followed).await;
@@ -191,28 +193,40 @@ async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut V
                 records.extend(record);
                 ended.push(end);
             }
-            Booked::Again(record, item, pause) => {
-                records.extend(record);
+            Booked::Again(item, pause, otherwise) => {
                 wait = wait.max(pause);
-                again.push(*item);
+                again.push((*item, otherwise));
             }
         }
     }
-    if !records.is_empty()
-        && let Err(error) = work.recorder.outcome(records).await
-    {
-        // The world moved and the record did not: the intents stay open, and the next pass looks.
-        tracing::error!("outcomes could not be recorded: {error}");
-        for (index, _, end) in ended.iter_mut().filter(|(_, _, end)| matches!(end, Ended::Done)) {
-            if let Some(step) = work.step(*index) {
-                *end = failed(step, codes::STORE, format!("done, but not recorded: {error}"));
-            }
+    record(work, records, ended.get_mut(before..).unwrap_or_default()).await;
+    if again.is_empty() || !work.cancel.within(wait).await {
+        return again.into_iter().map(|(item, _)| item).collect();
+    }
+    // Asked to stop while it waited: what was to be tried again ends as it stands.
+    let before = ended.len();
+    let mut records = Vec::new();
+    for (_, (outcome, end)) in again {
+        records.extend(outcome);
+        ended.push(end);
+    }
+    record(work, records, ended.get_mut(before..).unwrap_or_default()).await;
+    Vec::new()
+}
+
+/// Records how changes ended, in one commit; `ended` are just these. Where that fails the world moved and the record did not:
+/// the intents stay open, and the next pass looks.
+async fn record(work: &Work, records: Vec<OutcomeRecord>, ended: &mut [(usize, Part, Ended)]) {
+    if records.is_empty() {
+        return;
+    }
+    let Err(error) = work.recorder.outcome(records).await else { return };
+    tracing::error!("outcomes could not be recorded: {error}");
+    for (index, _, end) in ended.iter_mut().filter(|(_, _, end)| matches!(end, Ended::Done)) {
+        if let Some(step) = work.step(*index) {
+            *end = failed(step, codes::STORE, format!("done, but not recorded: {error}"));
         }
     }
-    if !again.is_empty() && !wait.is_zero() {
-        tokio::time::sleep(wait).await;
-    }
-    again
 }
 
 /// One call with all changes, once it is their turn; what no answer came for is in doubt.
@@ -245,6 +259,7 @@ async fn announce(work: &Work, bound: &Bound, items: &mut [Item]) -> Result<(), 
             .and_then(|it| it.prior.as_ref())
             .filter(|_| item.part == Part::Delete)
             .or(item.step.prior.as_ref());
+        let source = item.step.source.and_then(|it| work.sources.get(&it)).filter(|_| !deletes);
         let intent = Intent {
             token: item.token.clone(),
             resource: item.step.resource.clone(),
@@ -252,6 +267,11 @@ async fn announce(work: &Work, bound: &Bound, items: &mut [Item]) -> Result<(), 
             action: item.change.action,
             prior: item.change.prior.as_ref().and(old).map(|it| it.digest),
             desired: item.step.desired_digest.filter(|_| !deletes),
+            document: item.step.desired.clone().filter(|_| !deletes),
+            after: source.map(|it| it.after.clone()).unwrap_or_default(),
+            siblings: source.map(|it| it.siblings.clone()).unwrap_or_default(),
+            protect: source.is_some_and(|it| it.settings.protect),
+            prune: !source.is_some_and(|it| it.settings.no_prune),
             operation: None,
             started_ms: work.now,
         };
@@ -286,40 +306,64 @@ fn breach(outcome: &host::Outcome) -> Option<String> {
     }
 }
 
-/// Polls a pending change until it is something else, within [`PENDING_LIMIT`].
-async fn follow(work: &Work, bound: &Bound, item: &Item, mut outcome: host::Outcome) -> host::Outcome {
+/// A share of the spread between tries, from 0.0 to 1.0. Where there are no random numbers, none is as good as another.
+fn spread() -> f64 {
+    getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX))
+}
+
+/// Polls what is pending, all of it in one call, until nothing is, within [`PENDING_LIMIT`]. New handles are recorded in one
+/// commit before they are waited for, so that a killed run leaves them to the next.
+async fn follow(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome)]) {
     let limit = tokio::time::Instant::now() + PENDING_LIMIT;
+    let mut known: HashMap<Arc<str>, String> = HashMap::new();
     let gate = work.gates.get(&bound.alias);
-    while let host::Settlement::Pending(pending) = &outcome.settlement {
-        work.report.waiting(&item.step, &work.sealer.mask(&pending.message));
-        let handle: Arc<str> = pending.operation.as_str().into();
-        let record = OutcomeRecord { token: item.token.clone(), edits: Vec::new(), ending: Ending::Pending(handle.clone()) };
-        if work.recorder.outcome(vec![record]).await.is_err()
-            || tokio::time::Instant::now() >= limit
-            || work.cancel.is_cancelled()
-            || gate.is_some_and(|it| it.refusal().is_some())
-        {
-            break;
+    loop {
+        let (mut lookups, mut records) = (Vec::new(), Vec::new());
+        let mut pause = Duration::from_secs(30);
+        for (item, outcome) in followed.iter() {
+            let host::Settlement::Pending(pending) = &outcome.settlement else { continue };
+            work.report.waiting(&item.step, &work.sealer.mask(&pending.message));
+            pause = pause.min(Duration::from_millis(pending.after_ms.max(10)));
+            lookups.push((item.change.address.clone(), pending.operation.clone()));
+            if known.insert(item.token.clone(), pending.operation.clone()).as_ref() != Some(&pending.operation) {
+                let ending = Ending::Pending(pending.operation.as_str().into());
+                records.push(OutcomeRecord { token: item.token.clone(), edits: Vec::new(), ending });
+            }
         }
-        tokio::time::sleep(Duration::from_millis(pending.after_ms.clamp(10, 30_000))).await;
-        let object = outcome.object.take();
-        outcome = match bound.provider.poll(&bound.call(work.now), vec![(item.change.address.clone(), handle.to_string())]).await
+        let late = tokio::time::Instant::now() >= limit;
+        if lookups.is_empty()
+            || (!records.is_empty() && work.recorder.outcome(records).await.is_err())
+            || late
+            || gate.is_some_and(|it| it.refusal().is_some())
+            || work.cancel.within(pause).await
         {
-            Ok(mut answers) if answers.len() == 1 => answers.remove(0),
-            Ok(_) => break,
+            return;
+        }
+        let asked = lookups.len();
+        let answers = match bound.provider.poll(&bound.call(work.now), lookups).await {
+            Ok(answers) if answers.len() == asked => answers,
+            Ok(_) => return,
             Err(error) => {
                 gate.into_iter().for_each(|it| it.close_on(&error));
-                lost(&error)
+                (0..asked).map(|_| lost(&error)).collect()
             }
         };
-        outcome.object = outcome.object.or(object);
+        let pending = followed.iter_mut().filter(|(_, it)| matches!(it.settlement, host::Settlement::Pending(_)));
+        for ((_, outcome), answer) in pending.zip(answers) {
+            let object = outcome.object.take();
+            *outcome = answer;
+            outcome.object = outcome.object.take().or(object);
+        }
     }
-    outcome
 }
+
+/// What is recorded of a change that is over, and how its part of the step ended.
+type Over = (Option<OutcomeRecord>, (usize, Part, Ended));
 
 enum Booked {
     Ended(Option<OutcomeRecord>, (usize, Part, Ended)),
-    Again(Option<OutcomeRecord>, Box<Item>, Duration),
+    /// To be tried again after the wait, or to end so if that is not to be.
+    Again(Box<Item>, Duration, Over),
 }
 
 /// Turns an outcome into what is recorded, and whether the change is over.
@@ -349,21 +393,26 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
         }
         host::Settlement::Rejected(failure) => {
             let text = work.sealer.mask(&failure.to_string());
+            let code = code_of(failure.fault, codes::STEP_FAILED);
+            let ended = |item: &Item| {
+                (record(Vec::new(), Ending::Rejected(text.clone())), (item.index, item.part, failed(step, code, text.clone())))
+            };
             let hint = match failure.fault {
                 host::Fault::Throttled(hint) | host::Fault::Transient(hint) => Some(hint.map(Duration::from_millis)),
                 _ => None,
             };
             if let Some(hint) = hint
                 && !work.cancel.is_cancelled()
-                && let retry::Next::Wait(pause) = retry::after(&TRIES, retry::Outcome::Retry(hint), item.attempt + 1, 0.5)
+                && let retry::Next::Wait(pause) = retry::after(&TRIES, retry::Outcome::Retry(hint), item.attempt + 1, spread())
             {
+                let otherwise = ended(&item);
                 item.attempt += 1;
                 item.change.attempt = item.attempt;
                 item.change.unsettled = true;
-                return Booked::Again(None, Box::new(item), pause);
+                return Booked::Again(Box::new(item), pause, otherwise);
             }
-            let code = code_of(failure.fault, codes::STEP_FAILED);
-            ends(record(Vec::new(), Ending::Rejected(text.clone())), failed(step, code, text))
+            let (outcome, end) = ended(&item);
+            Booked::Ended(outcome, end)
         }
         host::Settlement::Unsettled(failure) => {
             let text = work.sealer.mask(&failure.to_string());
@@ -390,7 +439,9 @@ fn settled_edits(
         return (vec![Edit::Remove(address)], None);
     };
     let identity = object.as_ref().map(|it| it.identity.clone());
-    let seen = object.map(|it| remember(&work.sealer, address.clone(), it, Some(desired)).with_doc());
+    // As the next pass will see it, to which this document is the one that was applied.
+    let veil = Veil::of(Some(&**desired), []);
+    let seen = object.map(|it| remember(&work.sealer, address.clone(), it, Some(&veil)).with_doc());
     if let Some(seen) = &seen {
         work.set_health(seen, work.sealer.mask(&seen.health_message));
     }
@@ -411,6 +462,7 @@ fn settled_edits(
         siblings: source.map(|it| it.siblings.clone()).unwrap_or_default(),
         protect: source.is_some_and(|it| it.settings.protect),
         prune: !source.is_some_and(|it| it.settings.no_prune),
+        secrets: holds_secret(desired),
     };
     let mut edits = vec![Edit::Put { entry: Box::new(entry), target: bound.target.clone(), applied: Some(desired.clone()) }];
     match (step.from.as_ref().filter(|it| it.address != address), item.part) {
@@ -436,6 +488,7 @@ pub(super) fn difference(bound: &Bound, item: &Item, desired: &Json, found: &Jso
         let touches = |it: &Path| it.0.iter().zip(&path.0).all(|(one, other)| one == other);
         item.change.action != IntentAction::Update || item.step.changes.iter().any(|it| touches(&it.path))
     };
-    let changes = diff::compare(desired, None, found, &kind.hints, &[]);
+    // What is never shown is compared with what was sent, which is this document.
+    let changes = diff::compare(desired, Some(desired), found, &kind.hints, &[]);
     changes.iter().find(|it| asked(&it.path)).map(|it| it.path.to_string())
 }

@@ -8,6 +8,7 @@ use super::Work;
 use super::batch::{Item, difference};
 use crate::engine::Bound;
 use crate::observe::remember;
+use crate::veil::Veil;
 
 /// Turns `unsettled` into `settled` or `rejected` where a look at the object proves it, in one call for all of them; otherwise
 /// leaves it as it is. What is proved undone may be tried again, unless the plugin itself is at fault.
@@ -58,7 +59,8 @@ fn proved(work: &Work, bound: &Bound, item: &Item, failure: &host::Failure, seen
         (IntentAction::Create, host::Observation::Absent) if settles_at_once(bound, item) => undone(),
         (_, host::Observation::Found(found)) => {
             let desired = item.step.desired.as_ref();
-            let seen = remember(&work.sealer, item.change.address.clone(), (*found).clone(), desired.map(|it| &**it)).with_doc();
+            // As it was covered when its prior was seen: the two are compared by their digests.
+            let seen = remember(&work.sealer, item.change.address.clone(), (*found).clone(), Some(&veil(work, item))).with_doc();
             let is_done = desired.is_some() && differs(work, bound, item, (*found).clone()).is_none();
             let is_prior = item.step.prior.as_deref().is_some_and(|it| it.digest == seen.digest);
             if is_done {
@@ -132,11 +134,17 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
 fn differs(work: &Work, bound: &Bound, item: &Item, found: host::Remote) -> Option<String> {
     let desired = item.step.desired.as_deref()?;
     let address = &item.change.address;
-    let seen = remember(&work.sealer, address.clone(), found, Some(desired)).with_doc();
+    let seen = remember(&work.sealer, address.clone(), found, Some(&veil(work, item))).with_doc();
     match seen.doc.as_deref() {
         Some(doc) => difference(bound, item, desired, doc),
         None => Some("spec".to_owned()),
     }
+}
+
+/// What covers the secrets of an item's object.
+fn veil(work: &Work, item: &Item) -> Veil {
+    let applied = work.applied.get(&item.change.address);
+    Veil::of(item.step.desired.as_deref(), applied.map(|it| &**it))
 }
 
 fn unsettled(failure: host::Failure) -> host::Outcome {

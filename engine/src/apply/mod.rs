@@ -14,7 +14,9 @@ mod look;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Code, Diagnostic, codes};
@@ -57,15 +59,32 @@ pub trait Report: Send + Sync {
 
 /// Asked to stop: nothing new begins, what is under way is brought to its end.
 #[derive(Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<Signal>);
+
+#[derive(Default)]
+struct Signal {
+    given: AtomicBool,
+    news: Notify,
+}
 
 impl Cancel {
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.0.given.store(true, Ordering::SeqCst);
+        self.0.news.notify_waiters();
     }
 
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.0.given.load(Ordering::SeqCst)
+    }
+
+    /// Waits so long, or until it is asked to stop; whether it is.
+    pub(crate) async fn within(&self, wait: Duration) -> bool {
+        // Listens from here on: what is asked between the look and the wait is not missed.
+        let news = self.0.news.notified();
+        if !self.is_cancelled() {
+            let _ = tokio::time::timeout(wait, news).await;
+        }
+        self.is_cancelled()
     }
 }
 
@@ -258,5 +277,23 @@ pub fn has_effect(step: &Step) -> bool {
         Action::Create | Action::Update | Action::Replace(_) | Action::Delete => true,
         Action::Adopt | Action::Move => !step.changes.is_empty(),
         Action::Forget => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_ends_when_it_is_asked_to_stop_and_not_before() {
+        let cancel = Cancel::default();
+        assert!(!cancel.within(Duration::from_millis(5)).await);
+        let (asked, begun) = (cancel.clone(), std::time::Instant::now());
+        let (stopped, ()) = tokio::join!(cancel.within(Duration::from_secs(60)), async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            asked.cancel();
+        });
+        assert!(stopped && cancel.within(Duration::from_secs(60)).await, "also where it was asked before");
+        assert!(begun.elapsed() < Duration::from_secs(30));
     }
 }

@@ -1,7 +1,6 @@
 //! `trueup forget` and `trueup resolve`: what is owned changes by a person's word, and nothing is sent.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use serde_json::json;
 use trueup_core::address::ResourceId;
@@ -112,6 +111,7 @@ fn find<'a>(text: &str, intents: &'a [Intent]) -> Result<&'a Intent, CliError> {
 
 /// Owns the object that a person named, so that the next plan compares it.
 fn adopted(intent: &Intent, owned: Option<Entry>, identity: &str, around: &crate::pass::Surroundings) -> Edit {
+    let fresh = owned.is_none();
     let entry = match owned {
         Some(entry) => Entry { identity: identity.into(), agreed: None, ..entry },
         None => Entry {
@@ -122,17 +122,18 @@ fn adopted(intent: &Intent, owned: Option<Entry>, identity: &str, around: &crate
             ownership: if intent.action == IntentAction::Delete { Ownership::Recovered } else { Ownership::Owned },
             applied: intent.desired.unwrap_or_default(),
             agreed: None,
-            after: Arc::from([]),
-            siblings: Arc::from([]),
-            protect: false,
-            prune: true,
+            after: intent.after.clone(),
+            siblings: intent.siblings.clone(),
+            protect: intent.protect,
+            prune: intent.prune,
+            secrets: false,
         },
     };
     // A rename that no apply has recorded yet: the state still says the old alias.
     let provider = &entry.address.scope.provider;
     let provider = around.renames.iter().find(|it| it.from == *provider).map_or(provider, |it| &it.to);
     let target = around.context.providers.get(provider).map(|it| it.target.clone()).unwrap_or_default();
-    Edit::Put { entry: Box::new(entry), target, applied: None }
+    Edit::Put { entry: Box::new(entry), target, applied: intent.document.clone().filter(|_| fresh) }
 }
 
 async fn begin(store: &dyn Store, session: &Session, command: &str) -> Result<RunId, CliError> {

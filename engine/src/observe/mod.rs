@@ -12,12 +12,13 @@ use std::sync::Arc;
 use trueup_core::address::{Address, Scope};
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::observation::{Coverage, Observed, ScopeView};
-use trueup_core::value::{Json, canonical};
+use trueup_core::value::canonical;
 use trueup_host as host;
 
 use crate::engine::Bound;
-use crate::seal::{Sealer, escape, secret_pointers};
+use crate::seal::{Sealer, escape};
 use crate::store::ScopeRecord;
+use crate::veil::Veil;
 use memory::Objects;
 pub use memory::Remembered;
 
@@ -59,17 +60,16 @@ pub struct Counts {
 
 /// What the engine knows of an object before it is observed: whether its document matters, and where it holds secrets.
 pub trait Declared: Sync {
-    /// None: nobody's declared business; its document is not kept. Otherwise a document (desired or last applied) whose
-    /// secrets say what must be sealed, or null where it holds none.
-    fn interest(&self, address: &Address) -> Option<Arc<Json>>;
+    /// None: nobody's declared business; its document is not kept. Otherwise what of it is hidden.
+    fn interest(&self, address: &Address) -> Option<Arc<Veil>>;
 
     /// Whether anything waits for a status, so that outputs are read out of what is remembered.
     fn asks_for_status(&self) -> bool;
 }
 
 impl Observation {
-    /// Reads documents and outputs of these objects into their views; `declared` says where they hold secrets.
-    pub fn load(&mut self, addresses: &[Address], sealer: &Sealer, declared: &HashMap<Address, Arc<Json>>) {
+    /// Reads documents and outputs of these objects into their views; `veils` say what of them is hidden.
+    pub fn load(&mut self, addresses: &[Address], sealer: &Sealer, veils: &HashMap<Address, Veil>) {
         let mut wanted: HashMap<&Scope, HashSet<&str>> = HashMap::new();
         for address in addresses {
             wanted.entry(&address.scope).or_default().insert(&address.key);
@@ -77,8 +77,8 @@ impl Observation {
         for (scope, keys) in wanted {
             let (Some((record, _)), Some(view)) = (self.records.get(scope), self.views.get_mut(scope)) else { continue };
             for mut object in memory::pick(scope, record, &keys) {
-                if let (Some(document), Some(beside)) = (&mut object.doc, declared.get(&object.address)) {
-                    sealer.seal(Arc::make_mut(document), &[], Some(beside));
+                if let (Some(document), Some(veil)) = (&mut object.doc, veils.get(&object.address)) {
+                    sealer.cover(Arc::make_mut(document), &[], veil);
                 }
                 if let Some(place) = view.objects.get_mut(&object.address.key) {
                     *place = object;
@@ -128,8 +128,9 @@ pub async fn look_closer(
     context: &crate::desired::Context,
     observation: &mut Observation,
     addresses: &[Address],
-    declared: &HashMap<Address, Arc<Json>>,
+    veils: &HashMap<Address, Veil>,
 ) {
+    let nothing = Veil::default();
     let mut by_provider: BTreeMap<Arc<str>, Vec<host::Lookup>> = BTreeMap::new();
     for address in addresses {
         let Some(object) = observation.object(address).filter(|it| it.doc.is_none()) else { continue };
@@ -152,9 +153,8 @@ pub async fn look_closer(
         let mut learnt: BTreeMap<Scope, Vec<Remembered>> = BTreeMap::new();
         for (address, answer) in asked.into_iter().zip(answers) {
             let host::Observation::Found(remote) = answer else { continue };
-            let null = Json::Null;
-            let beside = declared.get(&address).map_or(&null, |it| &**it);
-            let seen = remember(&context.sealer, address.clone(), *remote, Some(beside));
+            let veil = veils.get(&address).unwrap_or(&nothing);
+            let seen = remember(&context.sealer, address.clone(), *remote, Some(veil));
             if let Some(place) = observation.views.get_mut(&address.scope).and_then(|view| view.objects.get_mut(&address.key)) {
                 *place = seen.with_doc();
                 learnt.entry(address.scope).or_default().push(seen);
@@ -396,16 +396,19 @@ impl Reader<'_> {
 }
 
 /// See [`Reader::take`]; `interest` as [`Declared::interest`] answers.
-pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interest: Option<&Json>) -> Remembered {
+pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interest: Option<&Veil>) -> Remembered {
     let mut doc = sealer.from_handles(&remote.doc);
-    sealer.seal(&mut doc, &remote.sensitive, interest);
+    match interest {
+        Some(veil) => sealer.cover(&mut doc, &remote.sensitive, veil),
+        None => sealer.seal(&mut doc, &remote.sensitive),
+    }
     let outputs = remote.outputs.filter(|it| it.as_object().is_some_and(|it| !it.is_empty())).map(|mut outputs| {
         let place = Arc::make_mut(&mut outputs);
-        sealer.seal(place, &remote.sensitive, None);
-        if interest.is_some_and(|it| !secret_pointers(it).is_empty()) {
+        sealer.seal(place, &remote.sensitive);
+        if interest.is_some_and(Veil::hides) {
             // Whatever the system computes from a secret (a digest, a size) may tell of it.
             let all: Vec<String> = place.as_object().into_iter().flatten().map(|(key, _)| format!("/{}", escape(key))).collect();
-            sealer.seal(place, &all, None);
+            sealer.seal(place, &all);
         }
         outputs
     });

@@ -1,26 +1,33 @@
-//! What an observation is asked to keep: documents of what is declared or owned, secrets sealed where a document has them.
+//! What an observation is asked to keep: documents of what is declared, owned or in doubt, behind their veils.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use trueup_core::address::{Address, Scope};
-use trueup_core::inventory::Entry;
+use trueup_core::inventory::{Entry, Intent};
 use trueup_core::value::Json;
 
+use super::Surroundings;
+use super::renamed::Renamed;
 use crate::desired::Desired;
 use crate::observe::Declared;
-use crate::seal::secret_pointers;
+use crate::store::StoreError;
+use crate::veil::Veil;
 
-/// Which addresses matter, and where secrets are in their documents.
+/// Which addresses matter, and what of their objects is hidden. Asked only for objects that are read anew, so that a pass
+/// without changes loads nothing.
 pub(super) struct Interest<'a> {
+    around: &'a Surroundings,
+    renamed: &'a Renamed,
     desired: &'a Desired,
     entries: &'a [Entry],
-    /// Last applied documents with secrets in them, of what is owned and no longer declared.
-    sealed: HashMap<Address, Arc<Json>>,
+    intents: &'a [Intent],
     /// By scope: where its declared objects and its entries are. Neighbours mostly share one, so that runs are few.
     runs: OnceLock<HashMap<&'a Scope, Declarations<'a>>>,
-    plain: Arc<Json>,
+    doubts: OnceLock<HashMap<&'a Address, Vec<&'a Json>>>,
+    plain: Arc<Veil>,
+    failed: OnceLock<StoreError>,
 }
 
 /// What is declared and owned in one scope.
@@ -28,13 +35,34 @@ pub(super) struct Interest<'a> {
 struct Declarations<'a> {
     declared: Vec<Range<usize>>,
     owned: Vec<Range<usize>>,
-    /// By key, with the position of what is declared; made when the scope is read anew.
-    keys: OnceLock<HashMap<&'a str, Option<usize>>>,
+    /// By key; made when the scope is read anew.
+    keys: OnceLock<HashMap<&'a str, Known>>,
+}
+
+/// What is known of one object.
+#[derive(Default)]
+struct Known {
+    /// Position of what is declared.
+    declared: Option<usize>,
+    /// The last applied document, where it holds a secret.
+    applied: Option<Arc<Json>>,
 }
 
 impl<'a> Interest<'a> {
-    pub(super) fn new(desired: &'a Desired, entries: &'a [Entry], sealed: HashMap<Address, Arc<Json>>) -> Self {
-        Self { desired, entries, sealed, runs: OnceLock::new(), plain: Arc::new(Json::Null) }
+    pub(super) fn new(
+        around: &'a Surroundings,
+        renamed: &'a Renamed,
+        desired: &'a Desired,
+        entries: &'a [Entry],
+        intents: &'a [Intent],
+    ) -> Self {
+        let (runs, doubts, failed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { around, renamed, desired, entries, intents, runs, doubts, plain: Arc::default(), failed }
+    }
+
+    /// Fails where documents could not be loaded that say what is hidden. No document of such a scope was kept.
+    pub(super) fn end(self) -> Result<(), StoreError> {
+        self.failed.into_inner().map_or(Ok(()), Err)
     }
 
     fn runs(&self) -> HashMap<&'a Scope, Declarations<'a>> {
@@ -54,11 +82,40 @@ impl<'a> Interest<'a> {
         all
     }
 
-    fn keys(&self, known: &Declarations<'a>) -> HashMap<&'a str, Option<usize>> {
-        let owned = known.owned.iter().filter_map(|run| self.entries.get(run.clone())).flatten();
-        let declared = known.declared.iter().cloned().flatten();
-        let declared = declared.filter_map(|at| Some((&*self.desired.objects.get(at)?.address.key, Some(at))));
-        owned.map(|it| (&*it.address.key, None)).chain(declared).collect()
+    fn keys(&self, all: &Declarations<'a>) -> HashMap<&'a str, Known> {
+        let owned = || all.owned.iter().filter_map(|run| self.entries.get(run.clone())).flatten();
+        let mut keys: HashMap<&str, Known> = owned().map(|it| (&*it.address.key, Known::default())).collect();
+        for at in all.declared.iter().cloned().flatten() {
+            if let Some(object) = self.desired.objects.get(at) {
+                keys.entry(&object.address.key).or_default().declared = Some(at);
+            }
+        }
+        let secret: Vec<Address> = owned().filter(|it| it.secrets).map(|it| it.address.clone()).collect();
+        if secret.is_empty() {
+            return keys;
+        }
+        match self.renamed.applied(&*self.around.store, &self.around.context.environment, &secret) {
+            Ok(applied) => {
+                for (address, document) in secret.iter().zip(applied) {
+                    if let Some(known) = keys.get_mut(&*address.key) {
+                        known.applied = document;
+                    }
+                }
+                keys
+            }
+            Err(error) => {
+                let _ = self.failed.set(error);
+                HashMap::new()
+            }
+        }
+    }
+
+    fn doubts(&self) -> HashMap<&'a Address, Vec<&'a Json>> {
+        let mut all: HashMap<&Address, Vec<&Json>> = HashMap::new();
+        for intent in self.intents {
+            all.entry(&intent.address).or_default().extend(intent.document.as_deref());
+        }
+        all
     }
 }
 
@@ -67,13 +124,47 @@ impl Declared for Interest<'_> {
         !self.desired.waiting.is_empty()
     }
 
-    fn interest(&self, address: &Address) -> Option<Arc<Json>> {
-        if let Some(document) = self.sealed.get(address) {
-            return Some(document.clone());
+    fn interest(&self, address: &Address) -> Option<Arc<Veil>> {
+        let doubts = self.doubts.get_or_init(|| self.doubts()).get(address);
+        let all = self.runs.get_or_init(|| self.runs()).get(&address.scope);
+        let known = all.and_then(|all| all.keys.get_or_init(|| self.keys(all)).get(&*address.key));
+        if known.is_none() && (doubts.is_none() || self.failed.get().is_some()) {
+            return None;
         }
-        let known = self.runs.get_or_init(|| self.runs()).get(&address.scope)?;
-        let at = known.keys.get_or_init(|| self.keys(known)).get(&*address.key)?;
-        let document = at.and_then(|at| self.desired.document(at)).filter(|it| !secret_pointers(it).is_empty());
-        Some(document.cloned().unwrap_or_else(|| self.plain.clone()))
+        let now = known.and_then(|it| self.desired.document(it.declared?));
+        let applied = known.and_then(|it| it.applied.as_deref());
+        let veil = Veil::of(now.map(|it| &**it), applied.into_iter().chain(doubts.into_iter().flatten().copied()));
+        Some(if veil.hides() { Arc::new(veil) } else { self.plain.clone() })
     }
+}
+
+/// What is hidden of objects that are compared now, whoever declared, owned or was changing them when they were observed.
+///
+/// An object that stands at another address than its entry (found by its identity or mark) has no document of its own: it is
+/// hidden by all documents of its scope whose own object was not seen.
+pub(super) fn veils(
+    observed: &[Address],
+    desired: &HashMap<&Address, &Json>,
+    applied: &HashMap<Address, Arc<Json>>,
+    intents: &[Intent],
+) -> HashMap<Address, Veil> {
+    let seen: HashSet<&Address> = observed.iter().collect();
+    let others: Vec<(&Address, &Json)> = applied
+        .iter()
+        .map(|(address, it)| (address, &**it))
+        .chain(intents.iter().filter_map(|it| Some((&it.address, it.document.as_deref()?))))
+        .collect();
+    let mut by_address: HashMap<&Address, Vec<&Json>> = HashMap::new();
+    let mut by_scope: HashMap<&Scope, Vec<&Json>> = HashMap::new();
+    for (address, document) in others {
+        by_address.entry(address).or_default().push(document);
+        if !seen.contains(address) {
+            by_scope.entry(&address.scope).or_default().push(document);
+        }
+    }
+    let veil = |address: &Address| {
+        let others = by_address.get(address).or_else(|| by_scope.get(&address.scope));
+        Veil::of(desired.get(address).copied(), others.into_iter().flatten().copied())
+    };
+    observed.iter().map(|address| (address.clone(), veil(address))).collect()
 }

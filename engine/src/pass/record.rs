@@ -11,27 +11,28 @@ use trueup_core::value::{Digest, Json};
 use super::{Planned, Surroundings};
 use crate::apply;
 use crate::killpoint;
-use crate::store::{Edit, RunId, StoreError};
+use crate::store::{Edit, Groundwork, RunId, StoreError};
 
-/// Everything that changes ownership alone, durable before the first effect: renamed providers, what a crash left and the world tells, entries to
-/// write anew, moves, claims, releases.
+/// Everything that changes ownership alone, durable before the first effect, in one commit: renamed providers, what a crash left
+/// and the world tells, entries to write anew, moves, claims, releases.
 pub(super) async fn record_before(around: &Surroundings, planned: &mut Planned, run: RunId) -> Result<(), StoreError> {
     let environment = around.context.environment.clone();
     let tokens: Vec<String> = planned.intents.iter().map(|it| it.token.to_string()).collect();
     crate::recover::sweep(&around.context, &tokens);
     killpoint::at("record.before");
-    if !planned.renamed.is_empty() {
-        around.store.rename(&environment, Some(run), planned.renamed.pairs()).await?;
+    let resolved = planned.plan.resolved.iter().map(|it| {
+        let (verdict, edits) = crate::recover::edits(around, it);
+        (it.token.clone(), verdict, edits)
+    });
+    let ground = Groundwork {
+        renames: planned.renamed.pairs(),
+        resolved: resolved.collect(),
+        edits: ownership(around, planned),
+        agreed: std::mem::take(&mut planned.plan.agreed),
+    };
+    if !ground.is_empty() {
+        around.store.prepare(&environment, run, ground).await?;
     }
-    for resolved in &planned.plan.resolved {
-        let (verdict, edits) = crate::recover::edits(around, planned, resolved);
-        around.store.close_intent(&environment, Some(run), &resolved.token, verdict, edits).await?;
-    }
-    let edits = ownership(around, planned);
-    if !edits.is_empty() {
-        around.store.edit(&environment, Some(run), "planned", edits).await?;
-    }
-    around.store.set_agreed(&environment, std::mem::take(&mut planned.plan.agreed)).await?;
     killpoint::at("record.after");
     Ok(())
 }
@@ -95,5 +96,7 @@ pub fn entry(desired: &plan::Desired, identity: Arc<str>, ownership: Ownership, 
         siblings: desired.siblings.clone(),
         protect: desired.settings.protect,
         prune: !desired.settings.no_prune,
+        // The store takes it from the document that it is given.
+        secrets: false,
     }
 }

@@ -1,7 +1,7 @@
 //! What is owned under an alias that a provider had before: it goes on under the new one, and nothing is sent for it.
 //!
 //! A plan sees entries, changes under way and remembered scopes under the new alias already; the state has them under the
-//! old one until the first apply records the rename, before anything else and in one transaction ([`Store::rename`]). A kill
+//! old one until the first apply records the rename, before anything else and in one transaction ([`crate::store::Groundwork::renames`]). A kill
 //! before that leaves everything as it was; after it, nothing is left to rename.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -97,6 +97,12 @@ impl Renamed {
         for intent in &mut known.intents {
             id(&mut intent.resource);
             alias(&mut intent.address.scope.provider);
+            let (mut after, mut siblings) = (intent.after.to_vec(), intent.siblings.to_vec());
+            after.iter_mut().for_each(id);
+            siblings.iter_mut().for_each(|it| {
+                alias(&mut it.scope.provider);
+            });
+            (intent.after, intent.siblings) = (after.into(), siblings.into());
         }
         for scope in known.scopes.keys().filter(|it| new.contains_key(&it.provider)).cloned().collect::<Vec<Scope>>() {
             let Some(mut record) = known.scopes.remove(&scope) else { continue };
@@ -149,7 +155,7 @@ impl Renamed {
         store.applied(environment, &addresses.iter().map(stored).collect::<Vec<_>>())
     }
 
-    /// Old and new aliases, for [`Store::rename`].
+    /// Old and new aliases, for [`crate::store::Groundwork::renames`].
     pub(super) fn pairs(&self) -> Vec<(String, String)> {
         self.old.iter().map(|(to, from)| (from.to_string(), to.to_string())).collect()
     }

@@ -22,6 +22,7 @@ pub(super) fn entry(resource: &str, key: &str) -> Entry {
         siblings: Arc::from([]),
         protect: false,
         prune: true,
+        secrets: false,
     }
 }
 
@@ -41,6 +42,11 @@ pub(super) fn intent(token: &str, entry: &Entry) -> IntentRecord {
         action: IntentAction::Create,
         prior: None,
         desired: Some(entry.applied),
+        document: Some(Arc::new(json!({"spec": {"path": &*entry.address.key}}))),
+        after: Arc::from([ResourceId::parse("site:File/first").unwrap()]),
+        siblings: Arc::from([Address::new("site", "File", "www", "sibling")]),
+        protect: true,
+        prune: false,
         operation: None,
         started_ms: 1_700_000_000_000,
     };
@@ -73,6 +79,8 @@ pub(super) fn run(make: &dyn Fn() -> Box<dyn Store>) {
         a_change_in_doubt_is_closed_by_a_verdict,
         a_renamed_provider_takes_everything_under_its_alias_along,
         what_is_owned_under_both_aliases_keeps_a_rename_from_being_made,
+        what_an_apply_stands_on_is_recorded_as_a_whole,
+        an_entry_knows_whether_its_document_holds_a_secret,
         agreed_digests_are_kept_until_the_next_put,
         observations_are_replaced_scope_by_scope,
         plans_are_found_by_their_first_digits,
@@ -238,7 +246,8 @@ fn a_renamed_provider_takes_everything_under_its_alias_along(store: &dyn Store) 
     store.edit("prod", None, "adopted", vec![put(&one, TARGET), put(&other, "dns:")]).wait().unwrap();
     store.edit("dev", None, "adopted", vec![put(&entry("site:File/a", "a"), "file:/dev")]).wait().unwrap();
     store.intend("prod", run, vec![intent("t", &entry("site:File/n", "n"))]).wait().unwrap();
-    let rename = || store.rename("prod", Some(run), vec![("site".into(), "web".into())]).wait();
+    let renamed = |from: &str, to: &str| Groundwork { renames: vec![(from.into(), to.into())], ..Groundwork::default() };
+    let rename = || store.prepare("prod", run, renamed("site", "web")).wait();
     rename().unwrap();
     let moved = Entry {
         resource: id("web:File/a"),
@@ -257,12 +266,16 @@ fn a_renamed_provider_takes_everything_under_its_alias_along(store: &dyn Store) 
         assert_eq!((applied[0].is_some(), applied[1].is_some()), (true, false));
         let open = &store.intents("prod").unwrap()[0];
         assert_eq!((&open.resource, &open.address), (&id("web:File/n"), &Address::new("web", "File", "www", "n")));
+        assert_eq!(
+            (&*open.after, &*open.siblings),
+            (&[id("web:File/first")][..], &[Address::new("web", "File", "www", "sibling")][..])
+        );
     };
     check();
     // Again, and back to a name that was had before.
     rename().unwrap();
     check();
-    store.rename("prod", Some(run), vec![("web".into(), "site".into())]).wait().unwrap();
+    store.prepare("prod", run, renamed("web", "site")).wait().unwrap();
     rename().unwrap();
     check();
     let lines = store.audit(None, Some(&id("web:File/a")), 9).unwrap();
@@ -280,11 +293,47 @@ fn what_is_owned_under_both_aliases_keeps_a_rename_from_being_made(store: &dyn S
     let new = Entry { address: Address::new("web", "File", "www", "a"), ..entry("web:File/a", "a") };
     store.edit("prod", None, "adopted", vec![put(&old, TARGET), put(&new, "file:/other")]).wait().unwrap();
     let before = store.inventory("prod").unwrap();
-    store.rename("prod", None, vec![("site".into(), "web".into())]).wait().unwrap_err();
+    let run = store.begin_run(new_run("prod")).wait().unwrap();
+    let rename = || {
+        let renames = vec![("site".into(), "web".into())];
+        store.prepare("prod", run, Groundwork { renames, ..Groundwork::default() }).wait()
+    };
+    rename().unwrap_err();
     assert_eq!(store.inventory("prod").unwrap(), before);
     store.edit("prod", None, "forgotten", vec![Edit::Remove(new.address.clone())]).wait().unwrap();
-    store.rename("prod", None, vec![("site".into(), "web".into())]).wait().unwrap();
+    rename().unwrap();
     assert_eq!(store.inventory("prod").unwrap()[0].address, new.address);
+}
+
+fn what_an_apply_stands_on_is_recorded_as_a_whole(store: &dyn Store) {
+    let run = store.begin_run(new_run("prod")).wait().unwrap();
+    let (one, two) = (entry("site:File/a", "a"), entry("site:File/b", "b"));
+    store.intend("prod", run, vec![intent("t", &one)]).wait().unwrap();
+    let ground = |second: &str| Groundwork {
+        resolved: vec![("t".into(), Verdict::Done, vec![put(&one, TARGET)]), (second.into(), Verdict::Undone, vec![])],
+        edits: vec![put(&two, TARGET)],
+        renames: Vec::new(),
+        agreed: vec![(two.address.clone(), Digest::of(b"seen"))],
+    };
+    store.prepare("prod", run, ground("not open")).wait().unwrap_err();
+    assert_eq!((store.intents("prod").unwrap().len(), store.inventory("prod").unwrap()), (1, vec![]));
+    store.intend("prod", run, vec![intent("u", &entry("site:File/c", "c"))]).wait().unwrap();
+    store.prepare("prod", run, ground("u")).wait().unwrap();
+    let agreed = Entry { agreed: Some(Digest::of(b"seen")), ..two };
+    assert_eq!((store.intents("prod").unwrap(), store.inventory("prod").unwrap()), (vec![], vec![one, agreed]));
+}
+
+fn an_entry_knows_whether_its_document_holds_a_secret(store: &dyn Store) {
+    let one = entry("site:File/a", "a");
+    let put = |entry: &Entry, applied: Option<Json>| {
+        let edit = Edit::Put { entry: Box::new(entry.clone()), target: TARGET.into(), applied: applied.map(Arc::new) };
+        store.edit("prod", None, "applied", vec![edit]).wait().unwrap();
+        store.inventory("prod").unwrap().remove(0)
+    };
+    let sealed = put(&one, Some(json!({"spec": {"list": [{"x": {"$secret": "db", "hmac": "00"}}]}})));
+    assert_eq!(sealed, Entry { secrets: true, ..one.clone() });
+    assert_eq!(put(&sealed, None), sealed, "a put without a document keeps the one that is there");
+    assert_eq!(put(&sealed, Some(json!({"spec": {"x": "plain"}}))), one);
 }
 
 fn agreed_digests_are_kept_until_the_next_put(store: &dyn Store) {
@@ -292,7 +341,9 @@ fn agreed_digests_are_kept_until_the_next_put(store: &dyn Store) {
     store.edit("prod", None, "adopted", vec![put(&one, TARGET)]).wait().unwrap();
     let seen = Digest::of(b"seen");
     let missing = Address::new("site", "File", "www", "none");
-    store.set_agreed("prod", vec![(one.address.clone(), seen), (missing, seen)]).wait().unwrap();
+    let run = store.begin_run(new_run("prod")).wait().unwrap();
+    let agreed = vec![(one.address.clone(), seen), (missing, seen)];
+    store.prepare("prod", run, Groundwork { agreed, ..Groundwork::default() }).wait().unwrap();
     assert_eq!(store.inventory("prod").unwrap(), [Entry { agreed: Some(seen), ..one.clone() }]);
     store.edit("prod", None, "applied", vec![put(&one, TARGET)]).wait().unwrap();
     assert_eq!(store.inventory("prod").unwrap(), [one]);

@@ -12,6 +12,8 @@ use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::inventory::{Entry, Ownership};
 use trueup_core::value::{Digest, Json, json};
 
+use crate::seal::holds_secret;
+
 use super::audit::{self, Line};
 use super::schema::checksum;
 use super::writer::Session;
@@ -20,6 +22,17 @@ use super::{Edit, Owner, RunId, StoreError};
 /// Ownership in the two lowest bits of `flags`, then these.
 const PROTECT: i64 = 4;
 const NO_PRUNE: i64 = 8;
+const SECRETS: i64 = 16;
+
+/// What a declaration says of its object, as bits of `flags`.
+pub(super) fn declared_flags(protect: bool, prune: bool) -> i64 {
+    (if protect { PROTECT } else { 0 }) | if prune { 0 } else { NO_PRUNE }
+}
+
+/// The reverse of [`declared_flags`]: protect, prune.
+pub(super) fn of_declared_flags(flags: i64) -> (bool, bool) {
+    (flags & PROTECT != 0, flags & NO_PRUNE == 0)
+}
 
 fn flags(entry: &Entry) -> i64 {
     let ownership = match entry.ownership {
@@ -27,19 +40,19 @@ fn flags(entry: &Entry) -> i64 {
         Ownership::Recovered => 1,
         Ownership::Deposed => 2,
     };
-    ownership | if entry.protect { PROTECT } else { 0 } | if entry.prune { 0 } else { NO_PRUNE }
+    ownership | declared_flags(entry.protect, entry.prune) | if entry.secrets { SECRETS } else { 0 }
 }
 
 /// What must outlive an object, a line each: identities of resources (no name holds a line end), then siblings as
 /// `["kind","scope","key"]`, which is no identity. None where there is nothing.
-fn join(entry: &Entry) -> Option<String> {
-    let siblings = entry.siblings.iter().map(|it| json!([&*it.scope.kind, &*it.scope.scope, &*it.key]).to_string());
-    let lines: Vec<String> = entry.after.iter().map(ToString::to_string).chain(siblings).collect();
+pub(super) fn join(after: &[ResourceId], siblings: &[Address]) -> Option<String> {
+    let siblings = siblings.iter().map(|it| json!([&*it.scope.kind, &*it.scope.scope, &*it.key]).to_string());
+    let lines: Vec<String> = after.iter().map(ToString::to_string).chain(siblings).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The reverse of [`join`]; none where a line is neither.
-fn split(text: &str, provider: &Arc<str>) -> Option<(Arc<[ResourceId]>, Arc<[Address]>)> {
+pub(super) fn split(text: &str, provider: &Arc<str>) -> Option<(Arc<[ResourceId]>, Arc<[Address]>)> {
     let (mut after, mut siblings) = (Vec::new(), Vec::new());
     for line in text.split('\n') {
         if line.starts_with('[') {
@@ -147,6 +160,7 @@ fn entry(row: &Row<'_>, scope: &Scope, nothing: &Arc<[ResourceId]>) -> rusqlite:
         siblings,
         protect: flags & PROTECT != 0,
         prune: flags & NO_PRUNE == 0,
+        secrets: flags & SECRETS != 0,
     }))
 }
 
@@ -278,6 +292,41 @@ pub(super) fn apply(
     }
 }
 
+/// Sets the flag of every entry whose document holds a secret: format 1 had no such flag.
+pub(super) fn flag_secrets(path: &Path, db: &Connection) -> Result<(), StoreError> {
+    let fail = |err| StoreError::sqlite(path, "bring the state up to date in", err);
+    let mut query = db
+        .prepare(
+            "SELECT n.key, n.resource, n.identity, n.flags, n.applied, n.agreed, n.after, n.checksum, n.place FROM entries n \
+             JOIN documents d ON d.place = n.place AND d.key = n.key WHERE d.text LIKE '%\"$secret\"%'",
+        )
+        .map_err(fail)?;
+    let scope = Scope { provider: "".into(), kind: "".into(), scope: "".into() };
+    let (mut rows, nothing) = (query.query(()).map_err(fail)?, Arc::from([]));
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(fail)? {
+        let place: i64 = row.get(8).map_err(fail)?;
+        let whole = entry(row, &scope, &nothing).map_err(fail)?;
+        let entry = whole.ok_or_else(|| StoreError::damaged(path, "a row of the inventory is not what was written"))?;
+        found.push((place, Entry { secrets: true, ..entry }));
+    }
+    found.iter().try_for_each(|(place, entry)| put_flags(db, *place, entry)).map_err(fail)
+}
+
+/// Writes the flags of an entry anew, and nothing else of it.
+pub(super) fn put_flags(db: &Connection, place: i64, entry: &Entry) -> rusqlite::Result<()> {
+    let (flags, identity, after) = (flags(entry), own_identity(entry), join(&entry.after, &entry.siblings));
+    let key = &*entry.address.key;
+    let sum = row_sum(key, entry.resource.as_str(), identity, flags, &entry.applied.0, after.as_deref());
+    let sql = "UPDATE entries SET flags = ?3, checksum = ?4 WHERE place = ?1 AND key = ?2";
+    db.execute(sql, (place, key, flags, sum)).map(drop)
+}
+
+/// The identity, where it is another text than the key.
+fn own_identity(entry: &Entry) -> Option<&str> {
+    (entry.identity != entry.address.key).then_some(&*entry.identity)
+}
+
 fn put(
     session: &mut Session<'_>,
     environment: i64,
@@ -288,8 +337,15 @@ fn put(
     let Address { scope, key } = &entry.address;
     let place = session.place(environment, scope)?;
     let spot = session.spot(target, scope)?;
-    let identity = (entry.identity != *key).then_some(&*entry.identity);
-    let (flags, after) = (flags(entry), join(entry));
+    // A document says for itself whether it holds secrets; whoever puts none keeps what is said of the one that is there.
+    let kept = "SELECT flags FROM entries WHERE place = ?1 AND key = ?2";
+    let secrets = match applied {
+        Some(document) => holds_secret(document),
+        None => session.first(kept, (place, &**key), |row| row.get::<_, i64>(0))?.is_some_and(|it| it & SECRETS != 0),
+    };
+    let entry = &Entry { secrets, ..entry.clone() };
+    let identity = own_identity(entry);
+    let (flags, after) = (flags(entry), join(&entry.after, &entry.siblings));
     let sum = row_sum(key, entry.resource.as_str(), identity, flags, &entry.applied.0, after.as_deref());
     let written = session.execute_unique(
         "INSERT INTO entries (place, key, spot, resource, identity, flags, applied, agreed, after, checksum) \

@@ -4,6 +4,7 @@
 //! that no crash leaves one without the other.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Row};
 use trueup_core::address::{Address, ResourceId};
@@ -11,9 +12,9 @@ use trueup_core::inventory::{Intent, IntentAction};
 use trueup_core::value::{Digest, Json, json};
 
 use super::audit::{self, Line};
-use super::inventory;
 use super::writer::Session;
-use super::{Edit, Ending, IntentRecord, NewRun, OutcomeRecord, Run, RunId, SavedPlan, StoreError, Verdict};
+use super::{Edit, Ending, Groundwork, IntentRecord, NewRun, OutcomeRecord, Run, RunId, SavedPlan, StoreError, Verdict};
+use super::{inventory, rename};
 
 /// How many plans of an environment are kept.
 const PLANS: i64 = 100;
@@ -54,9 +55,10 @@ pub(super) fn intend(
             }
         }
         session.execute(
-            "INSERT INTO intents (token, place, key, spot, resource, action, prior, desired, operation, run, started) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-             ON CONFLICT (token) DO UPDATE SET prior = ?7, desired = ?8, operation = ?9, run = ?10, started = ?11",
+            "INSERT INTO intents (token, place, key, spot, resource, action, prior, desired, document, flags, after, operation, \
+             run, started) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+             ON CONFLICT (token) DO UPDATE SET prior = ?7, desired = ?8, document = ?9, flags = ?10, after = ?11, operation = ?12, \
+             run = ?13, started = ?14",
             (
                 &*intent.token,
                 place,
@@ -66,6 +68,9 @@ pub(super) fn intend(
                 action_number(intent.action),
                 intent.prior.map(|it| it.0),
                 intent.desired.map(|it| it.0),
+                intent.document.as_ref().map(|it| it.to_string()),
+                inventory::declared_flags(intent.protect, intent.prune),
+                inventory::join(&intent.after, &intent.siblings),
                 intent.operation.as_deref(),
                 run.0,
                 i64::try_from(intent.started_ms).unwrap_or(i64::MAX),
@@ -79,8 +84,8 @@ pub(super) fn intend(
 macro_rules! select_intents {
     ($condition:literal) => {
         concat!(
-            "SELECT i.token, i.resource, p.provider, p.kind, p.scope, i.key, i.action, i.prior, i.desired, i.operation, i.started ",
-            "FROM intents i JOIN places p ON p.id = i.place JOIN environments e ON e.id = p.environment WHERE ",
+            "SELECT i.token, i.resource, p.provider, p.kind, p.scope, i.key, i.action, i.prior, i.desired, i.operation, i.started, ",
+            "i.document, i.flags, i.after FROM intents i JOIN places p ON p.id = i.place JOIN environments e ON e.id = p.environment WHERE ",
             $condition
         )
     };
@@ -93,14 +98,31 @@ const INTENT: &str = select_intents!("e.name = ?1 AND i.token = ?2");
 fn intent_row(row: &Row<'_>) -> rusqlite::Result<Option<Intent>> {
     let digest = |index| -> rusqlite::Result<Option<Digest>> { Ok(row.get::<_, Option<[u8; 32]>>(index)?.map(Digest)) };
     let text = |index| -> rusqlite::Result<String> { row.get(index) };
-    let (Some(resource), Some(action)) = (ResourceId::parse(&text(1)?), action_of(row.get(6)?)) else { return Ok(None) };
+    let (address, nothing) =
+        (Address::new(&text(2)?, &text(3)?, &text(4)?, &text(5)?), || Some((Arc::default(), Arc::default())));
+    let after = row.get_ref(13)?.as_str_or_null()?.map_or_else(nothing, |it| inventory::split(it, &address.scope.provider));
+    let (Some(resource), Some(action), Some((after, siblings))) = (ResourceId::parse(&text(1)?), action_of(row.get(6)?), after)
+    else {
+        return Ok(None);
+    };
+    let document = match row.get_ref(11)?.as_str_or_null()?.map(serde_json::from_str) {
+        Some(Err(_)) => return Ok(None),
+        Some(Ok(document)) => Some(Arc::new(document)),
+        None => None,
+    };
+    let (protect, prune) = inventory::of_declared_flags(row.get(12)?);
     Ok(Some(Intent {
         token: text(0)?.into(),
         resource,
-        address: Address::new(&text(2)?, &text(3)?, &text(4)?, &text(5)?),
+        address,
         action,
         prior: digest(7)?,
         desired: digest(8)?,
+        document,
+        after,
+        siblings,
+        protect,
+        prune,
         operation: row.get::<_, Option<String>>(9)?.map(Into::into),
         started_ms: u64::try_from(row.get::<_, i64>(10)?).unwrap_or_default(),
     }))
@@ -208,6 +230,20 @@ pub(super) fn resolve(
     };
     set(&mut body, "verdict", words);
     audit::append(session, &Line { environment, run, event: "resolved", resource: intent.resource.as_str(), body: &body })
+}
+
+/// Records what an apply stands on, all or none.
+pub(super) fn prepare(session: &mut Session<'_>, environment: &str, run: RunId, ground: &Groundwork) -> Result<(), StoreError> {
+    for (from, to) in &ground.renames {
+        rename::rename(session, environment, Some(run), from, to)?;
+    }
+    for (token, verdict, edits) in &ground.resolved {
+        resolve(session, environment, Some(run), token, *verdict, edits)?;
+    }
+    inventory::edit(session, environment, Some(run), "planned", &ground.edits)?;
+    let id = session.environment(environment)?;
+    let agreed = ground.agreed.iter().map(|(address, digest)| Edit::Agreed(address.clone(), *digest));
+    agreed.into_iter().try_for_each(|edit| inventory::apply(session, id, &edit).map(drop))
 }
 
 /// Begins a run.

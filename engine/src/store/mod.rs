@@ -101,6 +101,27 @@ pub enum Edit {
     Agreed(Address, Digest),
 }
 
+/// What an apply stands on, recorded before its first effect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Groundwork {
+    /// Providers' aliases, old and new: everything of the environment that is under the old one gets the new one, with a line
+    /// in the audit log for each entry. Comes first; an object that is owned under both is an error.
+    pub renames: Vec<(String, String)>,
+    /// Changes that a crash left, by token, as the world tells them, with what is owned from then on.
+    pub resolved: Vec<(Arc<str>, Verdict, Vec<Edit>)>,
+    /// Changes of what is owned without any change being sent (adopt, forget, move); each gets a line in the audit log.
+    pub edits: Vec<Edit>,
+    /// Digests that were found to agree with applied documents. They leave no line.
+    pub agreed: Vec<(Address, Digest)>,
+}
+
+impl Groundwork {
+    /// Whether there is nothing to record.
+    pub fn is_empty(&self) -> bool {
+        self.renames.is_empty() && self.resolved.is_empty() && self.edits.is_empty() && self.agreed.is_empty()
+    }
+}
+
 /// Who owns an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -213,15 +234,10 @@ pub trait Store: Send + Sync {
     /// audit log for each that says `reason`.
     fn edit(&self, environment: &str, run: Option<RunId>, reason: &str, edits: Vec<Edit>) -> Commit<()>;
 
-    /// Gives everything of an environment that is under an alias (old, new) the new one: what is owned with its documents,
-    /// what depends on it, changes under way. All or none, with a line in the audit log for each entry. Nothing to do where
-    /// nothing is under the old alias.
+    /// Records what an apply stands on: all or none, so that no kill leaves the half of it.
     ///
-    /// Resolves to an error where an object is owned under both.
-    fn rename(&self, environment: &str, run: Option<RunId>, aliases: Vec<(String, String)>) -> Commit<()>;
-
-    /// Remembers digests that were found to agree with applied documents. Leaves no line in the audit log.
-    fn set_agreed(&self, environment: &str, agreed: Vec<(Address, Digest)>) -> Commit<()>;
+    /// Resolves to [`StoreError::NoIntent`] where a resolved change is not open.
+    fn prepare(&self, environment: &str, run: RunId, ground: Groundwork) -> Commit<()>;
 
     /// What was last observed, scope by scope. Empty where it was lost.
     ///

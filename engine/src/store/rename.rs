@@ -23,7 +23,7 @@ struct Row {
 const ROWS: &str = "SELECT n.place, n.key, n.resource, n.identity, n.flags, n.applied, n.after, n.checksum FROM entries n \
                     JOIN places p ON p.id = n.place WHERE p.environment = ?1";
 
-/// Renames one provider; see [`super::Store::rename`].
+/// Renames one provider; see [`super::Groundwork::renames`].
 pub(super) fn rename(
     session: &mut Session<'_>,
     environment: &str,
@@ -64,7 +64,7 @@ pub(super) fn rename(
         }
         let found = places.binary_search_by_key(&row.place, |it| it.0).ok().and_then(|at| places.get(at));
         let resource = renamed(&row.resource, from, to);
-        let after = row.after.as_deref().map(|it| it.split('\n').map(|it| renamed(it, from, to)).collect::<Vec<_>>().join("\n"));
+        let after = row.after.as_deref().map(|it| lines(it, from, to));
         if found.is_none() && after == row.after {
             continue;
         }
@@ -81,16 +81,24 @@ pub(super) fn rename(
     }
     for (old, new, _) in &places {
         session.execute("UPDATE documents SET place = ?2 WHERE place = ?1", (old, new))?;
-        let sql = "SELECT id, resource FROM intents WHERE place = ?1";
-        let intents: Vec<(i64, String)> = session.all(sql, (old,), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        for (intent, resource) in intents {
+        let sql = "SELECT id, resource, after FROM intents WHERE place = ?1";
+        let intents: Vec<(i64, String, Option<String>)> =
+            session.all(sql, (old,), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        for (intent, resource, after) in intents {
             let resource = renamed(&resource, from, to);
-            session.execute("UPDATE intents SET place = ?2, resource = ?3 WHERE id = ?1", (intent, new, resource))?;
+            let after = after.map(|it| lines(&it, from, to));
+            let sql = "UPDATE intents SET place = ?2, resource = ?3, after = ?4 WHERE id = ?1";
+            session.execute(sql, (intent, new, resource, after))?;
         }
         session.execute("DELETE FROM places WHERE id = ?1", (old,))?;
     }
     session.forget_interned();
     Ok(())
+}
+
+/// Each line as [`renamed`].
+fn lines(text: &str, from: &str, to: &str) -> String {
+    text.split('\n').map(|it| renamed(it, from, to)).collect::<Vec<_>>().join("\n")
 }
 
 /// An identity under the new alias; any other text as it is.

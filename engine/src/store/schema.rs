@@ -5,16 +5,16 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, inventory};
 use crate::private;
 
 /// Stands in the header of our files: `trup`.
 const APPLICATION: i64 = 0x7472_7570;
 
 /// Format of the tables, in `PRAGMA user_version`. A change of them raises it and adds a step to [`migrate`].
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// How long we wait for another process that writes: its commits take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,6 +80,9 @@ CREATE TABLE intents (
     action INTEGER NOT NULL,
     prior BLOB,
     desired BLOB,
+    document TEXT,
+    flags INTEGER NOT NULL DEFAULT 0,
+    after TEXT,
     operation TEXT,
     run INTEGER NOT NULL REFERENCES runs (id),
     started INTEGER NOT NULL
@@ -200,9 +203,28 @@ pub(super) fn check_format(path: &Path, db: &Connection) -> Result<(), StoreErro
     }
     match number("user_version")? {
         FORMAT => Ok(()),
+        1 => migrate(path),
         found if found > FORMAT => Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT }),
         found => Err(StoreError::damaged(path, format!("its format {found} never was one of ours"))),
     }
+}
+
+/// From format 1: changes under way got their document and what their entries will say, entries whether they hold a secret.
+fn migrate(path: &Path) -> Result<(), StoreError> {
+    let fail = |err| StoreError::sqlite(path, "bring the state up to date in", err);
+    let mut db = connect(path, true)?;
+    let step = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+    // Another process may have been faster.
+    if step.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(fail)? == 1 {
+        step.execute_batch(
+            "ALTER TABLE intents ADD COLUMN document TEXT; ALTER TABLE intents ADD COLUMN flags INTEGER NOT NULL DEFAULT 0; \
+             ALTER TABLE intents ADD COLUMN after TEXT;",
+        )
+        .map_err(fail)?;
+        inventory::flag_secrets(path, &step)?;
+        step.execute_batch(&format!("PRAGMA user_version = {FORMAT}")).map_err(fail)?;
+    }
+    step.commit().map_err(fail)
 }
 
 /// Walks all pages after a run that was killed (its `-wal` file is still there): a torn page must not be found half way

@@ -15,8 +15,8 @@ use super::audit::{self, AuditRow, BadRow, Verified};
 use super::cache::CacheFile;
 use super::writer::{Class, Writer};
 use super::{
-    Commit, Edit, IntentRecord, NewRun, OutcomeRecord, Owner, Run, RunId, SavedPlan, ScopeRecord, Store, StoreError, Verdict,
-    inventory, journal, schema,
+    Commit, Edit, Groundwork, IntentRecord, NewRun, OutcomeRecord, Owner, Run, RunId, SavedPlan, ScopeRecord, Store, StoreError,
+    Verdict, inventory, journal, schema,
 };
 
 /// The state in one file.
@@ -125,21 +125,10 @@ impl Store for SqliteStore {
         self.writer.submit(Class::Other, move |session| inventory::edit(session, &environment, run, &reason, &edits))
     }
 
-    fn rename(&self, environment: &str, run: Option<RunId>, aliases: Vec<(String, String)>) -> Commit<()> {
+    fn prepare(&self, environment: &str, run: RunId, ground: Groundwork) -> Commit<()> {
         let environment = environment.to_owned();
-        self.writer.submit(Class::Other, move |session| {
-            aliases.iter().try_for_each(|(from, to)| super::rename::rename(session, &environment, run, from, to))
-        })
-    }
-
-    fn set_agreed(&self, environment: &str, agreed: Vec<(Address, Digest)>) -> Commit<()> {
-        let environment = environment.to_owned();
-        self.writer.submit(Class::Other, move |session| {
-            let id = session.environment(&environment)?;
-            agreed
-                .into_iter()
-                .try_for_each(|(address, digest)| inventory::apply(session, id, &Edit::Agreed(address, digest)).map(drop))
-        })
+        let class = if ground.resolved.is_empty() { Class::Other } else { Class::Outcome };
+        self.writer.submit(class, move |session| journal::prepare(session, &environment, run, &ground))
     }
 
     fn scopes(&self, environment: &str) -> Result<Vec<ScopeRecord>, StoreError> {

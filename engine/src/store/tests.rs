@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 use trueup_core::address::Address;
-use trueup_core::inventory::Entry;
-use trueup_core::value::Digest;
+use trueup_core::inventory::{Entry, Intent};
+use trueup_core::value::{Digest, json};
 
 use super::contract::{self, entry, intent, new_run, put};
 use super::*;
@@ -41,6 +41,37 @@ fn the_contract_holds() {
         count.set(count.get() + 1);
         Box::new(SqliteStore::open(&root.path().join(format!("{}.db", count.get()))).unwrap())
     });
+}
+
+#[test]
+fn a_state_of_the_first_format_is_brought_up_to_date() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("state.db");
+    let store = SqliteStore::open(&path).unwrap();
+    let (plain, sealed) = (entry("site:File/a", "a"), Entry { secrets: true, ..entry("site:File/b", "b") });
+    let document = Arc::new(json!({"spec": {"content": {"$secret": "db", "hmac": "00"}}}));
+    let secret = Edit::Put { entry: Box::new(sealed.clone()), target: "t".into(), applied: Some(document) };
+    store.edit("prod", None, "adopted", vec![put(&plain, "t"), secret]).wait().unwrap();
+    let run = store.begin_run(new_run("prod")).wait().unwrap();
+    store.intend("prod", run, vec![intent("t", &entry("site:File/c", "c"))]).wait().unwrap();
+    let begun = store.intents("prod").unwrap();
+    drop(store);
+    let db = Connection::open(&path).unwrap();
+    // As the first format wrote it: no flag, and none of the columns.
+    let old = Entry { secrets: false, ..sealed.clone() };
+    inventory::put_flags(&db, 1, &old).unwrap();
+    db.execute_batch(
+        "ALTER TABLE intents DROP COLUMN document; ALTER TABLE intents DROP COLUMN flags; ALTER TABLE intents DROP COLUMN after; \
+         PRAGMA user_version = 1",
+    )
+    .unwrap();
+    drop(db);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.inventory("prod").unwrap(), [plain, sealed]);
+    let expected = Intent { document: None, after: Arc::from([]), protect: false, prune: true, ..begun[0].clone() };
+    assert_eq!(store.intents("prod").unwrap(), [expected]);
+    drop(store);
+    SqliteStore::open(&path).unwrap();
 }
 
 #[test]
@@ -264,8 +295,8 @@ fn an_inventory_of_100_000_is_read_in_80_ms() {
     println!("100,000 intents and outcomes in groups of 64: {:?}", begin.elapsed());
     let agreed: Vec<_> = entries.iter().map(|it| (it.address.clone(), Digest::of(b"y"))).collect();
     let begin = Instant::now();
-    store.set_agreed("prod", agreed).wait().unwrap();
-    println!("set_agreed: {:?}", begin.elapsed());
+    store.prepare("prod", run, Groundwork { agreed, ..Groundwork::default() }).wait().unwrap();
+    println!("agreed: {:?}", begin.elapsed());
     drop(store);
     for _ in 0..3 {
         let begin = Instant::now();

@@ -35,13 +35,15 @@ pub fn manifest() -> Json {
     })
 }
 
-fn kind(schema: Json) -> Json {
+/// `recover` says what a create that was cut off may have left: a file is renamed to a name that nothing has, so that it is there
+/// whole or not at all; a directory is made and then given its mode.
+fn kind(recover: &str, schema: Json) -> Json {
     json!({
         "schema": schema,
         "schemaVersion": 1,
         "observe": "scan",
         "batch": { "items": BATCH_ITEMS, "bytes": BATCH_BYTES, "atomic": false },
-        "recover": "key",
+        "recover": recover,
         "settleTime": 0,
         "replace": "create-first",
         "nests": "/"
@@ -61,7 +63,7 @@ fn mode(default: &str) -> Json {
 
 fn file() -> Json {
     let depends = ["spec.content", "spec.source", "spec.sensitiveContent"];
-    kind(json!({
+    kind("conditional", json!({
         "type": "object",
         "description": "A regular file with this content.",
         "properties": {
@@ -92,7 +94,7 @@ fn file() -> Json {
 }
 
 fn directory() -> Json {
-    kind(json!({
+    kind("key", json!({
         "type": "object",
         "description": "A directory. What stands in it is not its business.",
         "properties": {

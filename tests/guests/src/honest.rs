@@ -44,7 +44,7 @@ impl Provider for Honest {
             "credentials": { "token": { "schemes": [] } },
             "secrets": true,
             "parallel": 2,
-            "features": ["rendering", "planning"],
+            "features": ["rendering", "planning", "operations"],
             "kinds": {
                 "Thing": {
                     "schema": { "type": "object", "properties": { "spec": spec }, "required": ["spec"], "additionalProperties": false },

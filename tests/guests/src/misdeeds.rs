@@ -30,8 +30,10 @@
 //! | `apply-forge-other` | claims another object's change |
 //! | `apply-wrong`, `-replace` | makes something else and claims what was asked for; asks for a replacement first |
 //! | `apply-few`, `-many`, `-nonsense`, `-pending` | answers of the wrong number and form |
+//! | `apply-later` | (no misdeed) makes its changes, calls them pending, and settles them when they are polled a second time |
 //! | `apply-outside` | writes above, beside and through a link in its directory, and with another token |
 //! | `apply-secret` | opens its secret and tells it in the log, the document, the outputs and a message |
+//! | `apply-peek` | looks for a canary in all of its memory: in `scan`, and in `apply` before and after it opened its secret |
 //! | `apply-steal` | opens secrets that it was not granted |
 
 use std::hint::black_box;
@@ -50,6 +52,26 @@ use crate::honest::thing;
 /// Tells the test what came of an attempt.
 fn told(what: &str, answer: &impl std::fmt::Debug) {
     log::write(Level::Info, &format!("attempt {what}: {answer:?}"), &[]);
+}
+
+/// The beginning of a canary's value, disguised, so that the guest itself holds none.
+const CANARY: [u8; 7] = [b'c' ^ 0x5a, b'4' ^ 0x5a, b'n' ^ 0x5a, b'a' ^ 0x5a, b'r' ^ 0x5a, b'y' ^ 0x5a, b'-' ^ 0x5a];
+
+/// How often the canary stands in the guest's linear memory, from end to end.
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "all of the memory is looked at, not what the language knows of")]
+fn peek() -> usize {
+    let end = core::arch::wasm32::memory_size(0) << 16;
+    // SAFETY: every byte below the memory's size can be read, and nothing else runs that could change it.
+    let byte = |at: usize| unsafe { std::ptr::read_volatile(at as *const u8) } ^ 0x5a;
+    let holds = |at: &usize| CANARY.iter().enumerate().all(|(offset, it)| byte(at + offset) == *it);
+    (1..end - CANARY.len()).filter(holds).count()
+}
+
+/// Built natively it is never run.
+#[cfg(not(target_family = "wasm"))]
+fn peek() -> usize {
+    CANARY.len()
 }
 
 // The five that any function can do.
@@ -216,6 +238,7 @@ pub fn before_scan(mode: &str) {
             }
         }
         "scan-smuggle" => smuggle(&url),
+        "apply-peek" => told("peek in scan", &peek()),
         "scan-reveal" => told("reveal", &secrets::reveal("db-password")),
         "scan-log" => {
             let line = "x".repeat(64 * 1024);
@@ -358,6 +381,11 @@ pub fn before_apply(mode: &str, changes: &[Change]) {
             write(&format!("{root}/by-no-intent"), "no-such-token");
             write(&format!("{root}/by-a-path"), "../../escape");
         }
+        "apply-peek" => {
+            told("peek before", &peek());
+            let value = black_box(changes.iter().find_map(opened));
+            told("peek after", &(peek() > 0, value.is_some()));
+        }
         "apply-steal" => ["", "db-password", "other", "../db-password"]
             .iter()
             .for_each(|it| told(&format!("reveal {it:?}"), &secrets::reveal(it))),
@@ -409,6 +437,11 @@ pub fn apply(mode: &str, changes: &[Change], mut honest: Vec<Outcome>) -> Vec<Ou
                 Pending { operation: "x".repeat(1 << 20), after: u64::MAX, message: "soon".to_owned(), ext: Vec::new() };
             it.settlement = Settlement::Pending(forever);
         }),
+        "apply-later" => {
+            for (outcome, change) in honest.iter_mut().zip(changes) {
+                outcome.settlement = pending(&format!("1 {}", change.address.key));
+            }
+        }
         "apply-secret" => {
             for (outcome, value) in honest.iter_mut().zip(changes.iter().map(opened)) {
                 let value = value.unwrap_or_default();
@@ -423,4 +456,22 @@ pub fn apply(mode: &str, changes: &[Change], mut honest: Vec<Outcome>) -> Vec<Ou
         _ => {}
     }
     honest
+}
+
+/// Still under way; the handle says how often it is to be polled.
+fn pending(handle: &str) -> Settlement {
+    Settlement::Pending(Pending { operation: handle.to_owned(), after: 1, message: "soon".to_owned(), ext: Vec::new() })
+}
+
+/// `poll` of what `apply-later` calls pending.
+pub fn poll(mode: &str, handles: &[String], honest: impl FnOnce() -> Vec<Outcome>) -> Vec<Outcome> {
+    if mode != "apply-later" {
+        return honest();
+    }
+    told("poll of", &handles.len());
+    let answer = |handle: &String| match handle.strip_prefix("1 ") {
+        Some(key) => Outcome { settlement: pending(&format!("0 {key}")), ..Outcome::settled(None) },
+        None => Outcome::settled(Some(thing(handle.strip_prefix("0 ").unwrap_or_default(), "x"))),
+    };
+    handles.iter().map(answer).collect()
 }

@@ -37,6 +37,8 @@ pub struct Resolved {
     pub evidence: Evidence,
     /// The entry to write where a create or update is done. A delete that is done removes the entry of `address`.
     pub entry: Option<Entry>,
+    /// The document that was applied, beside `entry`, where it is known.
+    pub document: Option<Arc<Json>>,
 }
 
 /// An intent that a step may finish under its token.
@@ -108,7 +110,7 @@ impl Doubts {
             let look = views.find(&intent.address, held.map(|it| &*it.identity), Some(&mark));
             let kind = want.map(|(_, it)| it.kind.clone()).or_else(|| (world.kinds)(&intent.address.scope));
             let same = want.filter(|(_, it)| Some(it.digest) == intent.desired && it.resource == intent.resource);
-            let doc = docs.intents.get(&intent.token).or_else(|| docs.desired.get(&same?.0));
+            let doc = intent.document.as_ref().or_else(|| docs.desired.get(&same?.0));
             let still_wanted = same.map(|(_, it)| it);
             out.decide(&Case { world, intent, held, look, kind: kind.as_deref(), doc, still_wanted });
         }
@@ -182,6 +184,7 @@ impl Doubts {
                 action: it.action,
                 evidence: Evidence::Superseded,
                 entry: None,
+                document: None,
             })
             .collect();
         closed.sort_by(|a, b| a.address.cmp(&b.address));
@@ -236,10 +239,10 @@ impl Doubts {
             return self.resolve(case, Evidence::Undone, None);
         }
         match recover {
-            // Something stands where ours was to stand. It may be ours, changed since; it is ours to put right, not to delete.
-            Recover::Key | Recover::Conditional => self.own(case, found, Ownership::Recovered),
-            // Ours would carry the mark.
-            Recover::Mark => self.resolve(case, Evidence::Undone, None),
+            // Something stands where ours was to stand. It may be ours, half made; it is ours to put right, not to delete.
+            Recover::Key => self.own(case, found, Ownership::Recovered),
+            // Ours would carry the mark, or be whole: a conditional create never meets an object, and makes one at once.
+            Recover::Mark | Recover::Conditional => self.resolve(case, Evidence::Undone, None),
             Recover::Token | Recover::None => self.wait(
                 case,
                 "a create was interrupted, and what is there now is not what it was to make".to_owned(),
@@ -292,9 +295,9 @@ impl Doubts {
     }
 
     fn own(&mut self, case: &Case<'_>, found: &Observed, ownership: Ownership) {
-        let Intent { resource, address, desired, .. } = case.intent;
+        let Intent { resource, address, desired, after, siblings, protect, prune, .. } = case.intent;
         let entry = match case.held {
-            Some(held) => Entry { applied: desired.unwrap_or(held.applied), agreed: None, ownership, ..held.clone() },
+            Some(held) => Entry { applied: desired.unwrap_or(held.applied), ownership, ..held.clone() },
             None => Entry {
                 resource: resource.clone(),
                 address: address.clone(),
@@ -306,9 +309,19 @@ impl Doubts {
                 siblings: Arc::default(),
                 protect: false,
                 prune: true,
+                secrets: false,
             },
         };
-        let entry = Entry { resource: resource.clone(), identity: found.identity.clone(), ..entry };
+        let entry = Entry {
+            resource: resource.clone(),
+            identity: found.identity.clone(),
+            agreed: None,
+            after: after.clone(),
+            siblings: siblings.clone(),
+            protect: *protect,
+            prune: *prune,
+            ..entry
+        };
         self.settled.insert(address.clone(), (entry.clone(), case.doc.cloned()));
         self.dropped.remove(address);
         self.resolve(case, Evidence::Done, Some(entry));
@@ -321,7 +334,8 @@ impl Doubts {
 
     fn resolve(&mut self, case: &Case<'_>, evidence: Evidence, entry: Option<Entry>) {
         let Intent { token, resource, address, action, .. } = case.intent.clone();
-        self.resolved.push(Resolved { token, resource, address, action, evidence, entry });
+        let document = case.doc.filter(|_| entry.is_some()).cloned();
+        self.resolved.push(Resolved { token, resource, address, action, evidence, entry, document });
     }
 
     fn wait(&mut self, case: &Case<'_>, reason: String, hint: Option<&'static str>) {
@@ -335,9 +349,6 @@ const RESOLVE: &str = "look at the remote system, then say what is true: `trueup
 impl Case<'_> {
     /// Whether the object is what the intent was to make of it.
     fn as_desired(&self, found: &Observed) -> bool {
-        if self.intent.desired == Some(found.digest) {
-            return true;
-        }
         let (Some(wanted), Some(now)) = (self.doc, &found.doc) else { return false };
         let none = Hints::default();
         let hints = self.kind.map_or(&none, |it| &it.hints);

@@ -207,7 +207,7 @@ impl Judge<'_> {
     /// Equal by comparison, though not by digest.
     fn in_sync(&self, held: &Entry, found: &Observed, draft: &mut Draft) -> Result<(), No> {
         if held.ownership == Ownership::Recovered && self.world.options.adopt_recovered {
-            let reason = Reason::new("recovered", "it is owned by its mark alone");
+            let reason = Reason::new("recovered", format!("it {}", recovered(found)));
             draft.plan.steps.push(self.step(Action::Adopt, vec![reason], Vec::new(), Some(found))?);
             return Ok(());
         }
@@ -276,7 +276,7 @@ impl Judge<'_> {
             return Err(protected(want.settings.protect, &reason.text));
         }
         if held.ownership == Ownership::Recovered {
-            let text = format!("the object is owned by its mark alone, and the change would replace it: {}", reason.text);
+            let text = format!("the object {}, and the change would replace it: {}", recovered(found), reason.text);
             return Err((codes::RECOVERED, text, Some(RECOVERED_HINT.to_owned())));
         }
         let order = match want.settings.replace {
@@ -407,6 +407,14 @@ fn place(address: &Address) -> String {
 }
 
 pub(super) const RECOVERED_HINT: &str = "look at it, then take it over with `trueup adopt --recovered`";
+
+/// What ownership that is not full rests on.
+pub(super) fn recovered(found: &Observed) -> &'static str {
+    match found.mark {
+        Some(_) => "is owned by its mark alone",
+        None => "stands where an interrupted create was to put one, and is not what that was to make",
+    }
+}
 
 /// Why the object is not the one that the entry means, if it is not: another one came under its name or identity.
 /// `heirs` are resources whose mark it may carry besides that of the entry.

@@ -125,8 +125,6 @@ pub struct Docs {
     /// By index into [`World::desired`]; digests to [`Desired::digest`].
     pub desired: HashMap<usize, Arc<Json>>,
     pub applied: HashMap<Address, Arc<Json>>,
-    /// Desired documents of intents, by token, where the store has them.
-    pub intents: HashMap<Arc<str>, Arc<Json>>,
 }
 
 /// What a step does to its object.

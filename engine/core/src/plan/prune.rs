@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::intents::Doubts;
 use super::join::{Join, Leftover, Look};
-use super::judge::{RECOVERED_HINT, all_vanished, foreign, forget, halted, refused};
+use super::judge::{RECOVERED_HINT, all_vanished, foreign, forget, halted, recovered, refused};
 use super::{Action, Docs, Draft, Reason, Refused, Step, World};
 use crate::address::Scope;
 use crate::diagnostic::{Code, codes};
@@ -118,9 +118,9 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
     }
     if held.ownership == Ownership::Recovered {
         if world.options.adopt_recovered {
-            return Ok(step(left, Action::Adopt, Reason::new("recovered", "it is owned by its mark alone")));
+            return Ok(step(left, Action::Adopt, Reason::new("recovered", format!("it {}", recovered(found)))));
         }
-        let text = "the object is owned by its mark alone, which never is enough to delete it".to_owned();
+        let text = format!("the object {}, which never is enough to delete it", recovered(found));
         return Err((codes::RECOVERED, text, Some(RECOVERED_HINT.to_owned())));
     }
     // Not by identity alone: under the key of a deleted file another one may stand, which nobody here made.

@@ -99,7 +99,8 @@ fn replace(
     }
     match step.action {
         Action::Update if step.ownership == Ownership::Recovered => {
-            let text = format!("the object is owned by its mark alone, and the change would replace it: {reason}");
+            let basis = step.prior.as_deref().map_or("is not fully owned", judge::recovered);
+            let text = format!("the object {basis}, and the change would replace it: {reason}");
             Err((codes::RECOVERED, text, Some(judge::RECOVERED_HINT.to_owned())))
         }
         Action::Update => {

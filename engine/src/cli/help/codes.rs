@@ -195,7 +195,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::RECOVERED,
-        "The object is known by its mark alone, as the state was lost. It may be updated and is never deleted.\nOwn it again with `trueup adopt --recovered`.",
+        "The object is known by its mark alone, as the state was lost, or it stands where an interrupted create was to put one and is not what that was to make. It may be updated and is never deleted.\nOwn it with `trueup adopt --recovered`.",
     ),
     (
         all::OTHER_ENVIRONMENT,

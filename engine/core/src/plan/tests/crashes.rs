@@ -4,14 +4,20 @@ use super::*;
 
 /// An open intent on the object of this name; `desired` and `prior` are specs.
 fn intent(sim: &mut Sim, action: IntentAction, name: &str, prior: Option<Json>, desired: Option<Json>) {
-    let digest = |spec: Json| Digest::of_json(&json!({ "spec": spec }));
+    let document = |spec: Json| json!({ "spec": spec });
+    let desired = desired.map(document);
     sim.intents.push(Intent {
         token: format!("token-{}", sim.intents.len()).into(),
         resource: id(name),
         address: at(name),
         action,
-        prior: prior.map(digest),
-        desired: desired.map(digest),
+        prior: prior.map(|it| seen_digest(&document(it))),
+        desired: desired.as_ref().map(Digest::of_json),
+        document: desired.map(Arc::new),
+        after: Arc::default(),
+        siblings: Arc::default(),
+        protect: false,
+        prune: true,
         operation: None,
         started_ms: sim.now_ms - 1_000,
     });
@@ -92,6 +98,52 @@ fn something_else_at_a_natural_key_is_put_right_and_never_deleted() {
     assert_eq!(plan.steps[0].ownership, Ownership::Recovered);
     sim.desired.clear();
     sim.check_plan(&[&code(codes::RECOVERED, "a")]);
+}
+
+#[test]
+fn something_else_where_a_conditional_create_was_to_make_it_whole_is_not_ours() {
+    let mut sim = Sim::new();
+    recover(&mut sim, Recover::Conditional, 0);
+    sim.want("a", json!({"x": 1}));
+    sim.see("a", json!({"x": 9}));
+    intent(&mut sim, IntentAction::Create, "a", None, Some(json!({"x": 1})));
+    let plan = sim.check_plan(&[&code(codes::CLAIM, "a")]);
+    assert_eq!(evidence(&plan), [Evidence::Undone]);
+    // Nor is it once nobody wants it any more.
+    sim.desired.clear();
+    assert_eq!(evidence(&sim.converge(&[])), [Evidence::Undone]);
+    assert!(sim.found(&at("a")).is_some());
+}
+
+#[test]
+fn a_create_that_took_effect_is_fully_owned_whatever_git_wants_by_now() {
+    for recover_by in [Recover::Key, Recover::Conditional, Recover::Token, Recover::None] {
+        let mut sim = Sim::new();
+        recover(&mut sim, recover_by, 0);
+        sim.see("a", json!({"x": 1, "server": 1}));
+        intent(&mut sim, IntentAction::Create, "a", None, Some(json!({"x": 1})));
+        let mut changed = sim.clone();
+        changed.want("a", json!({"x": 2}));
+        let plan = changed.converge(&["update a"]);
+        assert_eq!((evidence(&plan), plan.steps[0].ownership), (vec![Evidence::Done], Ownership::Owned), "{recover_by:?}");
+        assert_eq!(told(&plan.steps[0].changes), ["spec.x: 1 -> 2 (git)"]);
+        changed.desired.clear();
+        changed.converge(&["delete a"]);
+        // Released, not deleted, where the document that was applied said so.
+        sim.intents[0].prune = false;
+        sim.clone().converge(&["forget a"]);
+        (sim.intents[0].prune, sim.intents[0].protect) = (true, true);
+        sim.check_plan(&[&code(codes::PROTECTED, "a")]);
+    }
+}
+
+#[test]
+fn a_kind_without_marks_is_not_told_of_marks() {
+    let mut sim = Sim::new();
+    sim.see("a", json!({"x": 9}));
+    intent(&mut sim, IntentAction::Create, "a", None, Some(json!({"x": 1})));
+    let plan = sim.check_plan(&[&code(codes::RECOVERED, "a")]);
+    assert!(!plan.refused[0].reason.contains("mark"), "{:?}", plan.refused);
 }
 
 #[test]

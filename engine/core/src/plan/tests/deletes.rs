@@ -192,7 +192,7 @@ fn destroy_plans_every_entry_and_nothing_else() {
 fn nothing_of_a_halted_provider_is_decided_and_what_others_have_is() {
     let mut sim = Sim::new();
     sim.have("same", json!({"x": 1}));
-    sim.entries.get_mut(&at("same")).unwrap().agreed = Some(Digest::of_json(&json!({"spec": {"x": 1}})));
+    sim.entries.get_mut(&at("same")).unwrap().agreed = Some(seen_digest(&json!({"spec": {"x": 1}})));
     sim.want("new", json!({}));
     sim.left("gone", json!({}));
     let elsewhere = |key: &str| Address::new("q", "K", "s", key);

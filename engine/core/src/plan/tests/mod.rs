@@ -47,6 +47,11 @@ impl Kind {
     }
 }
 
+/// Digest of an observed document. It is keyed in the product, so that it never equals that of an equal desired document.
+pub fn seen_digest(doc: &Json) -> Digest {
+    Digest::of_json(&json!(["observed", doc]))
+}
+
 pub fn id(name: &str) -> ResourceId {
     ResourceId::parse(&format!("p:K/{name}")).unwrap()
 }
@@ -139,6 +144,7 @@ impl Sim {
             siblings: Arc::default(),
             protect: false,
             prune: true,
+            secrets: false,
         };
         self.applied.insert(address.clone(), Arc::new(doc));
         self.entries.insert(address.clone(), entry);
@@ -150,7 +156,7 @@ impl Sim {
         let observed = Observed {
             address: address.clone(),
             identity: format!("id-{}", address.key).into(),
-            digest: Digest::of_json(&doc),
+            digest: seen_digest(&doc),
             doc: Some(Arc::new(doc)),
             outputs: None,
             version: None,
@@ -352,6 +358,7 @@ impl Sim {
             siblings: want.siblings,
             protect: want.settings.protect,
             prune: !want.settings.no_prune,
+            secrets: false,
         };
         self.entries.insert(want.address, entry);
     }

@@ -130,6 +130,11 @@ fn what_is_gone_already_keeps_no_place() {
         action: IntentAction::Delete,
         prior: None,
         desired: None,
+        document: None,
+        after: Arc::default(),
+        siblings: Arc::default(),
+        protect: false,
+        prune: true,
         operation: None,
         started_ms: 0,
     });
