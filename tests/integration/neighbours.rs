@@ -104,7 +104,8 @@ fn a_long_file_is_read_where_it_is_declared_adopted_or_owned_and_its_drift_is_se
     // Of the same length, so that only its content tells.
     fs::write(project.site().join("long"), long("y")).unwrap();
     let plan = project.plan();
-    assert_eq!((&plan["summary"]["update"], &plan["drift"][0]["id"]), (&1.into(), &"site:File/l".into()), "{plan}");
+    let origin = &plan["steps"][0]["changes"][0]["origin"];
+    assert_eq!((&plan["summary"]["update"], origin), (&1.into(), &"drift".into()), "{plan}");
     project.apply();
     assert_eq!(project.world()["long"], long("x"));
 }
