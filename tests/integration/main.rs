@@ -13,6 +13,7 @@ mod rename;
 mod sandbox;
 mod secrets;
 mod shapes;
+mod tidy;
 mod unknown;
 mod verbs;
 mod walk;

@@ -59,7 +59,8 @@ fn a_file_and_a_directory_of_one_path_are_refused_with_both_places() {
     project.write("base/d.yaml", directory).commit("both again");
     project.run(&["plan"]).expect_exit(1).expect_text(&words);
     // A directory and a file in it are two places.
-    project.write("base/d.yaml", directory.replace("here/it", "here")).commit("around it");
+    let project = Project::new();
+    project.declare("a", "here/it", "x").write("base/d.yaml", directory.replace("here/it", "here")).commit("around it");
     project.apply();
 }
 

@@ -182,7 +182,9 @@ fn an_update_or_a_replacement_that_claims_what_was_not_done_is_found_out_at_ever
     for (mode, left) in [("apply-forge", "x"), ("apply-wrong", "other"), ("apply-wrong-replace", "other")] {
         let project = changed_project(mode);
         for turn in 0..2 {
-            run(&project).expect_exit(1).expect_text(&words);
+            // What a replacement left there is nobody's for sure, so that it is not replaced a second time without a word.
+            let again = mode == "apply-wrong-replace" && turn > 0;
+            run(&project).expect_exit(1).expect_text(if again { &["TU0606", "an interrupted create"] } else { &words });
             assert_eq!(fs::read_to_string(project.repo().join("evil/t.thing")).unwrap(), left, "{mode}, run {turn}");
         }
         // The change is still wanted, and an honest plugin makes it.

@@ -68,7 +68,8 @@ fn a_state_of_the_first_format_is_brought_up_to_date() {
     drop(db);
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.inventory("prod").unwrap(), [plain, sealed]);
-    let expected = Intent { document: None, after: Arc::from([]), protect: false, prune: true, ..begun[0].clone() };
+    let expected =
+        Intent { document: None, after: Arc::from([]), siblings: Arc::from([]), protect: false, prune: true, ..begun[0].clone() };
     assert_eq!(store.intents("prod").unwrap(), [expected]);
     drop(store);
     SqliteStore::open(&path).unwrap();

@@ -63,51 +63,57 @@ fn mode(default: &str) -> Json {
 
 fn file() -> Json {
     let depends = ["spec.content", "spec.source", "spec.sensitiveContent"];
-    kind("conditional", json!({
-        "type": "object",
-        "description": "A regular file with this content.",
-        "properties": {
-            "spec": {
-                "type": "object",
-                "properties": {
-                    "path": path("file"),
-                    "content": { "type": "string", "description": "The file's text, written as it stands." },
-                    "source": { "type": "string", "x-trueup-blob": true, "description": "A file of the repository to copy, binary too." },
-                    "sensitiveContent": { "type": "string", "x-trueup-sensitive": true, "description": "As `content`, from secrets; with no declared mode the file is created 0600, so that only its owner reads it." },
-                    "mode": mode("0644")
+    kind(
+        "conditional",
+        json!({
+            "type": "object",
+            "description": "A regular file with this content.",
+            "properties": {
+                "spec": {
+                    "type": "object",
+                    "properties": {
+                        "path": path("file"),
+                        "content": { "type": "string", "description": "The file's text, written as it stands." },
+                        "source": { "type": "string", "x-trueup-blob": true, "description": "A file of the repository to copy, binary too." },
+                        "sensitiveContent": { "type": "string", "x-trueup-sensitive": true, "description": "As `content`, from secrets; with no declared mode the file is created 0600, so that only its owner reads it." },
+                        "mode": mode("0644")
+                    },
+                    "required": ["path"],
+                    "oneOf": [{ "required": ["content"] }, { "required": ["source"] }, { "required": ["sensitiveContent"] }],
+                    "additionalProperties": false
                 },
-                "required": ["path"],
-                "oneOf": [{ "required": ["content"] }, { "required": ["source"] }, { "required": ["sensitiveContent"] }],
-                "additionalProperties": false
-            },
-            "status": {
-                "type": "object",
-                "properties": {
-                    "sha256": { "type": "string", "x-trueup-computed": true, "x-trueup-status-from": depends, "description": "Digest of the content, in hex." },
-                    "size": { "type": "integer", "x-trueup-computed": true, "x-trueup-status-from": depends, "description": "Bytes." }
+                "status": {
+                    "type": "object",
+                    "properties": {
+                        "sha256": { "type": "string", "x-trueup-computed": true, "x-trueup-status-from": depends, "description": "Digest of the content, in hex." },
+                        "size": { "type": "integer", "x-trueup-computed": true, "x-trueup-status-from": depends, "description": "Bytes." }
+                    }
                 }
-            }
-        },
-        "required": ["spec"],
-        "additionalProperties": false
-    }))
+            },
+            "required": ["spec"],
+            "additionalProperties": false
+        }),
+    )
 }
 
 fn directory() -> Json {
-    kind("key", json!({
-        "type": "object",
-        "description": "A directory. What stands in it is not its business.",
-        "properties": {
-            "spec": {
-                "type": "object",
-                "properties": { "path": path("directory"), "mode": mode("0755") },
-                "required": ["path"],
-                "additionalProperties": false
-            }
-        },
-        "required": ["spec"],
-        "additionalProperties": false
-    }))
+    kind(
+        "key",
+        json!({
+            "type": "object",
+            "description": "A directory. What stands in it is not its business.",
+            "properties": {
+                "spec": {
+                    "type": "object",
+                    "properties": { "path": path("directory"), "mode": mode("0755") },
+                    "required": ["path"],
+                    "additionalProperties": false
+                }
+            },
+            "required": ["spec"],
+            "additionalProperties": false
+        }),
+    )
 }
 
 #[cfg(test)]

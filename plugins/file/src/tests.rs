@@ -390,7 +390,13 @@ fn what_was_applied_scans_as_the_outcome_said_and_equals_the_document() {
         let desired = file(&engine, spec.clone());
         let made = object(engine.bring(None, Some(&desired)));
         assert_eq!(double.file(&format!("./site/{}", made.identity)), Some((bytes, mode)), "{spec}");
-        let seen = engine.scan("File", &desired.address.scope, None).unwrap().objects;
+        let mut seen = engine.scan("File", &desired.address.scope, None).unwrap().objects;
+        if !seen[0].ext.is_empty() {
+            // A long file is named by a scan, and read when somebody asks for it.
+            assert_eq!(seen[0].ext, [("unread".to_owned(), "true".to_owned())]);
+            let Observation::Found(read) = engine.read(&made.address, None, None) else { panic!("it is there") };
+            seen = vec![read];
+        }
         assert_eq!(seen, [made], "{spec}");
         double.remove(&format!("./site/{}", seen[0].identity));
     }
