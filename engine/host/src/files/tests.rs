@@ -389,7 +389,7 @@ fn a_named_path_is_looked_at_without_its_directory_and_never_through_a_link() {
     assert_eq!(of("./site/link").unwrap().1, wit::FileType::Symlink);
     assert_eq!(case(world.stat("./site/link/secret")), "wrong-type FileType::Symlink");
     assert_eq!(case(world.stat("./site/d/a/b")), "wrong-type FileType::File");
-    assert_eq!(case(world.stat("./site/d/b")), "NotFound");
+    assert_eq!(case(world.stat("./site/d/b")), "FileError::NotFound");
     assert_eq!(case(world.stat("./outside/secret")), "denied");
     let listed = list_all(&Roots(&world.grants), &["./site/d".to_owned()], &Limits::default(), soon()).remove(0).unwrap();
     assert_eq!(format!("{:?}", world.stat("./site/d/a").unwrap()), format!("{:?}", listed.entries[0]));
