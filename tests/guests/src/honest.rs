@@ -180,7 +180,8 @@ impl Honest {
             return Ok(());
         }
         let things = self.list()?.objects;
-        let holds = |it: &Remote| it.doc == json!({ "spec": { "text": format!("on {key}") } }).to_string();
+        let wanted = json!({ "spec": { "text": format!("on {key}") } }).to_string();
+        let holds = |it: &Remote| it.doc == wanted;
         match below {
             _ if action == Action::Delete && things.iter().any(holds) => {
                 Err(Error::conflict("guest.held", format!("something is on `{key}`")))

@@ -139,7 +139,6 @@ fn a_chain_of_a_hundred_thousand_deltas_overflows_no_stack() {
     world.server.on(move |request| if request.is_fetch() { pack_answer(&pack) } else { Reply::Git });
     // Many of these are the same object: whether that is accepted or refused, the process lives and says so.
     let got = world.fetch(None);
-    println!("{:?}", got.as_ref().map(|it| &it.1.id));
     match got {
         Ok((source, fetched)) => {
             assert_eq!(fetched.id, commit);

@@ -232,7 +232,7 @@ impl Sim {
         }
         let desired = needs.desired.iter().map(|at| (*at, self.desired[*at].1.clone())).collect();
         let applied = needs.applied.iter().filter_map(|at| Some((at.clone(), self.applied.get(at)?.clone()))).collect();
-        let docs = Docs { desired, applied, ..Docs::default() };
+        let docs = Docs { desired, applied };
         let plan = bare.world(|world| plan(world, &docs));
         self.check(&plan);
         plan
