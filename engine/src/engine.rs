@@ -237,7 +237,8 @@ impl Engine {
                 Diagnostic::error(codes::STORE, text).hint("make the folder, or name another file with --state"),
             ])
         };
-        if let Some(folder) = self.place.state.as_deref().and_then(Path::parent).filter(|it| !it.as_os_str().is_empty()) {
+        let named = self.place.state.as_deref().filter(|it| **it != crate::store::default_path(&self.root));
+        if let Some(folder) = named.and_then(Path::parent).filter(|it| !it.as_os_str().is_empty()) {
             match folder.try_exists() {
                 Ok(true) => {}
                 Ok(false) => return Err(cannot(&self.state, &format_args!("the folder `{}` does not exist", folder.display()))),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use trueup_tests::Project;
+use trueup_tests::{Project, Run};
 
 #[test]
 fn a_committed_document_becomes_a_file_and_the_next_plan_is_empty() {
@@ -43,4 +43,15 @@ fn a_file_that_goes_from_git_goes_from_the_directory_and_foreign_files_stay() {
     project.apply();
     let world = project.world();
     assert_eq!(world.keys().map(String::as_str).collect::<Vec<_>>(), ["a.txt", "foreign.txt"]);
+}
+
+#[test]
+fn the_demo_does_all_that_it_says_and_leaves_its_folder_whatever_the_shell_sets() {
+    let project = Project::new();
+    let mut command = project.command(&["demo"]);
+    command.env("TMPDIR", project.outside()).env("TRUEUP_ENVIRONMENT", "dev").env("TRUEUP_STATE", "/nonexistent/state.db");
+    Run::of(command.output().unwrap()).expect_exit(0).expect_text(&["trueup apply --yes", "heal"]);
+    let left = fs::read_dir(project.outside()).unwrap().filter_map(|it| it.unwrap().file_name().into_string().ok());
+    assert_eq!(left.filter(|it| it.starts_with("trueup-demo-")).count(), 1);
+    assert!(project.world().is_empty(), "the project around it is not touched");
 }
