@@ -108,9 +108,7 @@ impl Cover<'_> {
             _ => {}
         }
     }
-}
 
-impl Cover<'_> {
     /// The text of this HMAC, where it may be shown at `pointer`: a document says it in plain. In the place of a secret it may
     /// not be that secret's value, unless Git says just this there now. (Of a list the place may be another item's.)
     fn shown(&self, pointer: &str, hmac: &str) -> Option<&str> {

@@ -106,15 +106,18 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Where the object is within its provider and kind, for messages: `[scope/]key`.
+    pub fn local(&self) -> String {
+        let scope = &self.scope.scope;
+        if scope.is_empty() { self.key.to_string() } else { format!("{scope}/{}", self.key) }
+    }
+}
+
 impl fmt::Display for Address {
     /// `provider:Kind scope/key`, for messages only: it is not parsed back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scope { provider, kind, scope } = &self.scope;
-        if scope.is_empty() {
-            write!(f, "{provider}:{kind} {}", self.key)
-        } else {
-            write!(f, "{provider}:{kind} {scope}/{}", self.key)
-        }
+        write!(f, "{}:{} {}", self.scope.provider, self.scope.kind, self.local())
     }
 }
 

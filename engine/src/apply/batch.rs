@@ -189,7 +189,7 @@ async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut V
     look::confirm(work, bound, &mut followed).await;
     for (item, outcome) in followed {
         match book(work, bound, item, outcome) {
-            Booked::Ended(record, end) => {
+            Booked::Ended((record, end)) => {
                 records.extend(record);
                 ended.push(end);
             }
@@ -292,7 +292,8 @@ fn lost(error: &host::CallError) -> host::Outcome {
     over(settlement)
 }
 
-fn over(settlement: host::Settlement) -> host::Outcome {
+/// An outcome that tells nothing of the object.
+pub(super) fn over(settlement: host::Settlement) -> host::Outcome {
     host::Outcome { settlement, object: None, findings: Vec::new(), ext: Vec::new() }
 }
 
@@ -361,7 +362,7 @@ async fn follow(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome
 type Over = (Option<OutcomeRecord>, (usize, Part, Ended));
 
 enum Booked {
-    Ended(Option<OutcomeRecord>, (usize, Part, Ended)),
+    Ended(Over),
     /// To be tried again after the wait, or to end so if that is not to be.
     Again(Box<Item>, Duration, Over),
 }
@@ -370,7 +371,7 @@ enum Booked {
 fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> Booked {
     let step = &item.step.clone();
     let record = |edits: Vec<Edit>, ending: Ending| Some(OutcomeRecord { token: item.token.clone(), edits, ending });
-    let ends = |record, end| Booked::Ended(record, (item.index, item.part, end));
+    let ends = |record, end| Booked::Ended((record, (item.index, item.part, end)));
     match outcome.settlement {
         host::Settlement::Settled => {
             let (edits, differs) = settled_edits(work, bound, step, &item, outcome.object);
@@ -411,8 +412,7 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
                 item.change.unsettled = true;
                 return Booked::Again(Box::new(item), pause, otherwise);
             }
-            let (outcome, end) = ended(&item);
-            Booked::Ended(outcome, end)
+            Booked::Ended(ended(&item))
         }
         host::Settlement::Unsettled(failure) => {
             let text = work.sealer.mask(&failure.to_string());

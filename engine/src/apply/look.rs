@@ -2,10 +2,11 @@
 
 use trueup_core::inventory::IntentAction;
 use trueup_core::manifest::{Kind, Recover};
+use trueup_core::observation::Observed;
 use trueup_host as host;
 
 use super::Work;
-use super::batch::{Item, difference};
+use super::batch::{Item, difference, over};
 use crate::engine::Bound;
 use crate::observe::remember;
 use crate::veil::Veil;
@@ -45,26 +46,25 @@ pub(super) async fn settle_doubts(work: &Work, bound: &Bound, followed: &mut [(I
 
 /// What a look proves of a change in doubt, if it proves anything.
 fn proved(work: &Work, bound: &Bound, item: &Item, failure: &host::Failure, seen: host::Observation) -> Option<host::Outcome> {
-    let ended = |settlement, object| Some(host::Outcome { settlement, object, findings: Vec::new(), ext: Vec::new() });
+    let settled = |object| Some(host::Outcome { object, ..over(host::Settlement::Settled) });
     let undone = || {
         let fault = match failure.fault {
             own @ (host::Fault::Contract | host::Fault::Crash) => own,
             _ => host::Fault::Transient(None),
         };
-        ended(host::Settlement::Rejected(host::Failure { fault, ..failure.clone() }), None)
+        Some(over(host::Settlement::Rejected(host::Failure { fault, ..failure.clone() })))
     };
     match (item.change.action, seen) {
-        (IntentAction::Delete, host::Observation::Absent) => ended(host::Settlement::Settled, None),
+        (IntentAction::Delete, host::Observation::Absent) => settled(None),
         (IntentAction::Delete, host::Observation::Found(_)) => undone(),
         (IntentAction::Create, host::Observation::Absent) if settles_at_once(bound, item) => undone(),
         (_, host::Observation::Found(found)) => {
-            let desired = item.step.desired.as_ref();
             // As it was covered when its prior was seen: the two are compared by their digests.
-            let seen = remember(&work.sealer, item.change.address.clone(), (*found).clone(), Some(&veil(work, item))).with_doc();
-            let is_done = desired.is_some() && differs(work, bound, item, (*found).clone()).is_none();
+            let seen = covered(work, item, (*found).clone());
+            let is_done = item.step.desired.is_some() && differs(bound, item, &seen).is_none();
             let is_prior = item.step.prior.as_deref().is_some_and(|it| it.digest == seen.digest);
             if is_done {
-                ended(host::Settlement::Settled, Some(*found))
+                settled(Some(*found))
             } else if is_prior {
                 undone()
             } else {
@@ -101,7 +101,7 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
             let failure = host::Failure::new(error.fault(), error.code(), text);
             for at in asked {
                 if let Some((_, outcome)) = followed.get_mut(at) {
-                    *outcome = unsettled(failure.clone());
+                    *outcome = over(host::Settlement::Unsettled(failure.clone()));
                 }
             }
             return;
@@ -114,42 +114,37 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
             host::Observation::Absent if deletes => continue,
             host::Observation::Absent => "the object is not there".to_owned(),
             host::Observation::Found(_) if deletes => "the object is still there".to_owned(),
-            host::Observation::Found(found) => match differs(work, bound, item, *found) {
+            host::Observation::Found(found) => match differs(bound, item, &covered(work, item, *found)) {
                 Some(path) => format!("`{path}` is not what was asked for"),
                 None => continue,
             },
             host::Observation::Unchanged => "it was asked for the object and showed none".to_owned(),
             host::Observation::Failed(failure) => {
                 let text = format!("the plugin says it is done, and looking at it failed: {failure}");
-                *outcome = unsettled(host::Failure::new(failure.fault, "unseen", text));
+                *outcome = over(host::Settlement::Unsettled(host::Failure::new(failure.fault, "unseen", text)));
                 continue;
             }
         };
         let text = format!("the plugin says it is done, but {text}");
-        *outcome = unsettled(host::Failure::new(host::Fault::Contract, "forged", text));
+        *outcome = over(host::Settlement::Unsettled(host::Failure::new(host::Fault::Contract, "forged", text)));
     }
 }
 
-/// The first path at which an object that was read is not what the change asks for.
-fn differs(work: &Work, bound: &Bound, item: &Item, found: host::Remote) -> Option<String> {
-    let desired = item.step.desired.as_deref()?;
+/// An object that was read, with its secrets covered and its document at hand.
+fn covered(work: &Work, item: &Item, found: host::Remote) -> Observed {
     let address = &item.change.address;
-    let seen = remember(&work.sealer, address.clone(), found, Some(&veil(work, item))).with_doc();
+    let applied = work.applied.get(address);
+    let veil = Veil::of(item.step.desired.as_deref(), applied.map(|it| &**it));
+    remember(&work.sealer, address.clone(), found, Some(&veil)).with_doc()
+}
+
+/// The first path at which what was seen is not what the change asks for.
+fn differs(bound: &Bound, item: &Item, seen: &Observed) -> Option<String> {
+    let desired = item.step.desired.as_deref()?;
     match seen.doc.as_deref() {
         Some(doc) => difference(bound, item, desired, doc),
         None => Some("spec".to_owned()),
     }
-}
-
-/// What covers the secrets of an item's object.
-fn veil(work: &Work, item: &Item) -> Veil {
-    let applied = work.applied.get(&item.change.address);
-    Veil::of(item.step.desired.as_deref(), applied.map(|it| &**it))
-}
-
-fn unsettled(failure: host::Failure) -> host::Outcome {
-    let settlement = host::Settlement::Unsettled(failure);
-    host::Outcome { settlement, object: None, findings: Vec::new(), ext: Vec::new() }
 }
 
 fn settles_at_once(bound: &Bound, item: &Item) -> bool {

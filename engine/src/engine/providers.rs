@@ -212,7 +212,7 @@ fn as_written(plugin: &host::Plugin, config: &ProviderConfig) -> Json {
 fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, root: &Path) -> String {
     let dirs: Vec<&Path> = given.dirs.iter().map(|it| &*it.path).collect();
     let mut settings = config.config.clone();
-    let placed = place(&mut settings, root, &dirs);
+    let placed = place(&mut settings, root, &dirs) > 0;
     let named = config.hosts.iter().chain(&config.dns).any(|host| names(&settings, host));
     // What a setting says is what is acted on; a right says it only where no setting does.
     let dirs: Vec<String> = dirs.iter().filter(|_| !placed).map(|it| it.display().to_string()).collect();
@@ -221,8 +221,8 @@ fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, root: &
     canonical(&json!([plugin.manifest().name, settings, dirs, hosts]))
 }
 
-/// Puts real paths in place of texts that lead into a granted directory; whether there was one.
-fn place(settings: &mut Json, root: &Path, dirs: &[&Path]) -> bool {
+/// Puts real paths in place of texts that lead into a granted directory; how many there were.
+fn place(settings: &mut Json, root: &Path, dirs: &[&Path]) -> usize {
     match settings {
         Json::String(text) => {
             let path = resolve(root, Path::new(text));
@@ -230,11 +230,11 @@ fn place(settings: &mut Json, root: &Path, dirs: &[&Path]) -> bool {
             if inside {
                 *text = path.display().to_string();
             }
-            inside
+            usize::from(inside)
         }
-        Json::Array(items) => items.iter_mut().filter_map(|it| place(it, root, dirs).then_some(())).count() > 0,
-        Json::Object(fields) => fields.values_mut().filter_map(|it| place(it, root, dirs).then_some(())).count() > 0,
-        _ => false,
+        Json::Array(items) => items.iter_mut().map(|it| place(it, root, dirs)).sum(),
+        Json::Object(fields) => fields.values_mut().map(|it| place(it, root, dirs)).sum(),
+        _ => 0,
     }
 }
 

@@ -67,17 +67,11 @@ impl<'a> Interest<'a> {
 
     fn runs(&self) -> HashMap<&'a Scope, Declarations<'a>> {
         let mut all: HashMap<&Scope, Declarations<'_>> = HashMap::new();
-        let mut from = 0;
-        for run in self.entries.chunk_by(|a, b| a.address.scope == b.address.scope) {
-            let Some(first) = run.first() else { continue };
-            all.entry(&first.address.scope).or_default().owned.push(from..from + run.len());
-            from += run.len();
+        for (scope, run) in runs(self.entries, |it| &it.address.scope) {
+            all.entry(scope).or_default().owned.push(run);
         }
-        from = 0;
-        for run in self.desired.objects.chunk_by(|a, b| a.address.scope == b.address.scope) {
-            let Some(first) = run.first() else { continue };
-            all.entry(&first.address.scope).or_default().declared.push(from..from + run.len());
-            from += run.len();
+        for (scope, run) in runs(&self.desired.objects, |it| &it.address.scope) {
+            all.entry(scope).or_default().declared.push(run);
         }
         all
     }
@@ -117,6 +111,16 @@ impl<'a> Interest<'a> {
         }
         all
     }
+}
+
+/// Positions of neighbours that share a scope.
+fn runs<T>(items: &[T], scope: fn(&T) -> &Scope) -> impl Iterator<Item = (&Scope, Range<usize>)> {
+    let mut from = 0;
+    items.chunk_by(move |a, b| scope(a) == scope(b)).filter_map(move |run| {
+        let start = from;
+        from += run.len();
+        Some((scope(run.first()?), start..from))
+    })
 }
 
 impl Declared for Interest<'_> {

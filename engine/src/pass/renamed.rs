@@ -78,31 +78,31 @@ impl Renamed {
                 *it = it.under(to);
             }
         };
+        // Lists are shared by many entries, and most name no old alias: those stay as they are.
+        let ids = |list: &mut Arc<[ResourceId]>| {
+            if list.iter().any(|it| new.contains_key(it.alias())) {
+                Arc::make_mut(list).iter_mut().for_each(id);
+            }
+        };
+        let addresses = |list: &mut Arc<[Address]>| {
+            for it in Arc::make_mut(list) {
+                alias(&mut it.scope.provider);
+            }
+        };
         for entry in &mut known.entries {
             id(&mut entry.resource);
-            if entry.after.iter().any(|it| new.contains_key(it.alias())) {
-                let mut after = entry.after.to_vec();
-                after.iter_mut().for_each(id);
-                entry.after = after.into();
-            }
+            ids(&mut entry.after);
             if alias(&mut entry.address.scope.provider) {
-                let mut siblings = entry.siblings.to_vec();
-                siblings.iter_mut().for_each(|it| {
-                    alias(&mut it.scope.provider);
-                });
-                entry.siblings = siblings.into();
+                addresses(&mut entry.siblings);
                 self.held.insert(entry.address.clone());
             }
         }
         for intent in &mut known.intents {
             id(&mut intent.resource);
-            alias(&mut intent.address.scope.provider);
-            let (mut after, mut siblings) = (intent.after.to_vec(), intent.siblings.to_vec());
-            after.iter_mut().for_each(id);
-            siblings.iter_mut().for_each(|it| {
-                alias(&mut it.scope.provider);
-            });
-            (intent.after, intent.siblings) = (after.into(), siblings.into());
+            ids(&mut intent.after);
+            if alias(&mut intent.address.scope.provider) {
+                addresses(&mut intent.siblings);
+            }
         }
         for scope in known.scopes.keys().filter(|it| new.contains_key(&it.provider)).cloned().collect::<Vec<Scope>>() {
             let Some(mut record) = known.scopes.remove(&scope) else { continue };

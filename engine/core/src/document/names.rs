@@ -161,16 +161,7 @@ impl Shortener {
             }
             found.push(id);
         }
-        found.sort_unstable();
-        found.dedup();
-        match found.as_slice() {
-            [one] => Ok((*one).clone()),
-            [] => Err(NameFault::Missing { text: text.to_owned(), hint: self.suggestion(text) }),
-            several => {
-                let candidates = several.iter().take(5).map(|id| id.as_str().to_owned()).collect();
-                Err(NameFault::Ambiguous { text: text.to_owned(), candidates })
-            }
-        }
+        self.only(text, found, |id| id.as_str().to_owned())
     }
 
     /// The resource that a text names, where a bare name will do as well as long as one resource has it: for what people
@@ -183,14 +174,23 @@ impl Shortener {
         if text.is_empty() || text.contains(['/', ':']) {
             return self.resolve(text);
         }
-        let mut found: Vec<&ResourceId> = self.ids.iter().filter(|it| it.name() == text).collect();
+        self.only(text, self.ids.iter().filter(|it| it.name() == text).collect(), |id| self.shorten(id))
+    }
+
+    /// The one resource among those `found` for `text`; where there are several they are told apart as `shown`.
+    fn only(
+        &self,
+        text: &str,
+        mut found: Vec<&ResourceId>,
+        shown: impl Fn(&ResourceId) -> String,
+    ) -> Result<ResourceId, NameFault> {
         found.sort_unstable();
         found.dedup();
         match found.as_slice() {
             [one] => Ok((*one).clone()),
             [] => Err(NameFault::Missing { text: text.to_owned(), hint: self.suggestion(text) }),
             several => {
-                let candidates = several.iter().take(5).map(|id| self.shorten(id)).collect();
+                let candidates = several.iter().take(5).map(|id| shown(id)).collect();
                 Err(NameFault::Ambiguous { text: text.to_owned(), candidates })
             }
         }
