@@ -100,3 +100,31 @@ fn a_file_and_a_directory_of_one_path_are_an_error_of_both_documents() {
     let words = ["`Directory/d` and `File/f` are both `a`", "base/d.yaml", "base/f.yaml"];
     project.run(&["plan"]).expect_exit(1).expect_text(&words);
 }
+
+#[test]
+fn a_file_inside_a_file_is_an_error_of_both_documents_whichever_came_first() {
+    let project = Project::new();
+    project.declare("outer", "deep/a", "x");
+    project.declare("inner", "deep/a/b/c", "y");
+    let words = [
+        "TU0208",
+        "`deep/a/b/c` is to stand inside `File/outer`, and a File holds nothing",
+        "base/inner.yaml",
+        "base/outer.yaml",
+    ];
+    project.commit("one inside the other");
+    project.run(&["plan"]).expect_exit(1).expect_text(&words);
+    for (first, path, second, other) in [("outer", "deep/a", "inner", "deep/a/b/c"), ("inner", "deep/a/b/c", "outer", "deep/a")] {
+        let project = Project::new();
+        project.declare(first, path, "x");
+        project.declare("beside", "deep/ab", "z");
+        project.commit("one");
+        project.apply();
+        project.declare(second, other, "y");
+        project.commit("the other");
+        project.run(&["plan"]).expect_exit(1).expect_text(&words);
+        project.declare(second, "elsewhere", "y");
+        project.commit("mended");
+        project.apply();
+    }
+}

@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use trueup_core::address::ResourceId;
-use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::diagnostic::Diagnostic;
 
 use super::index::{File, Index, Object, Row, SettingsRow};
-use super::{Context, Counts, Halts, Made, Rendered, evaluate, listing};
+use super::{Context, Counts, Halts, Made, Rendered, clash, evaluate, listing};
 use trueup_core::value::Digest;
 
 /// Rounds in which references lead to further files, before everything is evaluated.
@@ -62,7 +62,7 @@ pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current
             let mut rows = change.keep(index.rows);
             rows.extend(fresh);
             rows.sort_by(|one, other| one.id.cmp(&other.id));
-            duplicates(context, &rows, &files, &made)?;
+            clash::judge(context, &rows, &files, &made)?;
             let counts = Counts { files: files.len(), files_parsed, resources: resources(&rows), evaluated: made.len() };
             let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
             Ok(Current { index, made, halted, diagnostics, counts })
@@ -90,7 +90,7 @@ async fn whole(
     let rows = rows(context, &made);
     let evaluate::Made { resources: made, files_parsed, halted, .. } = made;
     diagnostics.extend(made.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
-    duplicates(context, &rows, &files, &made)?;
+    clash::judge(context, &rows, &files, &made)?;
     let counts = Counts { files: files.len(), files_parsed, resources: made.len(), evaluated: made.len() };
     let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
     Ok(Current { index, made, halted, diagnostics, counts })
@@ -336,51 +336,4 @@ fn row(context: &Context, made: &Made) -> Row {
         removed: false,
         objects: made.objects.iter().map(object).collect(),
     }
-}
-
-/// Two resources that render to one object, or to two objects of one place (a file and a directory), are an error of both.
-fn duplicates(context: &Context, rows: &[Row], files: &[File], fresh: &[Made]) -> Result<(), Vec<Diagnostic>> {
-    // Kinds that are places share their names.
-    let sort = |alias: &str, kind: &str| -> Option<()> {
-        context.providers.get(alias)?.manifest.kinds.get(kind)?.nests.as_ref().map(drop)
-    };
-    let place =
-        |alias, kind, scope, key| if sort(alias, kind).is_some() { (alias, "", scope, key) } else { (alias, kind, scope, key) };
-    let addresses: HashSet<(&str, &str, &str, &str)> = fresh
-        .iter()
-        .flat_map(|made| made.objects.iter())
-        .map(|made| &made.address)
-        .map(|it| place(&*it.scope.provider, &*it.scope.kind, &*it.scope.scope, &*it.key))
-        .collect();
-    let mut owners: HashMap<(&str, &str, &str, &str), (&Row, &String)> = HashMap::with_capacity(addresses.len());
-    let mut errors = Vec::new();
-    for row in rows {
-        let alias = row.id.split(':').next().unwrap_or_default();
-        for object in &row.objects {
-            let address = place(alias, object.kind.as_str(), object.scope.as_str(), object.key.as_str());
-            if !addresses.contains(&address) {
-                continue;
-            }
-            if let Some((other, kind)) = owners.insert(address, (row, &object.kind)) {
-                errors.push(double(files, row, other, object, kind));
-            }
-        }
-    }
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
-}
-
-fn double(files: &[File], row: &Row, other: &Row, object: &Object, kind: &str) -> Diagnostic {
-    let place = |row: &Row| {
-        let (file, line, column, width) = row.location;
-        let path = files.get(file as usize).map_or("", |it| it.path.as_str());
-        trueup_core::diagnostic::Location { file: path.into(), line, column, width }
-    };
-    let name = |row: &Row| row.id.split_once(':').map_or(row.id.clone(), |(_, local)| local.to_owned());
-    let separator = if object.scope.is_empty() { "" } else { "/" };
-    let what = if kind == object.kind { format!("{kind} ") } else { String::new() };
-    let text = format!("`{}` and `{}` are both {what}`{}{separator}{}`", name(other), name(row), object.scope, object.key);
-    Diagnostic::error(codes::DUPLICATE_OBJECT, text)
-        .at(place(row))
-        .also(place(other), "first declared here")
-        .hint("keep one of the two")
 }

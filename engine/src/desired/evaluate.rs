@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Diagnostic, Severity, codes};
-use trueup_core::document::{self, FileInput, Input, LayerInput, NoBlob, Provider, Resource};
+use trueup_core::document::{self, FileInput, Input, LayerInput, NoBlob, Provider, Resource, SecretField};
 use trueup_core::expression::SecretPart;
 use trueup_core::plan::Halted;
 use trueup_core::value::Json;
@@ -205,14 +206,13 @@ fn read(context: &Context, files: &[File], which: impl Iterator<Item = usize>) -
 fn fill_secrets(context: &Context, resource: &mut Resource) -> Result<(), Diagnostic> {
     let Some(values) = context.secrets.as_ref().filter(|_| !resource.secrets.is_empty()) else { return Ok(()) };
     let mut document = (*resource.doc).clone();
-    for (path, parts) in &resource.secrets {
+    for SecretField { path, parts, location } in &resource.secrets {
         let (mut names, mut value) = (Vec::new(), String::new());
         for part in parts {
             match part {
                 SecretPart::Text(text) => value.push_str(text),
                 SecretPart::Secret(name) => {
-                    let text =
-                        values(name).map_err(|text| Diagnostic::error(codes::CREDENTIALS, text).at(resource.location.clone()))?;
+                    let text = values(name).map_err(|text| Diagnostic::error(codes::CREDENTIALS, text).at(location.clone()))?;
                     value.push_str(&text);
                     names.push(name.as_str());
                 }
@@ -234,28 +234,43 @@ pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Resul
     for resource in resources {
         by_provider.entry(resource.id.alias().to_owned()).or_default().push(resource);
     }
+    let renderings = by_provider.into_iter().filter_map(|(alias, resources)| {
+        let (alias, bound) = context.providers.get_key_value(alias.as_str())?;
+        Some(async move { (alias, render_all(context, bound, resources).await) })
+    });
     let (mut made, mut halted, mut errors) = (Vec::new(), Halts::new(), Vec::new());
-    for (alias, resources) in by_provider {
-        let Some((alias, bound)) = context.providers.get_key_value(alias.as_str()) else { continue };
-        if !bound.renders() {
-            made.extend(resources.into_iter().map(|it| Resolved { objects: vec![itself(&it)], resource: it }));
-            continue;
-        }
-        let mut rest = resources.into_iter().peekable();
-        while rest.peek().is_some() {
-            let batch: Vec<Resource> = rest.by_ref().take(BATCH).collect();
-            if let Err((batch, halt)) = render_batch(context, bound, batch, &mut made, &mut errors).await {
-                made.extend(batch.into_iter().chain(rest).map(|it| Resolved { objects: Vec::new(), resource: it }));
-                halted.insert(alias.clone(), halt);
-                break;
-            }
-        }
+    for (alias, (resolved, halt, findings)) in join_all(renderings).await {
+        made.extend(resolved);
+        halted.extend(halt.map(|it| (alias.clone(), it)));
+        errors.extend(findings);
     }
     if !errors.is_empty() {
         return Err(errors);
     }
     made.sort_by(|one, other| one.resource.id.cmp(&other.resource.id));
     Ok(Rendering { resources: made, halted })
+}
+
+/// Renders what one provider has, and says why it stopped where its plugin failed.
+async fn render_all(
+    context: &Context,
+    bound: &Bound,
+    resources: Vec<Resource>,
+) -> (Vec<Resolved>, Option<Halted>, Vec<Diagnostic>) {
+    let (mut made, mut errors) = (Vec::new(), Vec::new());
+    if !bound.renders() {
+        made.extend(resources.into_iter().map(|it| Resolved { objects: vec![itself(&it)], resource: it }));
+        return (made, None, errors);
+    }
+    let mut rest = resources.into_iter().peekable();
+    while rest.peek().is_some() {
+        let batch: Vec<Resource> = rest.by_ref().take(BATCH).collect();
+        if let Err((batch, halt)) = render_batch(context, bound, batch, &mut made, &mut errors).await {
+            made.extend(batch.into_iter().chain(rest).map(|it| Resolved { objects: Vec::new(), resource: it }));
+            return (made, Some(halt), errors);
+        }
+    }
+    (made, None, errors)
 }
 
 /// The object that a declaration is where nobody renders it.

@@ -5,6 +5,7 @@
 //! differs) is made on demand. The result is the same with and without the memory; a test compares the two.
 
 mod changed;
+mod clash;
 mod evaluate;
 mod index;
 mod listing;

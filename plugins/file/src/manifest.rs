@@ -37,7 +37,7 @@ pub fn manifest() -> Json {
 
 /// `recover` says what a create that was cut off may have left: a file is renamed to a name that nothing has, so that it is there
 /// whole or not at all; a directory is made and then given its mode.
-fn kind(recover: &str, schema: Json) -> Json {
+fn kind(recover: &str, solid: bool, schema: Json) -> Json {
     json!({
         "schema": schema,
         "schemaVersion": 1,
@@ -46,7 +46,8 @@ fn kind(recover: &str, schema: Json) -> Json {
         "recover": recover,
         "settleTime": 0,
         "replace": "create-first",
-        "nests": "/"
+        "nests": "/",
+        "solid": solid
     })
 }
 
@@ -65,6 +66,7 @@ fn file() -> Json {
     let depends = ["spec.content", "spec.source", "spec.sensitiveContent"];
     kind(
         "conditional",
+        true,
         json!({
             "type": "object",
             "description": "A regular file with this content.",
@@ -99,6 +101,7 @@ fn file() -> Json {
 fn directory() -> Json {
     kind(
         "key",
+        false,
         json!({
             "type": "object",
             "description": "A directory. What stands in it is not its business.",

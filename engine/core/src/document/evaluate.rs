@@ -373,7 +373,8 @@ impl Run<'_> {
                 waiting.documents.insert(id.clone(), doc);
             }
         }
-        let entry = Entry { doc: doc.clone(), slots, granted, references: node.references.clone() };
+        let location = self.sources.location(node.draft.place);
+        let entry = Entry { doc: doc.clone(), slots, granted, references: node.references.clone(), location };
         waiting.entries.insert(node.id.clone(), entry);
     }
 }

@@ -151,12 +151,21 @@ pub struct Resource {
     /// Whether some string waits for a status.
     pub waits: bool,
     /// What each `{"$secret": …}` of the document is put together from, by its path.
-    pub secrets: Vec<(Path, Vec<SecretPart>)>,
+    pub secrets: Vec<SecretField>,
     /// Paths of the files of the revision that its fields name, as handed to [`Input::blobs`].
     pub blobs: Vec<Arc<str>>,
     /// What [`Resource::settle`] evaluates; None where nothing waits.
     pub waiting: Option<Arc<Waiting>>,
     pub warnings: Vec<Diagnostic>,
+}
+
+/// A text that holds secrets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecretField {
+    pub path: Path,
+    pub parts: Vec<SecretPart>,
+    /// Of the expression.
+    pub location: Location,
 }
 
 /// One file of a layer.

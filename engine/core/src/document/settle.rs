@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Resource;
 use super::evaluate::set_at;
 use super::scope::{Fixed, References, Scope};
+use super::{Resource, SecretField};
 use crate::address::ResourceId;
-use crate::diagnostic::{Diagnostic, codes};
-use crate::expression::{BUDGET, Evaluated, SecretPart, Template};
+use crate::diagnostic::{Diagnostic, Location, codes};
+use crate::expression::{BUDGET, Evaluated, Template};
 use crate::value::{Json, Path, secret, unknown};
 
 /// Everything in an environment that waits for a status, with what its expressions name. Shared by its resources.
@@ -29,6 +29,8 @@ pub(crate) struct Entry {
     pub slots: Vec<(Path, Template)>,
     pub granted: Arc<[String]>,
     pub references: References,
+    /// Where it is declared.
+    pub location: Location,
 }
 
 /// A document with its waiting values filled in.
@@ -37,7 +39,7 @@ pub struct Settled {
     /// Values that still wait are `{"$unknown": …}`.
     pub doc: Json,
     /// As [`Resource::secrets`], for all of the document.
-    pub secrets: Vec<(Path, Vec<SecretPart>)>,
+    pub secrets: Vec<SecretField>,
     /// Whether something still waits.
     pub waits: bool,
 }
@@ -132,7 +134,7 @@ impl Waiting {
                     unknown(&after)
                 }
                 Evaluated::Secret { name, parts } => {
-                    out.secrets.push((path.clone(), parts));
+                    out.secrets.push(SecretField { path: path.clone(), parts, location: entry.location.clone() });
                     secret(&name, "")
                 }
             };

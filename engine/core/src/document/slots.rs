@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::SecretField;
 use super::draft::Slot;
 use super::locate::expression_finding;
 use super::node::Sources;
 use crate::diagnostic::{Diagnostic, codes};
-use crate::expression::{BUDGET, Evaluated, ExpressionError, SecretPart, Template};
+use crate::expression::{BUDGET, Evaluated, ExpressionError, Template};
 use crate::value::{Json, Path, secret, unknown};
 
 /// Expressions of one document that read `self`.
@@ -18,7 +19,7 @@ const MAX_FINDINGS: usize = 50;
 #[derive(Debug)]
 pub(crate) struct Filled {
     pub doc: Json,
-    pub secrets: Vec<(Path, Vec<SecretPart>)>,
+    pub secrets: Vec<SecretField>,
     /// What waits for a status, in an order in which it can be evaluated.
     pub waiting: Vec<(Path, Template)>,
     pub findings: Vec<Diagnostic>,
@@ -105,7 +106,8 @@ impl Fill<'_> {
                 unknown(&after)
             }
             Ok(Evaluated::Secret { name, parts }) => {
-                self.out.secrets.push((slot.path.clone(), parts));
+                let location = self.sources.location(slot.span);
+                self.out.secrets.push(SecretField { path: slot.path.clone(), parts, location });
                 secret(&name, "")
             }
             Err(error) => {

@@ -75,6 +75,8 @@ pub struct Kind {
     pub claims: Option<Path>,
     /// Joins scope and key to the name of the scope that an object is the place of; see [`Kind::place`].
     pub nests: Option<Arc<str>>,
+    /// Nothing can stand in what the object is the place of: a file.
+    pub solid: bool,
     pub hints: Hints,
     /// The schema made ready to judge documents, on first use.
     pub validator: Validator,

@@ -14,7 +14,9 @@ fn secrets_stay_names_and_only_where_the_schema_allows() {
     let resource = &done.resources[0];
     assert_eq!(resource.doc["spec"]["secret"], json!({"$secret": "db", "hmac": ""}));
     let parts = vec![SecretPart::Text("pw=".into()), SecretPart::Secret("db".into())];
-    assert_eq!(resource.secrets, [(Path::parse("spec.secret").unwrap(), parts)]);
+    let [held] = resource.secrets.as_slice() else { panic!("{:?}", resource.secrets) };
+    assert_eq!((&held.path, &held.parts), (&Path::parse("spec.secret").unwrap(), &parts));
+    assert_eq!((&*held.location.file, held.location.line), ("a.yaml", resource.location.line + 2));
     let said = |spec: &str| said(&Case::new().file("base", "a.yaml", file("x", spec)).run());
     assert!(said("secret: \"${{ secret('other') }}\"")[0].contains("TU0408"));
     assert!(said("content: \"${{ secret('db') }}\"")[0].contains("TU0408"));
