@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use trueup_core::address::Address;
 use trueup_core::diagnostic::{Diagnostic, codes};
@@ -268,12 +269,14 @@ async fn look_again(around: &Surroundings, waiting: &mut [Waiting<'_>], applied:
     for (at, it) in waiting.iter().enumerate() {
         by_provider.entry(it.step.address.scope.provider.clone()).or_default().push(at);
     }
-    for (alias, positions) in by_provider {
-        let Some(bound) = around.context.providers.get(&alias) else { continue };
+    let reads = by_provider.into_iter().filter_map(|(alias, positions)| {
+        let bound = around.context.providers.get(&alias)?;
         let lookups = positions.iter().filter_map(|at| waiting.get(*at)).map(|it| host::Lookup::new(it.step.address.clone()));
         let lookups: Vec<host::Lookup> = lookups.collect();
-        let Ok(answers) = bound.provider.read(&bound.call(around.context.now), lookups).await else { continue };
-        for (at, answer) in positions.into_iter().zip(answers) {
+        Some(async move { (positions, bound.provider.read(&bound.call(around.context.now), lookups).await) })
+    });
+    for (positions, answers) in join_all(reads).await {
+        for (at, answer) in positions.into_iter().zip(answers.unwrap_or_default()) {
             let Some(it) = waiting.get_mut(at) else { continue };
             match answer {
                 host::Observation::Found(remote) => {

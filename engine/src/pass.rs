@@ -9,6 +9,7 @@ mod renamed;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use futures_util::future::join_all;
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::document::Shortener;
@@ -182,17 +183,21 @@ async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMa
     for scope in wanted {
         by_provider.entry(scope.provider.clone()).or_default().push(scope.clone());
     }
-    for (alias, scopes) in by_provider {
-        let Some(bound) = around.context.providers.get(&alias) else { continue };
-        if let Some(halt) = desired.halted.get(&alias) {
-            // It would only fail again: nothing is known of its scopes, and nothing may be taken for absent.
-            observation.merge(Observation::failed(scopes, &halt.reason));
-            continue;
-        }
+    // All providers at once: one that is slow, or loops until its deadline, keeps no other waiting.
+    let looks = by_provider.into_iter().filter_map(|(alias, scopes)| {
+        let bound = around.context.providers.get(&alias)?;
         let remembered = scopes.iter().filter_map(|it| Some((it.clone(), known.remove(it)?))).collect();
-        let part = observe::observe(bound, scopes, remembered, &interest, &around.context.sealer, around.context.now).await;
-        observation.merge(part);
-    }
+        let halt = desired.halted.get(&alias);
+        let interest = &interest;
+        Some(async move {
+            match halt {
+                // It would only fail again: nothing is known of its scopes, and nothing may be taken for absent.
+                Some(halt) => Observation::failed(scopes, &halt.reason),
+                None => observe::observe(bound, scopes, remembered, interest, &around.context.sealer, around.context.now).await,
+            }
+        })
+    });
+    join_all(looks).await.into_iter().for_each(|part| observation.merge(part));
     interest.end()?;
     planned.diagnostics.extend(planned.observation.warnings.iter().cloned());
     Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use trueup_core::diagnostic::codes;
 use trueup_core::inventory::IntentAction;
 use trueup_core::plan::{Action, Halted, Plan, Step, Verdict, World, apply_verdicts};
@@ -24,27 +25,32 @@ pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
             by_provider.entry(step.address.scope.provider.clone()).or_default().push(at);
         }
     }
+    let steps = &plan.steps;
+    let said = by_provider.into_iter().filter_map(|(alias, asked)| {
+        let bound = context.providers.get(&alias)?;
+        Some(async move { of_provider(context, bound, steps, &asked).await })
+    });
+    let mut verdicts: Vec<(usize, Verdict)> = join_all(said).await.into_iter().flatten().collect();
+    verdicts.retain(|(_, verdict)| *verdict != Verdict::Accept);
+    if verdicts.is_empty() { plan } else { apply_verdicts(world, plan, verdicts) }
+}
+
+/// What one plugin says of its steps.
+async fn of_provider(context: &Context, bound: &Bound, steps: &[Step], asked: &[usize]) -> Vec<(usize, Verdict)> {
     let mut verdicts = Vec::new();
-    for (alias, steps) in by_provider {
-        let Some(bound) = context.providers.get(&alias) else { continue };
-        for batch in steps.chunks(BATCH) {
-            let candidates = batch.iter().filter_map(|at| plan.steps.get(*at)).map(|step| candidate(context, step)).collect();
-            match bound.provider.refine(&bound.call(context.now), candidates).await {
-                Ok(answers) => verdicts.extend(
-                    batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(context, plan.steps.get(*at)?, it)))),
-                ),
-                Err(error) => {
-                    let halt = Halted {
-                        code: code_of(error.fault(), codes::PLUGIN_CALL),
-                        reason: context.sealer.mask(&error.to_string()),
-                    };
-                    verdicts.extend(batch.iter().map(|at| (*at, Verdict::Halted(halt.clone()))));
-                }
+    for batch in asked.chunks(BATCH) {
+        let candidates = batch.iter().filter_map(|at| steps.get(*at)).map(|step| candidate(context, step)).collect();
+        match bound.provider.refine(&bound.call(context.now), candidates).await {
+            Ok(answers) => verdicts
+                .extend(batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(context, steps.get(*at)?, it))))),
+            Err(error) => {
+                let halt =
+                    Halted { code: code_of(error.fault(), codes::PLUGIN_CALL), reason: context.sealer.mask(&error.to_string()) };
+                verdicts.extend(batch.iter().map(|at| (*at, Verdict::Halted(halt.clone()))));
             }
         }
     }
-    verdicts.retain(|(_, verdict)| *verdict != Verdict::Accept);
-    if verdicts.is_empty() { plan } else { apply_verdicts(world, plan, verdicts) }
+    verdicts
 }
 
 fn candidate(context: &Context, step: &Step) -> host::Candidate {

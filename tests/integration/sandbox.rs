@@ -73,7 +73,26 @@ fn the_guest_that_behaves_is_applied() {
 
 #[test]
 fn a_scan_that_never_ends_is_stopped_at_its_deadline() {
-    isolated("scan-loop", &["plugin `evil` was stopped: `scan` took longer than 30 s"]);
+    // Three of them, as all providers are asked at once: they cost one deadline, not three.
+    let file = project_file("scan-loop", "http://127.0.0.1:9", "");
+    let evil = file.lines().find(|it| it.trim_start().starts_with("evil:")).unwrap();
+    let more: Vec<String> = ["worse", "worst"].iter().map(|alias| evil.replacen("evil:", &format!("{alias}:"), 1)).collect();
+    let project = Project::with(&file.replace(evil, &format!("{evil}\n{}", more.join("\n"))));
+    project.write(COMPONENT, hostile());
+    project.write("trueup.lock", lock(&sha256(project.repo().join(COMPONENT))));
+    project.write(".gitignore", "/site/\n/evil/\n.trueup/\n");
+    project.write("base/a.yaml", document("a", "a.txt", "one"));
+    for alias in ["evil", "worse", "worst"] {
+        project.write(&format!("base/{alias}.yaml"), thing(alias, "").replace("evil/v1", &format!("{alias}/v1")));
+    }
+    fs::create_dir_all(project.repo().join("evil")).unwrap();
+    project.commit("three that never end");
+    let begun = Instant::now();
+    let words = ["evil", "worse", "worst"].map(|it| format!("plugin `{it}` was stopped: `scan` took longer than 30 s"));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let run = run(&project).expect_exit(1).expect_text(&words).expect_text(&["Applied in part: 1 done"]);
+    assert!(begun.elapsed() < Duration::from_secs(55), "one deadline after the other: {:?}\n{run}", begun.elapsed());
+    assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"), "{run}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod memory;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use trueup_core::address::{Address, Scope};
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::observation::{Coverage, Observed, ScopeView};
@@ -137,10 +138,13 @@ pub async fn look_closer(
         let lookup = host::Lookup { identity: Some(object.identity.to_string()), ..host::Lookup::new(address.clone()) };
         by_provider.entry(address.scope.provider.clone()).or_default().push(lookup);
     }
-    for (alias, lookups) in by_provider {
-        let Some(bound) = context.providers.get(&alias) else { continue };
+    let reads = by_provider.into_iter().filter_map(|(alias, lookups)| {
+        let bound = context.providers.get(&alias)?;
         let asked: Vec<Address> = lookups.iter().map(|it| it.address.clone()).collect();
-        let answers = match bound.provider.read(&bound.call(context.now), lookups).await {
+        Some(async move { (asked, bound.provider.read(&bound.call(context.now), lookups).await) })
+    });
+    for (asked, answers) in join_all(reads).await {
+        let answers = match answers {
             Ok(answers) => answers,
             Err(error) => {
                 // Half seen is not seen: the scopes count as unread, and say why.

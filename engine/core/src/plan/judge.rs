@@ -1,6 +1,7 @@
 //! Decides what becomes of one desired object.
 
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::intents::Doubts;
@@ -24,6 +25,8 @@ struct Judge<'a> {
     joined: &'a Join<'a>,
     /// Scopes from which all owned objects vanished at once, with their number.
     vanished: &'a BTreeMap<&'a Scope, usize>,
+    /// Whether something that is declared answers to a text.
+    is_declared: &'a dyn Fn(&str) -> bool,
     pair: &'a Pair<'a>,
     want: &'a Desired,
     doc: &'a Arc<Json>,
@@ -35,16 +38,28 @@ type No = (Code, String, Option<String>);
 /// Decides for every pair of the join.
 pub(super) fn pairs(world: &World<'_>, docs: &Docs, doubts: &Doubts, joined: &Join<'_>, draft: &mut Draft) {
     let vanished = vanished_scopes(world, doubts, joined);
+    let names = OnceCell::new();
+    // However short the form, it ends in the name.
+    let is_declared = |text: &str| {
+        let names: &HashMap<&str, Vec<&ResourceId>> = names.get_or_init(|| {
+            let mut names: HashMap<&str, Vec<&ResourceId>> = HashMap::new();
+            world.desired.iter().for_each(|it| names.entry(it.resource.name()).or_default().push(&it.resource));
+            names
+        });
+        let alike = text.rsplit('/').next().and_then(|name| names.get(name));
+        alike.into_iter().flatten().any(|id| answers_to(id, text))
+    };
     for pair in &joined.pairs {
         let want = pair.want;
         let doc = docs.desired.get(&pair.index);
         let held = pair.held.filter(|held| held.address != want.address);
         let doubt = doubts.refusal(&want.address).or_else(|| doubts.refusal(&held?.address));
+        let judge = |doc| Judge { world, docs, doubts, joined, vanished: &vanished, is_declared: &is_declared, pair, want, doc };
         let decided = match (world.halted(&want.address.scope), doubt, doc) {
             (Some(halt), ..) => Err(halted(halt)),
             (None, Some(doubt), _) => Err((doubt.code, doubt.reason, doubt.hint)),
             (None, None, None) => Err(unread("its document")),
-            (None, None, Some(doc)) => Judge { world, docs, doubts, joined, vanished: &vanished, pair, want, doc }.decide(draft),
+            (None, None, Some(doc)) => judge(doc).decide(draft),
         };
         if let Err((code, reason, hint)) = decided {
             let (resource, address) = (want.resource.clone(), Some(want.address.clone()));
@@ -87,7 +102,7 @@ impl Judge<'_> {
     fn why_new(&self) -> String {
         let text = "it is declared and does not exist";
         let named = self.want.settings.moved_from.as_deref();
-        let still = named.filter(|named| self.world.desired.iter().any(|it| answers_to(&it.resource, named)));
+        let still = named.filter(|named| (self.is_declared)(named));
         still.map_or_else(|| text.to_owned(), |it| format!("{text}; `moved-from` names {it}, which is still declared itself"))
     }
 
@@ -233,7 +248,7 @@ impl Judge<'_> {
             self.not_all_vanished(&held.address.scope)?;
             self.unowned(draft)?;
             if let Some(step) = draft.plan.steps.last_mut() {
-                let text = format!("its address was `{}`, where its object is no longer", place(&held.address));
+                let text = format!("its address was `{}`, where its object is no longer", held.address.local());
                 step.reasons.push(Reason::new("vanished", text));
                 // The old entry names nothing any more: it goes as the new one comes.
                 step.from = Some(Moved { resource: held.resource.clone(), address: held.address.clone(), prior: None });
@@ -254,7 +269,7 @@ impl Judge<'_> {
         }
         if self.seen(self.pair.new)?.is_some() {
             let text =
-                format!("its address changes to `{}`, where an object exists that nobody claimed", place(&self.want.address));
+                format!("its address changes to `{}`, where an object exists that nobody claimed", self.want.address.local());
             let hint = "delete that object by hand, or choose another address".to_owned();
             return Err((codes::CLAIM, text, Some(hint)));
         }
@@ -265,7 +280,7 @@ impl Judge<'_> {
             changes.iter().find(|it| [&hints.key, &hints.scope].into_iter().flatten().any(|hint| diff::touches(it, hint)));
         let reason = Reason {
             path: named.map(|it| it.path.clone()),
-            ..Reason::new("renamed", format!("its address was `{}`", place(&held.address)))
+            ..Reason::new("renamed", format!("its address was `{}`", held.address.local()))
         };
         self.replace(held, old, changes, reason, draft)
     }
@@ -398,12 +413,6 @@ pub(super) fn protected(now: bool, reason: &str) -> No {
 /// The command that releases a resource, as it is typed.
 pub(super) fn forget(world: &World<'_>, id: &ResourceId) -> String {
     format!("`trueup forget -e {} {}`", world.environment, (world.shown)(id))
-}
-
-/// Where an object is within its provider and kind, which a resource's name has said already.
-fn place(address: &Address) -> String {
-    let Scope { scope, .. } = &address.scope;
-    if scope.is_empty() { address.key.to_string() } else { format!("{scope}/{}", address.key) }
 }
 
 pub(super) const RECOVERED_HINT: &str = "look at it, then take it over with `trueup adopt --recovered`";
