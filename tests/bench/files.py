@@ -84,10 +84,10 @@ def git(cwd, *arguments):
                     "-c", "gc.auto=0", *arguments], cwd=cwd, check=True, stdout=subprocess.DEVNULL)
 
 
-def documents(directory, count, changed=None):
-    """One YAML file with `count` files of one directory."""
+def documents(directory, items, changed=None):
+    """One YAML file with these files of one directory."""
     out = []
-    for item in range(count):
+    for item in items:
         tag = "changed" if changed == item else "base"
         out.append(f"apiVersion: site/v1\nkind: File\nmetadata: {{name: d{directory}-f{item}}}\nspec:\n"
                    f"  path: d{directory}/f{item}.txt\n  content: |\n    name=item-{item} owner=team{item % 37} size={item} tag={tag}\n")
@@ -106,12 +106,17 @@ class Ours:
                    "providers:\n  site: {plugin: file, config: {root: ./site}, dirs: [\"./site\"]}\nenvironments:\n  prod: {layers: [base]}\n")
         self.write(".gitignore", "/site/\n.trueup/\n")
         for directory in range(size // self.per):
-            self.write(f"base/d{directory}.yaml", documents(directory, self.per))
+            for first in range(0, self.per, 100):
+                self.write(f"base/d{directory}-{first}.yaml", documents(directory, self.part(first)))
         git(self.folder, "init", "-q", "-b", "main")
         git(self.folder, "add", "-A")
         git(self.folder, "commit", "-q", "-m", "all")
         git(self.folder, "gc", "-q")
         self.env = dict(os.environ, HOME=work, XDG_CACHE_HOME=os.path.join(work, "cache"))
+
+    def part(self, first):
+        """A hundred documents a file, however many files a directory has: what a change costs to parse is the same."""
+        return range(first, min(first + 100, self.per))
 
     def write(self, path, text):
         with open(os.path.join(self.folder, path), "w", encoding="utf-8") as file:
@@ -125,7 +130,7 @@ class Ours:
         """Commits a change of one file in the middle."""
         self.flip = 1 - self.flip
         middle = (self.size // self.per) // 2
-        self.write(f"base/d{middle}.yaml", documents(middle, self.per, changed=0 if self.flip else None))
+        self.write(f"base/d{middle}-0.yaml", documents(middle, self.part(0), changed=0 if self.flip else None))
         git(self.folder, "commit", "-q", "-a", "-m", "one")
 
     def apply(self, *more):
