@@ -1,6 +1,6 @@
 //! Objects that cannot all be: two of one address, two of one place, something inside what can hold nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
 
@@ -19,6 +19,7 @@ pub(super) fn judge(context: &Context, rows: &[Row], files: &[File], fresh: &[Ma
     let mut errors = Vec::new();
     doubles(context, rows, files, fresh, &mut errors);
     inside(context, rows, files, fresh, &mut errors);
+    beside(context, rows, files, fresh, &mut errors);
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
@@ -107,6 +108,52 @@ fn inside(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], error
             }
         }
     }
+}
+
+/// Something beside what stands alone at its name (another record set beside a CNAME).
+fn beside(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], errors: &mut Vec<Diagnostic>) {
+    let kinds = context.providers.iter().flat_map(|(alias, it)| it.manifest.kinds.values().map(move |kind| (&**alias, kind)));
+    let words: Words<'_> = kinds.filter_map(|(alias, kind)| Some(((alias, &*kind.name), kind.sole.as_deref()?))).collect();
+    if words.is_empty() {
+        return;
+    }
+    let new: HashSet<&str> = fresh.iter().map(|it| it.resource.id.as_str()).collect();
+    let objects = || rows.iter().flat_map(|row| row.objects.iter().map(move |it| (row, it)));
+    let touched = objects().filter(|(row, _)| new.contains(row.id.as_str())).filter_map(|(row, it)| named(&words, row, it));
+    let mut groups: BTreeMap<Name<'_>, Group<'_>> = touched.map(|(name, _)| (name, Group::default())).collect();
+    for (row, object) in objects() {
+        let Some((name, alone)) = named(&words, row, object) else { continue };
+        if let Some(group) = groups.get_mut(&name) {
+            if alone { &mut group.alone } else { &mut group.others }.push((row, object));
+        }
+    }
+    for group in groups.values() {
+        let Some((first, sole)) = group.alone.first() else { continue };
+        errors.extend(group.others.iter().map(|(row, object)| {
+            let text = format!("`{}` cannot stand beside `{}`, which stands alone at its name", path(object), path(sole));
+            finding(files, text, row, first).hint("keep one of the two, or give one another name")
+        }));
+    }
+}
+
+/// The word that stands alone, of each alias and kind that has one.
+type Words<'a> = HashMap<(&'a str, &'a str), &'a str>;
+
+/// Alias, kind, scope, and the key without its last word.
+type Name<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// Objects of one name.
+#[derive(Default)]
+struct Group<'a> {
+    alone: Vec<(&'a Row, &'a Object)>,
+    others: Vec<(&'a Row, &'a Object)>,
+}
+
+/// The object's name, and whether it stands alone at it.
+fn named<'a>(words: &Words<'_>, row: &'a Row, object: &'a Object) -> Option<(Name<'a>, bool)> {
+    let word = words.get(&(alias(row), object.kind.as_str()))?;
+    let (name, last) = object.key.rsplit_once(' ')?;
+    Some(((alias(row), &object.kind, &object.scope, name), last == *word))
 }
 
 /// The places that a scope is inside of, the scope itself first: scope and key of each.

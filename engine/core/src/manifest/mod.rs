@@ -75,6 +75,8 @@ pub struct Kind {
     pub claims: Option<Path>,
     /// Joins scope and key to the name of the scope that an object is the place of; see [`Kind::place`].
     pub nests: Option<Arc<str>>,
+    /// Last word of a key that tolerates no other key of the kind with the same words before it (`www CNAME` beside `www A`).
+    pub sole: Option<Arc<str>>,
     /// Nothing can stand in what the object is the place of: a file.
     pub solid: bool,
     pub hints: Hints,

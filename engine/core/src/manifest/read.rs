@@ -132,6 +132,7 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
         )?,
         claims: at.text("claims")?.map(|pointer| claims(at, pointer)).transpose()?,
         nests: at.text("nests")?.map(Into::into),
+        sole: at.text("sole")?.map(Into::into),
         solid: at.flag("solid")?,
         hints,
         validator: crate::schema::Validator::default(),
