@@ -11,11 +11,41 @@ mod walk;
 use std::sync::Arc;
 
 use crate::manifest::Hints;
-use crate::plan::{Change, Origin};
 use crate::value::{Json, Map, Path, Segment, marker};
 
 pub use equal::{hollow, same_value};
 use walk::Walk;
+
+/// Where a difference comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A new revision wants it.
+    Git,
+    /// The world moved away from the last applied document.
+    Drift,
+    Both,
+}
+
+impl Origin {
+    /// The word for people and for JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Drift => "drift",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// One difference of one field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub path: Path,
+    /// As observed (of a write-only field: as last applied). None: the field is not there.
+    pub before: Option<Json>,
+    pub after: Option<Json>,
+    pub origin: Origin,
+}
 
 /// Everything that must change so that `observed` becomes `desired`, in the order of the desired document.
 ///

@@ -3,9 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::equal::{hollow, same_value};
-use super::{gather, key_of, names};
+use super::{Change, Origin, gather, key_of, names};
 use crate::manifest::Hints;
-use crate::plan::{Change, Origin};
 use crate::value::{Json, Map, Marker, Path, Segment, canonical, marker};
 
 /// Pairs of list items that are compared one by one before two long sets simply count as different.

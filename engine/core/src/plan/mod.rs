@@ -30,6 +30,7 @@ use crate::manifest::{Kind, ReplaceOrder};
 use crate::observation::{Observed, ScopeView};
 use crate::value::{Digest, Json, Path};
 
+pub use crate::diff::{Change, Origin};
 pub use digest::digest;
 pub use intents::{Evidence, Resolved};
 pub use late::{Late, Outputs, known_outputs, settle};
@@ -162,37 +163,6 @@ impl Action {
     pub fn deletes(self) -> bool {
         matches!(self, Self::Delete | Self::Replace(_))
     }
-}
-
-/// Where a difference comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Origin {
-    /// A new revision wants it.
-    Git,
-    /// The world moved away from the last applied document.
-    Drift,
-    Both,
-}
-
-impl Origin {
-    /// The word for people and for JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Git => "git",
-            Self::Drift => "drift",
-            Self::Both => "both",
-        }
-    }
-}
-
-/// One difference of one field.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    pub path: Path,
-    /// As observed (of a write-only field: as last applied). None: the field is not there.
-    pub before: Option<Json>,
-    pub after: Option<Json>,
-    pub origin: Origin,
 }
 
 /// Why a step is in the plan; stable code, words for people.
