@@ -2,6 +2,7 @@
 //!
 //! [`plan`] reads, [`apply`] writes; what lies between is a person's decision. Both read top to bottom like the sentence above.
 
+mod claimed;
 mod interest;
 mod record;
 mod renamed;
@@ -25,6 +26,7 @@ use crate::health;
 use crate::observe::{self, Observation};
 use crate::refine;
 use crate::store::{NewRun, RunRecorder, ScopeRecord, Store, StoreError};
+use claimed::ClaimedScopes;
 use interest::Interest;
 use renamed::Renamed;
 
@@ -57,6 +59,7 @@ pub struct Planned {
     entries: Vec<Entry>,
     intents: Vec<Intent>,
     renamed: Renamed,
+    claimed: ClaimedScopes,
     /// Last applied documents that the comparison loaded.
     applied: HashMap<Address, Arc<Json>>,
 }
@@ -112,6 +115,7 @@ pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
         entries: known.entries,
         intents: known.intents,
         renamed,
+        claimed: ClaimedScopes::default(),
         applied: HashMap::new(),
     };
     observe(around, &mut planned, known.scopes).await?;
@@ -172,13 +176,15 @@ fn removed_providers(around: &Surroundings, entries: &[Entry]) -> Result<(), Pas
 }
 
 async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMap<Scope, ScopeRecord>) -> Result<(), PassError> {
-    let Planned { desired, entries, intents, observation, renamed, .. } = planned;
+    planned.claimed = ClaimedScopes::new(around, &planned.desired.objects);
+    let Planned { desired, entries, intents, observation, renamed, claimed, .. } = planned;
     let declared = desired.objects.iter().map(|it| &it.address.scope);
     let wanted: BTreeSet<&Scope> = dedup(declared)
         .chain(dedup(entries.iter().map(|it| &it.address.scope)))
         .chain(intents.iter().map(|it| &it.address.scope))
+        .chain(claimed.iter())
         .collect();
-    let interest = Interest::new(around, renamed, desired, entries, intents);
+    let interest = Interest::new(around, renamed, desired, entries, intents, claimed);
     let mut by_provider: BTreeMap<Arc<str>, Vec<Scope>> = BTreeMap::new();
     for scope in wanted {
         by_provider.entry(scope.provider.clone()).or_default().push(scope.clone());
@@ -200,6 +206,7 @@ async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMa
     join_all(looks).await.into_iter().for_each(|part| observation.merge(part));
     interest.end()?;
     planned.diagnostics.extend(planned.observation.warnings.iter().cloned());
+    planned.diagnostics.extend(planned.claimed.unseen(&planned.desired.objects, &planned.observation));
     Ok(())
 }
 
@@ -328,10 +335,11 @@ impl Lens<'_> {
     }
 }
 
-/// Objects that are wanted, not ours, and owned by another environment of this store.
+/// Objects that are wanted or claimed, not ours, and owned by another environment of this store.
 fn other_owners(around: &Surroundings, planned: &Planned) -> Result<HashMap<Address, String>, StoreError> {
     let ours: std::collections::HashSet<&Address> = planned.entries.iter().map(|it| &it.address).collect();
-    let strange: Vec<&Address> = planned.desired.objects.iter().map(|it| &it.address).filter(|it| !ours.contains(it)).collect();
+    let declared = planned.desired.objects.iter().map(|it| &it.address).filter(|it| !ours.contains(it));
+    let strange: Vec<&Address> = declared.chain(planned.claimed.others(&planned.observation, &ours)).collect();
     let target = |address: &Address| around.context.providers.get(&address.scope.provider).map_or("", |it| &*it.target);
     let asked: Vec<(&str, &Address)> = strange.iter().map(|it| (target(it), *it)).collect();
     let owners = around.store.owners(&asked)?;

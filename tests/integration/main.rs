@@ -1,5 +1,7 @@
 //! The one integration binary: the real `trueup` on real repositories and directories.
 
+mod adopt;
+mod claims;
 mod crash;
 mod documents;
 mod elsewhere;

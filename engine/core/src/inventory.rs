@@ -40,6 +40,8 @@ pub struct Entry {
     pub prune: bool,
     /// The document last applied holds a secret: what is observed of the object is sealed by it.
     pub secrets: bool,
+    /// What its document claims ([`crate::manifest::Claim`]) is known to the operator: nothing of it waits for a first permission.
+    pub claims: bool,
 }
 
 /// A change whose intent is durable and whose outcome is not: what a crash leaves.

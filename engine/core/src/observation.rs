@@ -31,6 +31,8 @@ pub struct Observed {
     pub mark: Option<Arc<str>>,
     pub health: HealthState,
     pub health_message: Arc<str>,
+    /// Its system needs it or makes it by itself: no claim of the scope is about it.
+    pub unclaimed: bool,
 }
 
 /// What is known of one scope after this pass's observation.

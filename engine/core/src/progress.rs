@@ -224,6 +224,7 @@ mod tests {
             source: None,
             ownership: Ownership::Owned,
             token: None,
+            claim: None,
         };
         Plan { steps: steps.iter().enumerate().map(step).collect(), ..Plan::default() }
     }

@@ -463,6 +463,7 @@ fn settled_edits(
         protect: source.is_some_and(|it| it.settings.protect),
         prune: !source.is_some_and(|it| it.settings.no_prune),
         secrets: holds_secret(desired),
+        claims: step.source.is_some_and(|it| work.plan.claims(it)),
     };
     let mut edits = vec![Edit::Put { entry: Box::new(entry), target: bound.target.clone(), applied: Some(desired.clone()) }];
     match (step.from.as_ref().filter(|it| it.address != address), item.part) {

@@ -1,4 +1,4 @@
-//! `trueup apply`, `destroy` and `adopt`: show the plan, get a yes, carry it out.
+//! `trueup apply`, `destroy` and `adopt --declared`: show the plan, get a yes, carry it out.
 
 use std::sync::Arc;
 

@@ -258,10 +258,10 @@ pub struct DestroyArgs {
     pub allow_deletes: Option<usize>,
 }
 
-/// Take existing objects under management; shows their differences first
+/// Take existing objects under management: write documents of them, or own what documents name
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  trueup adopt -e prod --declared    every declared object that already exists\n  trueup adopt -e prod --recovered   own again what was found by its mark"
+    after_help = "Examples:\n  trueup adopt --provider dns --scope example.com   write documents of what exists there; owns and changes nothing\n  trueup adopt -e prod --declared                   own every declared object that already exists, differences first\n  trueup adopt -e prod --recovered                  own again what was found by its mark"
 )]
 #[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
 pub struct AdoptArgs {
@@ -271,6 +271,18 @@ pub struct AdoptArgs {
     /// Every object that was found by its mark alone after the state was lost
     #[arg(long, group = "which")]
     pub recovered: bool,
+    /// Write documents of what this provider has and nobody declares; commit them, then adopt with --declared
+    #[arg(long, value_name = "ALIAS", group = "which", conflicts_with_all = ["declared", "recovered"])]
+    pub provider: Option<String>,
+    /// Of --provider: which part of it (a zone, a folder, a namespace); default: the one without a name
+    #[arg(long, value_name = "SCOPE", default_value = "", hide_default_value = true, requires = "provider")]
+    pub scope: String,
+    /// Of --provider: objects of this kind only; may be given again
+    #[arg(long = "kind", value_name = "KIND", requires = "provider")]
+    pub kinds: Vec<String>,
+    /// Of --provider: write into this folder; default: the environment's last layer
+    #[arg(long, value_name = "DIR", requires = "provider")]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub revision: RevisionArgs,
     #[command(flatten)]
@@ -487,6 +499,9 @@ mod tests {
         check("trueup resolve File/a", Err(MissingRequiredArgument));
         check("trueup resolve File/a --absent --adopt x", Err(ArgumentConflict));
         check("trueup adopt", Err(MissingRequiredArgument));
+        check("trueup adopt --provider dns --scope example.com --kind A --kind B --out base", Ok(()));
+        check("trueup adopt --provider dns --declared", Err(ArgumentConflict));
+        check("trueup adopt --declared --scope example.com", Err(MissingRequiredArgument));
         check("trueup plan --rev x --worktree", Err(ArgumentConflict));
         check("trueup forget", Err(MissingRequiredArgument));
         check("trueup plna", Err(InvalidSubcommand));

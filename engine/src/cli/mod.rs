@@ -5,6 +5,7 @@
 //!
 //! Invariant: [`run`] never ends the process and never panics on input, so that it can be called again (the demo does).
 
+mod adopt;
 mod again;
 mod apply;
 pub mod arguments;
@@ -111,7 +112,7 @@ async fn dispatch(verb: Verb, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         Verb::Plan(it) => plan::run(&it, shell).await,
         Verb::Apply(it) => apply::apply(&it, shell).await,
         Verb::Destroy(it) => apply::destroy(&it, shell).await,
-        Verb::Adopt(it) => apply::adopt(&it, shell).await,
+        Verb::Adopt(it) => adopt::run(&it, shell).await,
         Verb::Forget(it) => ownership::forget(&it, shell).await,
         Verb::Resolve(it) => ownership::resolve(&it, shell).await,
         Verb::Status(it) => state::status(&it, shell),

@@ -127,6 +127,7 @@ fn adopted(intent: &Intent, owned: Option<Entry>, identity: &str, around: &crate
             protect: intent.protect,
             prune: intent.prune,
             secrets: false,
+            claims: false,
         },
     };
     // A rename that no apply has recorded yet: the state still says the old alias.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use trueup_core::address::ResourceId;
+use trueup_core::address::{ResourceId, Scope};
 use trueup_core::diagnostic::Diagnostic;
 
 use super::index::{File, Index, Object, Row, SettingsRow};
@@ -320,6 +320,7 @@ fn row(context: &Context, made: &Made) -> Row {
             .filter_map(|it| made.objects.iter().position(|other| other.address == *it))
             .map(position)
             .collect(),
+        claims: claims(context, object),
     };
     let blobs = it.blobs.iter().filter_map(|path| {
         let entry = context.snapshot.find(path).ok().flatten()?;
@@ -336,4 +337,11 @@ fn row(context: &Context, made: &Made) -> Row {
         removed: false,
         objects: made.objects.iter().map(object).collect(),
     }
+}
+
+/// What an object's document claims, as it is remembered.
+fn claims(context: &Context, object: &Rendered) -> Option<Vec<String>> {
+    let Scope { provider, kind, .. } = &object.address.scope;
+    let kind = context.providers.get(provider)?.manifest.kinds.get(&**kind)?;
+    kind.claim(&object.document).map(|it| it.except)
 }

@@ -137,7 +137,7 @@ pub async fn evaluate(
     Ok(Made { resources, removed: evaluation.removed, files_parsed, halted })
 }
 
-fn providers(context: &Context) -> Vec<Provider> {
+pub(super) fn providers(context: &Context) -> Vec<Provider> {
     context
         .providers
         .iter()
@@ -145,7 +145,7 @@ fn providers(context: &Context) -> Vec<Provider> {
         .collect()
 }
 
-fn input<'a>(
+pub(super) fn input<'a>(
     context: &'a Context,
     providers: &'a [Provider],
     layers: &'a [LayerInput],

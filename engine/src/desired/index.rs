@@ -13,7 +13,7 @@ use trueup_core::document::{DriftMode, ReplaceMode, Settings};
 use trueup_core::value;
 
 /// Changes whenever the layout of [`Index`] does, or what goes into a digest.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -70,6 +70,8 @@ pub struct Object {
     pub digest: [u8; 32],
     /// Objects that must be there first, by position in [`Row::objects`].
     pub siblings: Vec<u32>,
+    /// What a claim of its document leaves alone; None: it claims nothing.
+    pub claims: Option<Vec<String>>,
 }
 
 /// [`Settings`] as this file keeps them.

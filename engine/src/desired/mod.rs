@@ -12,6 +12,7 @@ mod listing;
 mod origin;
 #[cfg(test)]
 mod tests;
+pub mod trial;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use globset::GlobSet;
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Diagnostic, Location};
 use trueup_core::document::{Resource, Settings};
+use trueup_core::manifest::Claim;
 use trueup_core::plan::{self, Halted};
 use trueup_core::value::{Digest, Json};
 
@@ -219,6 +221,7 @@ impl Desired {
                 let digest = Digest::of_json(&document);
                 changed |= object.digest != digest;
                 object.digest = digest;
+                object.claims = object.kind.claim(&document).map(Arc::new);
                 self.documents.insert(at, document);
             }
         }
@@ -295,6 +298,7 @@ fn placeholder(resource: &Resource) -> index::Object {
         key: address.key.to_string(),
         digest: [0; 32],
         siblings: Vec::new(),
+        claims: None,
     }
 }
 
@@ -363,6 +367,7 @@ impl<'a> Builder<'a> {
                 siblings: if object.siblings.is_empty() { Arc::default() } else { siblings.collect() },
                 location: Location { file: file.clone(), line, column, width },
                 kind: kind.clone(),
+                claims: object.claims.as_ref().map(|it| Arc::new(Claim { except: it.clone() })),
             });
             self.row_of.push(u32::try_from(position).unwrap_or(u32::MAX));
         }

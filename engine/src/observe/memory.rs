@@ -12,7 +12,7 @@ use trueup_core::observation::{HealthState, Observed};
 use trueup_core::value::{Digest, Json};
 
 /// Changes with the layout of [`Row`].
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Row<'a> {
@@ -24,6 +24,7 @@ struct Row<'a> {
     mark: Option<&'a str>,
     health: u8,
     health_message: &'a str,
+    unclaimed: bool,
     /// Canonical JSON text, parsed only for objects that are compared.
     doc: Option<&'a str>,
     outputs: Option<&'a str>,
@@ -55,7 +56,7 @@ pub fn encode(objects: &Objects) -> Arc<[u8]> {
 }
 
 fn row<'a>(it: &'a Remembered, outputs: Option<&'a str>) -> Row<'a> {
-    let Observed { address, identity, digest, version, mark, health, health_message, .. } = &it.observed;
+    let Observed { address, identity, digest, version, mark, health, health_message, unclaimed, .. } = &it.observed;
     Row {
         key: &address.key,
         identity,
@@ -64,6 +65,7 @@ fn row<'a>(it: &'a Remembered, outputs: Option<&'a str>) -> Row<'a> {
         mark: mark.as_deref(),
         health: *health as u8,
         health_message,
+        unclaimed: *unclaimed,
         doc: it.doc.as_deref(),
         outputs,
     }
@@ -130,6 +132,7 @@ impl Shared {
             mark: row.mark.map(Arc::from),
             health: health(row.health),
             health_message: text(row.health_message),
+            unclaimed: row.unclaimed,
             address: Address { scope: scope.clone(), key },
         }
     }
@@ -160,6 +163,7 @@ mod tests {
             mark: None,
             health: HealthState::Degraded,
             health_message: "sick".into(),
+            unclaimed: true,
         };
         let text = json!({"spec": {"path": "etc/motd"}}).to_string();
         let objects = Objects::from([(address.key.clone(), Remembered { observed: observed.clone(), doc: Some(text.into()) })]);

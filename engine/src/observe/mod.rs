@@ -43,6 +43,8 @@ pub struct Observation {
     /// What to remember: scopes that were read anew.
     pub fresh: Vec<ScopeRecord>,
     pub warnings: Vec<Diagnostic>,
+    /// Objects of which a scan did not tell all, and nobody asked for the rest though they are somebody's business.
+    pub unread: HashSet<Address>,
     pub read: Counts,
 }
 
@@ -63,6 +65,11 @@ pub struct Counts {
 pub trait Declared: Sync {
     /// None: nobody's declared business; its document is not kept. Otherwise what of it is hidden.
     fn interest(&self, address: &Address) -> Option<Arc<Veil>>;
+
+    /// Whether an object is worth a read of its own where a scan did not tell all of it.
+    fn is_read(&self, address: &Address) -> bool {
+        self.interest(address).is_some()
+    }
 
     /// Whether anything waits for a status, so that outputs are read out of what is remembered.
     fn asks_for_status(&self) -> bool;
@@ -158,8 +165,9 @@ pub async fn look_closer(
         for (address, answer) in asked.into_iter().zip(answers) {
             let host::Observation::Found(remote) = answer else { continue };
             let veil = veils.get(&address).unwrap_or(&nothing);
-            let seen = remember(&context.sealer, address.clone(), *remote, Some(veil));
+            let mut seen = remember(&context.sealer, address.clone(), *remote, Some(veil));
             if let Some(place) = observation.views.get_mut(&address.scope).and_then(|view| view.objects.get_mut(&address.key)) {
+                seen.observed.unclaimed |= place.unclaimed;
                 *place = seen.with_doc();
                 learnt.entry(address.scope).or_default().push(seen);
             }
@@ -189,6 +197,11 @@ type Scanned = Result<host::Snapshot, host::Failure>;
 /// Whether a scan named the object without telling all of it.
 fn is_unread(remote: &host::Remote) -> bool {
     remote.ext.iter().any(|(name, value)| name == "unread" && value == "true")
+}
+
+/// Whether no claim of its scope is about the object.
+fn is_unclaimed(remote: &host::Remote) -> bool {
+    remote.ext.iter().any(|(name, value)| name == "unclaimed" && value == "true")
 }
 
 /// Scopes on their way to views.
@@ -266,7 +279,7 @@ impl Reader<'_> {
             let Ok(snapshot) = answer else { continue };
             for (index, remote) in snapshot.objects.iter().enumerate().filter(|(_, it)| is_unread(it)) {
                 let address = Address { scope: open.scope.clone(), key: remote.address.key.clone() };
-                if remote.address.scope.kind == open.scope.kind && self.declared.interest(&address).is_some() {
+                if remote.address.scope.kind == open.scope.kind && self.declared.is_read(&address) {
                     let lookup = host::Lookup { identity: Some(remote.identity.clone()), ..host::Lookup::new(address) };
                     wanted.push((at, index, lookup));
                 }
@@ -290,7 +303,11 @@ impl Reader<'_> {
                 let Ok(snapshot) = answer else { continue };
                 match seen {
                     host::Observation::Found(remote) => {
-                        snapshot.objects.get_mut(*index).into_iter().for_each(|it| *it = (*remote).clone());
+                        if let Some(named) = snapshot.objects.get_mut(*index) {
+                            let unclaimed = is_unclaimed(named) && !is_unclaimed(&remote);
+                            *named = (*remote).clone();
+                            named.ext.extend(unclaimed.then(|| ("unclaimed".to_owned(), "true".to_owned())));
+                        }
                     }
                     // Gone since it was named; it is left out below.
                     host::Observation::Absent => {
@@ -318,7 +335,11 @@ impl Reader<'_> {
         for remote in snapshot.objects {
             // Objects of other kinds in the same scope are the business of a scan of theirs.
             if own == remote.address.scope.kind {
+                let unread = is_unread(&remote);
                 let remembered = self.take(&open.scope, remote);
+                if unread && remembered.doc.is_some() {
+                    self.observation.unread.insert(remembered.observed.address.clone());
+                }
                 open.objects.insert(remembered.observed.address.key.clone(), remembered);
             }
         }
@@ -417,6 +438,7 @@ pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interes
         outputs
     });
     let text = canonical(&doc);
+    let unclaimed = is_unclaimed(&remote);
     let observed = Observed {
         address,
         identity: remote.identity.into(),
@@ -427,6 +449,7 @@ pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interes
         mark: remote.mark.map(Arc::from),
         health: remote.health.state,
         health_message: remote.health.message.into(),
+        unclaimed,
     };
     Remembered { observed, doc: interest.is_some().then(|| text.into_boxed_str()) }
 }

@@ -463,6 +463,7 @@ pub(crate) mod tests {
             source: None,
             ownership: Ownership::Owned,
             token: None,
+            claim: None,
         }
     }
 

@@ -9,6 +9,7 @@ use trueup_core::inventory::{Entry, Intent};
 use trueup_core::value::Json;
 
 use super::Surroundings;
+use super::claimed::ClaimedScopes;
 use super::renamed::Renamed;
 use crate::desired::Desired;
 use crate::observe::Declared;
@@ -23,6 +24,7 @@ pub(super) struct Interest<'a> {
     desired: &'a Desired,
     entries: &'a [Entry],
     intents: &'a [Intent],
+    claimed: &'a ClaimedScopes,
     /// By scope: where its declared objects and its entries are. Neighbours mostly share one, so that runs are few.
     runs: OnceLock<HashMap<&'a Scope, Declarations<'a>>>,
     doubts: OnceLock<HashMap<&'a Address, Vec<&'a Json>>>,
@@ -55,9 +57,10 @@ impl<'a> Interest<'a> {
         desired: &'a Desired,
         entries: &'a [Entry],
         intents: &'a [Intent],
+        claimed: &'a ClaimedScopes,
     ) -> Self {
         let (runs, doubts, failed) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { around, renamed, desired, entries, intents, runs, doubts, plain: Arc::default(), failed }
+        Self { around, renamed, desired, entries, intents, claimed, runs, doubts, plain: Arc::default(), failed }
     }
 
     /// Fails where documents could not be loaded that say what is hidden. No document of such a scope was kept.
@@ -132,7 +135,9 @@ impl Declared for Interest<'_> {
         let doubts = self.doubts.get_or_init(|| self.doubts()).get(address);
         let all = self.runs.get_or_init(|| self.runs()).get(&address.scope);
         let known = all.and_then(|all| all.keys.get_or_init(|| self.keys(all)).get(&*address.key));
-        if known.is_none() && (doubts.is_none() || self.failed.get().is_some()) {
+        // What is claimed is shown before it goes.
+        let somebodys = doubts.is_some() || self.claimed.contains(&address.scope);
+        if known.is_none() && (!somebodys || self.failed.get().is_some()) {
             return None;
         }
         let now = known.and_then(|it| self.desired.document(it.declared?));

@@ -46,6 +46,7 @@ fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
     for record in &planned.plan.records {
         let Some(desired) = planned.desired.objects.get(record.desired) else { continue };
         let entry = entry(desired, record.identity.clone(), record.ownership, Some(record.agreed));
+        let entry = Entry { claims: planned.plan.claims(record.desired), ..entry };
         edits.push(put(around, entry, planned.desired.document(record.desired).cloned()));
     }
     for step in &planned.plan.steps {
@@ -62,6 +63,7 @@ fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
                     continue;
                 };
                 entry.ownership = step.ownership;
+                entry.claims = step.source.is_some_and(|it| planned.plan.claims(it));
                 let document = step.source.and_then(|it| planned.desired.document(it));
                 if apply::has_effect(step) {
                     // Claimed now, applied later: until then what was applied is what was found.
@@ -98,5 +100,6 @@ pub fn entry(desired: &plan::Desired, identity: Arc<str>, ownership: Ownership, 
         prune: !desired.settings.no_prune,
         // The store takes it from the document that it is given.
         secrets: false,
+        claims: false,
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn entry(resource: &str, key: &str) -> Entry {
         protect: false,
         prune: true,
         secrets: false,
+        claims: false,
     }
 }
 
@@ -102,6 +103,7 @@ fn an_entry_reads_back_as_it_was_put(store: &dyn Store) {
         siblings: Arc::from([Address::new("site", "File", "www", "a\n[\"b"), Address::new("site", "Directory", "", "www")]),
         protect: true,
         prune: false,
+        claims: true,
         ..entry("site:File/b", "b \u{e4}/\"'")
     };
     let recovered = Entry {

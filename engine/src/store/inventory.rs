@@ -23,6 +23,7 @@ use super::{Edit, Owner, RunId, StoreError};
 const PROTECT: i64 = 4;
 const NO_PRUNE: i64 = 8;
 const SECRETS: i64 = 16;
+const CLAIMS: i64 = 32;
 
 /// What a declaration says of its object, as bits of `flags`.
 pub(super) fn declared_flags(protect: bool, prune: bool) -> i64 {
@@ -40,7 +41,8 @@ fn flags(entry: &Entry) -> i64 {
         Ownership::Recovered => 1,
         Ownership::Deposed => 2,
     };
-    ownership | declared_flags(entry.protect, entry.prune) | if entry.secrets { SECRETS } else { 0 }
+    let when = |is: bool, flag: i64| if is { flag } else { 0 };
+    ownership | declared_flags(entry.protect, entry.prune) | when(entry.secrets, SECRETS) | when(entry.claims, CLAIMS)
 }
 
 /// What must outlive an object, a line each: identities of resources (no name holds a line end), then siblings as
@@ -161,6 +163,7 @@ fn entry(row: &Row<'_>, scope: &Scope, nothing: &Arc<[ResourceId]>) -> rusqlite:
         protect: flags & PROTECT != 0,
         prune: flags & NO_PRUNE == 0,
         secrets: flags & SECRETS != 0,
+        claims: flags & CLAIMS != 0,
     }))
 }
 

@@ -2,7 +2,11 @@
 //!
 //! A thing whose text is `slow` is progressing until a file `<root>/<name>.ready` stands there; one whose text is `sick` is
 //! degraded for ever. `spec.parts` renders further things, each on the one before: `<name>+<part>` with the text
-//! `on <key before>`, which can only be made while that one is there, and keeps it from being removed.
+//! `on <key before>`, which can only be made while that one is there, and keeps it from being removed. A thing whose text is
+//! `system` is nobody's to claim.
+//!
+//! Kind `Box`, a file `<root>/<name>.box` that holds its `spec`: while `spec.all` is true it claims every thing but those that
+//! `spec.ignore` names.
 
 use trueup_sdk::error::healthy;
 use trueup_sdk::host::files::{self, Expectation, FileChange, FileError, Operation, Payload, ReadRequest, Write};
@@ -29,6 +33,23 @@ impl Provider for Honest {
             "required": ["text"],
             "additionalProperties": false
         });
+        let boxed = json!({
+            "type": "object",
+            "properties": { "all": { "type": "boolean" }, "ignore": { "type": "array", "items": text } },
+            "additionalProperties": false
+        });
+        let kind = |spec: Json| {
+            json!({
+                "schema": { "type": "object", "properties": { "spec": spec }, "required": ["spec"], "additionalProperties": false },
+                "observe": "scan",
+                "batch": { "items": 16, "bytes": 1_048_576, "atomic": false },
+                "recover": "key",
+                "replace": "delete-first"
+            })
+        };
+        let mut claiming = kind(boxed);
+        claiming["claims"] = json!("/spec/all");
+        claiming["claimsExcept"] = json!("/spec/ignore");
         json!({
             "format": 1,
             "name": "hostile",
@@ -45,15 +66,7 @@ impl Provider for Honest {
             "secrets": true,
             "parallel": 2,
             "features": ["rendering", "planning", "operations"],
-            "kinds": {
-                "Thing": {
-                    "schema": { "type": "object", "properties": { "spec": spec }, "required": ["spec"], "additionalProperties": false },
-                    "observe": "scan",
-                    "batch": { "items": 16, "bytes": 1_048_576, "atomic": false },
-                    "recover": "key",
-                    "replace": "delete-first"
-                }
-            }
+            "kinds": { "Thing": kind(spec), "Box": claiming }
         })
     }
 
@@ -67,11 +80,11 @@ impl Provider for Honest {
     }
 
     fn scan(&self, queries: Vec<ScopeQuery>, _: &CallInfo) -> Vec<Result<Snapshot>> {
-        queries.iter().map(|_| self.list()).collect()
+        queries.iter().map(|it| self.list(&it.kind)).collect()
     }
 
     fn read(&self, lookups: Vec<Lookup>, _: &CallInfo) -> Vec<Observation> {
-        let find = |lookup: &Lookup| match self.list() {
+        let find = |lookup: &Lookup| match self.list(&lookup.address.kind) {
             Err(error) => Observation::Failed(error.into()),
             Ok(all) => {
                 let found = all.objects.into_iter().find(|it| it.address.key == lookup.address.key);
@@ -91,7 +104,7 @@ fn render(item: Declared) -> Rendered {
     match serde_json::from_str::<Json>(&item.doc) {
         Ok(mut doc) => {
             let mut parts = Json::Null;
-            if let Some(spec) = doc.get_mut("spec").and_then(Json::as_object_mut) {
+            if let Some(spec) = doc.get_mut("spec").and_then(Json::as_object_mut).filter(|_| item.address.kind == "Thing") {
                 spec.remove("render");
                 parts = spec.remove("parts").unwrap_or_default();
             }
@@ -127,6 +140,27 @@ pub fn thing(key: &str, text: &str) -> Remote {
     }
 }
 
+/// A box as it is, or as broken as its file.
+fn boxed(key: &str, text: &str) -> Remote {
+    let spec: Json = serde_json::from_str(text).unwrap_or_default();
+    let address = Address { kind: "Box".to_owned(), scope: String::new(), key: key.to_owned() };
+    Remote { address, doc: json!({ "spec": spec }).to_string(), ..thing(key, "") }
+}
+
+/// What the file of a name of this kind says.
+fn remote(kind: &str, key: &str, text: &str, ready: bool) -> Remote {
+    if kind == "Box" {
+        return boxed(key, text);
+    }
+    let own = (text == "system").then(|| ("unclaimed".to_owned(), "true".to_owned()));
+    Remote { health: health(text, ready), ext: own.into_iter().collect(), ..thing(key, text) }
+}
+
+/// How the names of a kind's files end.
+fn end(kind: &str) -> &'static str {
+    if kind == "Box" { ".box" } else { ".thing" }
+}
+
 fn health(text: &str, ready: bool) -> Health {
     match text {
         "slow" if !ready => Health { state: HealthState::Progressing, message: "it is not ready".to_owned() },
@@ -143,20 +177,21 @@ fn failed(error: FileError) -> Error {
 }
 
 impl Honest {
-    fn list(&self) -> Result<Snapshot> {
+    fn list(&self, kind: &str) -> Result<Snapshot> {
+        let end = end(kind);
         let listing = match files::list_all(std::slice::from_ref(&self.root)).pop() {
             Some(Ok(listing)) => listing.entries,
             Some(Err(FileError::NotFound)) | None => Vec::new(),
             Some(Err(error)) => return Err(failed(error)),
         };
-        let keys = listing.iter().filter_map(|it| it.name.strip_suffix(".thing")).collect::<Vec<_>>();
-        let requests = keys.iter().map(|key| ReadRequest { path: self.path(key), max_bytes: LIMIT }).collect::<Vec<_>>();
+        let keys = listing.iter().filter_map(|it| it.name.strip_suffix(end)).collect::<Vec<_>>();
+        let requests = keys.iter().map(|key| ReadRequest { path: self.path(kind, key), max_bytes: LIMIT }).collect::<Vec<_>>();
         let mut objects = Vec::new();
         for (key, content) in keys.into_iter().zip(files::read_all(&requests)) {
             let bytes = content.map_err(failed)?.bytes.unwrap_or_default();
             let text = String::from_utf8_lossy(&bytes);
             let ready = listing.iter().any(|it| it.name == format!("{key}.ready"));
-            objects.push(Remote { health: health(&text, ready), ..thing(key, &text) });
+            objects.push(remote(kind, key, &text, ready));
         }
         Ok(Snapshot {
             objects,
@@ -169,8 +204,8 @@ impl Honest {
         })
     }
 
-    fn path(&self, key: &str) -> String {
-        format!("{}/{key}.thing", self.root)
+    fn path(&self, kind: &str, key: &str) -> String {
+        format!("{}/{key}{}", self.root, end(kind))
     }
 
     /// Whether what the thing is on is there, and nothing is on what goes.
@@ -179,7 +214,7 @@ impl Honest {
         if below.is_none() && action != Action::Delete {
             return Ok(());
         }
-        let things = self.list()?.objects;
+        let things = self.list("Thing")?.objects;
         let wanted = json!({ "spec": { "text": format!("on {key}") } }).to_string();
         let holds = |it: &Remote| it.doc == wanted;
         match below {
@@ -195,18 +230,27 @@ impl Honest {
 
     fn change(&self, change: &Change) -> Result<Option<Remote>> {
         let doc = change.desired.as_deref().map(serde_json::from_str::<Json>).transpose()?;
-        let text = doc.as_ref().and_then(|it| it.pointer("/spec/text")?.as_str()).unwrap_or_default();
-        self.stands(&change.address.key, change.action, text)?;
+        let kind = change.address.kind.as_str();
+        let written = doc.as_ref().and_then(|it| it.get("spec")).filter(|_| kind == "Box").map(Json::to_string);
+        let text = doc.as_ref().and_then(|it| it.pointer("/spec/text")?.as_str());
+        let text = written.as_deref().or(text).unwrap_or_default();
+        if kind == "Thing" {
+            self.stands(&change.address.key, change.action, text)?;
+        }
         let operation = match change.action {
             Action::Delete => Operation::RemoveFile,
             Action::Create | Action::Update => {
                 Operation::Write(Write { payload: Payload::Bytes(text.as_bytes().to_vec()), mode: None })
             }
         };
-        let request =
-            FileChange { path: self.path(&change.address.key), operation, expect: Expectation::Any, token: change.token.clone() };
+        let request = FileChange {
+            path: self.path(kind, &change.address.key),
+            operation,
+            expect: Expectation::Any,
+            token: change.token.clone(),
+        };
         match files::change_all(&[request]).pop() {
-            Some(Ok(Some(_))) => Ok(Some(Remote { health: health(text, false), ..thing(&change.address.key, text) })),
+            Some(Ok(Some(_))) => Ok(Some(remote(kind, &change.address.key, text, false))),
             Some(Ok(None) | Err(FileError::NotFound)) if change.action == Action::Delete => Ok(None),
             Some(Err(error)) => Err(failed(error)),
             Some(Ok(None)) | None => Err(Error::internal("no answer").unsettled()),

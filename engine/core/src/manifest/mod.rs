@@ -4,12 +4,14 @@
 //! hints of each kind fit its schema. Unknown keys are tolerated (the manifest is where the contract grows), wrong
 //! types are errors that name the path.
 
+mod claim;
 mod hints;
 mod read;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use claim::Claim;
 pub(crate) use hints::resolve;
 pub use hints::{ANY_KEY, Hints};
 
@@ -73,6 +75,8 @@ pub struct Kind {
     pub replace: ReplaceOrder,
     /// Field that, while true, claims every object of the scope.
     pub claims: Option<Path>,
+    /// List of patterns over keys that such a claim leaves alone; see [`Claim`].
+    pub claims_except: Option<Path>,
     /// Joins scope and key to the name of the scope that an object is the place of; see [`Kind::place`].
     pub nests: Option<Arc<str>>,
     /// Last word of a key that tolerates no other key of the kind with the same words before it (`www CNAME` beside `www A`).

@@ -130,7 +130,8 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
             &[("create-first", ReplaceOrder::CreateFirst), ("delete-first", ReplaceOrder::DeleteFirst)],
             ReplaceOrder::DeleteFirst,
         )?,
-        claims: at.text("claims")?.map(|pointer| claims(at, pointer)).transpose()?,
+        claims: at.text("claims")?.map(|pointer| field(at, "claims", pointer)).transpose()?,
+        claims_except: claims_except(at)?,
         nests: at.text("nests")?.map(Into::into),
         sole: at.text("sole")?.map(Into::into),
         solid: at.flag("solid")?,
@@ -150,13 +151,21 @@ fn batch(at: &Reader<'_>) -> Result<Option<Batch>, String> {
 }
 
 /// An RFC 6901 pointer to a field under `spec`.
-fn claims(at: &Reader<'_>, pointer: &str) -> Result<Path, String> {
+fn field(at: &Reader<'_>, key: &str, pointer: &str) -> Result<Path, String> {
     let tokens = pointer.split('/').skip(1).map(|token| Segment::Key(token.replace("~1", "/").replace("~0", "~")));
     let path = Path(tokens.collect());
     if !pointer.starts_with("/spec/") {
-        return Err(at.say("claims", "must be a pointer to a field such as `/spec/exclusive`"));
+        return Err(at.say(key, "must be a pointer to a field such as `/spec/exclusive`"));
     }
     Ok(path)
+}
+
+fn claims_except(at: &Reader<'_>) -> Result<Option<Path>, String> {
+    let Some(pointer) = at.text("claimsExcept")? else { return Ok(None) };
+    if at.get("claims").is_none() {
+        return Err(at.say("claimsExcept", "needs `claims`: there is nothing to except from"));
+    }
+    field(at, "claimsExcept", pointer).map(Some)
 }
 
 fn is_kind(name: &str) -> bool {

@@ -54,7 +54,8 @@ fn what_is_absent_grants_and_promises_least() {
     assert_eq!(crate::schema::check(&json!({"x": 1}), &manifest.config).unwrap().len(), 1, "no configuration is taken");
     let kind = &manifest.kinds["File"];
     assert_eq!((kind.observe, kind.recover, kind.replace), (Observe::Scan, Recover::None, ReplaceOrder::DeleteFirst));
-    assert_eq!((kind.batch, kind.settle_time, kind.schema_version, kind.claims.as_ref()), (None, 0, 1, None));
+    assert_eq!((kind.batch, kind.settle_time, kind.schema_version), (None, 0, 1));
+    assert_eq!((&kind.claims, &kind.claims_except), (&None, &None));
 }
 
 #[test]
@@ -65,7 +66,8 @@ fn every_key_of_the_contract_is_read() {
         "reads": ["POST /search"], "parallel": 3, "apiVersions": "any", "yaml": "kubectl", "features": ["rendering"], "later": {"unknown": 1},
         "kinds": {"RecordSet.example-1.io": {
             "schema": {}, "schemaVersion": 4, "observe": "read", "batch": {"items": 100, "bytes": 1000, "atomic": true},
-            "recover": "conditional", "settleTime": 500, "replace": "create-first", "claims": "/spec/a~1b/exclusive", "nests": "/",
+            "recover": "conditional", "settleTime": 500, "replace": "create-first", "claims": "/spec/a~1b/exclusive",
+            "claimsExcept": "/spec/ignore", "nests": "/",
         }},
     });
     assert_eq!(published(&manifest), []);
@@ -83,6 +85,7 @@ fn every_key_of_the_contract_is_read() {
     let place = |scope: &str, key: &str| kind.place(&crate::address::Address::new("p", "K", scope, key));
     assert_eq!((place("", "a").as_deref(), place("a/b", "c").as_deref()), (Some("a"), Some("a/b/c")));
     assert_eq!(kind.claims.as_ref().map(Path::to_string).as_deref(), Some("spec.a/b.exclusive"));
+    assert_eq!(kind.claims_except.as_ref().map(Path::to_string).as_deref(), Some("spec.ignore"));
 }
 
 #[test]

@@ -310,6 +310,7 @@ impl Doubts {
                 protect: false,
                 prune: true,
                 secrets: false,
+                claims: false,
             },
         };
         let entry = Entry {

@@ -320,6 +320,7 @@ impl<'a> State<'a> {
 pub(super) fn records(held: &Entry, want: &Desired) -> bool {
     held.protect == want.settings.protect
         && held.prune != want.settings.no_prune
+        && held.claims == want.claims.is_some()
         && (std::ptr::eq(held.after.as_ptr(), want.after.as_ptr()) || held.after == want.after)
         && held.siblings == want.siblings
 }

@@ -360,6 +360,7 @@ impl Judge<'_> {
             source: Some(self.pair.index),
             ownership: Ownership::Owned,
             token,
+            claim: None,
         })
     }
 
@@ -445,6 +446,11 @@ pub(super) fn foreign(
         None if same || matches!(recover, Some(Recover::Key | Recover::Conditional)) => None,
         None => Some(format!("the object is gone, and another one (`{}`) has its place", found.identity)),
     }
+}
+
+/// Whether two marks are of one environment of one project.
+pub(super) fn same_realm(one: &str, other: &str) -> bool {
+    realm(one) == realm(other)
 }
 
 /// The part of a mark that names project and environment.

@@ -3,12 +3,13 @@
 //! [`needs`] says which documents must be loaded (none for an object whose digests say that it is in sync); [`plan`] joins
 //! what is desired, owned and observed and decides for each object. The stages, a file each:
 //! `intents` (what a crash left) → `join` (which entry and which object belong to a resource) → `judge` (one desired
-//! object) and `prune` (what is owned and not desired) → `order` and `nest` (edges, and what a refusal means for
+//! object), `prune` (what is owned and not desired) and `claim` (what is nobody's, where a document claims all) → `order` and `nest` (edges, and what a refusal means for
 //! neighbours) → `digest`. Later, `verdicts` merges a plugin's say, and `late` compares again once an unknown is known.
 //!
-//! Invariants: nothing is deleted that is not owned, or without a whole view of its scope; nothing is created where
+//! Invariants: nothing is deleted that is neither owned nor claimed, or without a whole view of its scope; nothing is created where
 //! absence was not seen; equal inputs in any order give equal plans.
 
+mod claim;
 mod digest;
 mod intents;
 mod join;
@@ -26,7 +27,7 @@ use crate::address::{Address, ResourceId, Scope};
 use crate::diagnostic::{Code, Location};
 use crate::document::{DriftMode, Settings};
 use crate::inventory::{Entry, Intent, Ownership};
-use crate::manifest::{Kind, ReplaceOrder};
+use crate::manifest::{Claim, Kind, ReplaceOrder};
 use crate::observation::{Observed, ScopeView};
 use crate::value::{Digest, Json, Path};
 
@@ -50,6 +51,8 @@ pub struct Desired {
     pub siblings: Arc<[Address]>,
     pub location: Location,
     pub kind: Arc<Kind>,
+    /// Whether it claims every other object of its scope ([`Kind::claim`] of its document).
+    pub claims: Option<Arc<Claim>>,
 }
 
 /// What the operator allows and asks for; never the repository's to say.
@@ -215,6 +218,28 @@ pub struct Step {
     pub ownership: Ownership,
     /// Token of an intent that a crash left and that this step finishes: an earlier try may have taken effect.
     pub token: Option<Arc<str>>,
+    /// Of a delete of what is nobody's: who claims it.
+    pub claim: Option<Claimed>,
+}
+
+/// The claim that a delete rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Index of the claiming document into [`World::desired`].
+    pub by: usize,
+    /// Nobody was ever told that this is claimed: it waits for the operator's word.
+    pub new: bool,
+}
+
+/// A claim that this plan acts on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// Index of the claiming document into [`World::desired`].
+    pub desired: usize,
+    /// Nothing waits that is claimed for the first time, and all of the scope was seen: what [`Entry::claims`] is to say.
+    pub settled: bool,
+    /// What is claimed for the first time.
+    new: Vec<Address>,
 }
 
 /// The other end of a move or replacement.
@@ -277,6 +302,8 @@ pub struct Plan {
     pub records: Vec<Record>,
     /// Intents whose outcome the world tells; to be recorded before any step runs.
     pub resolved: Vec<Resolved>,
+    /// By index of the claiming document.
+    pub claims: Vec<Claims>,
     pub digest: Digest,
 }
 
@@ -284,6 +311,12 @@ impl Plan {
     /// Whether there is nothing to do and nothing refused.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.refused.is_empty()
+    }
+
+    /// What the entry of a desired object is to say of its claim, once this plan is carried out: [`Entry::claims`].
+    pub fn claims(&self, desired: usize) -> bool {
+        let found = self.claims.binary_search_by_key(&desired, |it| it.desired);
+        found.ok().and_then(|at| self.claims.get(at)).is_some_and(|it| it.settled)
     }
 }
 
@@ -305,6 +338,7 @@ pub fn needs(world: &World<'_>) -> Needs {
         }
     }
     doubts.needs(world, &mut out);
+    out.observed.extend(claim::needs(world, &doubts, &joined));
     out.desired.sort_unstable();
     out.desired.dedup();
     out.applied.sort_unstable();
@@ -326,6 +360,7 @@ pub fn plan(world: &World<'_>, docs: &Docs) -> Plan {
     judge::pairs(world, docs, &doubts, &joined, &mut draft);
     prune::leftovers(world, docs, &doubts, &joined, &mut draft);
     intents::refuse_loose(&doubts, &joined, &mut draft);
+    claim::plan(world, docs, &doubts, &joined, &mut draft);
     draft.plan.resolved.clone_from(&doubts.resolved);
     doubts.close_unused(&mut draft);
     finish(world, draft)
@@ -352,10 +387,13 @@ pub(crate) fn finish(world: &World<'_>, mut draft: Draft) -> Plan {
     nest::collide(world, &mut draft.plan.steps);
     order::skip_siblings(world, &mut draft);
     order::skip_dependents(world, &mut draft);
+    claim::withdraw(world, &mut draft);
     order::keep_what_is_used(world, &mut draft);
     prune::limits(world, &mut draft);
+    claim::withdraw(world, &mut draft);
     // What the limits keep may stand in what they do not count.
     order::keep_what_is_used(world, &mut draft);
+    claim::settle(&mut draft);
     order::arrange(world, &mut draft.plan);
     let plan = &mut draft.plan;
     plan.refused.sort_by(|a, b| (&a.resource, &a.address, a.code).cmp(&(&b.resource, &b.address, b.code)));

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use super::{Action, Draft, Plan, Refused, Step, World, nest};
+use super::{Action, Draft, Plan, Refused, Step, World, claim, nest};
 use crate::address::{Address, ResourceId};
 use crate::diagnostic::codes;
 use crate::graph::Graph;
@@ -184,7 +184,8 @@ pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
     edges.declared();
     edges.siblings();
     edges.deletes();
-    let Edges { hard, soft, .. } = edges;
+    let Edges { mut hard, soft, .. } = edges;
+    hard.extend(claim::edges(&plan.steps));
     let graph = without_circles(count, [hard, nest::edges(world, &plan.steps), soft]);
     let order = graph.order().unwrap_or_else(|_| (0..count).collect());
     let mut place = vec![0; count];

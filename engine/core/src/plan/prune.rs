@@ -152,6 +152,7 @@ fn step(left: &Leftover<'_>, action: Action, reason: Reason) -> Step {
         source: None,
         ownership: if action == Action::Adopt { Ownership::Owned } else { left.held.ownership },
         token: None,
+        claim: None,
     }
 }
 
@@ -160,8 +161,17 @@ fn step(left: &Leftover<'_>, action: Action, reason: Reason) -> Step {
 /// deposed was counted when its replacement was planned.
 pub(super) fn limits(world: &World<'_>, draft: &mut Draft) {
     let counts = |it: &Step| it.action.deletes() && it.ownership != Ownership::Deposed;
+    let new = |it: &Step| it.claim.is_some_and(|it| it.new);
+    let all = draft.plan.steps.iter().filter(|it| counts(it)).count();
+    if world.options.allow_deletes.is_none() {
+        let (stopped, rest) = std::mem::take(&mut draft.plan.steps).into_iter().partition(new);
+        draft.plan.steps = rest;
+        first_claimed(stopped, all, draft);
+    }
     let count = draft.plan.steps.iter().filter(|it| counts(it)).count();
-    let owned = world.entries.iter().filter(|it| it.ownership != Ownership::Deposed).count();
+    let claimed = draft.plan.steps.iter().filter(|it| it.claim.is_some()).count();
+    // What is claimed counts as owned, as the words of `claims` have it.
+    let owned = claimed + world.entries.iter().filter(|it| it.ownership != Ownership::Deposed).count();
     let half = HALF_FROM <= owned && owned < count.saturating_mul(2);
     let limit = match world.options.allow_deletes {
         // The operator's number takes the place of the limits, downwards too.
@@ -187,5 +197,18 @@ pub(super) fn limits(world: &World<'_>, draft: &mut Draft) {
             hint,
             location: step.location,
         });
+    }
+}
+
+/// Refuses what is claimed for the first time, however little it is: nobody has seen yet what the claim comes to.
+fn first_claimed(stopped: Vec<Step>, all: usize, draft: &mut Draft) {
+    for Step { resource, address, location, reasons, .. } in stopped {
+        let why = reasons.into_iter().next().map(|it| it.text).unwrap_or_default();
+        let reason = format!("it would be deleted: {why}; what a claim takes for the first time always waits");
+        let hint = format!(
+            "if that is meant, run again with `--allow-deletes {all}`; what is to stay is declared, or excepted from the claim"
+        );
+        let (address, code) = (Some(address), codes::DELETE_LIMIT);
+        draft.refuse(Refused { resource, address, code, reason, hint: Some(hint), location });
     }
 }

@@ -1,6 +1,7 @@
 //! A small world to plan in, which can also carry a plan out.
 
 mod changes;
+mod claimed;
 mod claims;
 mod crashes;
 mod deletes;
@@ -121,6 +122,7 @@ impl Sim {
             siblings: Arc::default(),
             location,
             kind: self.kind.clone(),
+            claims: self.kind.claim(&doc).map(Arc::new),
         };
         self.desired.push((desired, Arc::new(doc)));
         &mut self.desired.last_mut().unwrap().0
@@ -145,6 +147,7 @@ impl Sim {
             protect: false,
             prune: true,
             secrets: false,
+            claims: false,
         };
         self.applied.insert(address.clone(), Arc::new(doc));
         self.entries.insert(address.clone(), entry);
@@ -163,6 +166,7 @@ impl Sim {
             mark: None,
             health: HealthState::Healthy,
             health_message: "".into(),
+            unclaimed: false,
         };
         let view = self.views.entry(address.scope.clone()).or_insert_with(|| ScopeView {
             scope: address.scope.clone(),
@@ -244,8 +248,10 @@ impl Sim {
             assert!(step.after.iter().all(|before| *before < index), "a step stands before one that it waits for: {step:?}");
             let old = step.from.as_ref().map_or(&step.address, |it| &it.address);
             let ours = self.entries.contains_key(old) || plan.resolved.iter().any(|it| it.entry.is_some() && it.address == *old);
-            assert!(!step.action.deletes() || ours, "deletes what is not owned: {step:?}");
             let whole = |address: &Address| self.views.get(&address.scope).is_some_and(|it| it.coverage == Coverage::Whole);
+            let claimed = step.claim.is_some() && whole(&step.address) && step.action == Action::Delete;
+            assert!(!step.action.deletes() || ours || claimed, "deletes what is neither owned nor claimed: {step:?}");
+            assert!(step.claim.is_none() || !ours, "claims what is owned: {step:?}");
             assert!(step.action != Action::Create || whole(&step.address), "creates where absence is not known: {step:?}");
             assert!(step.action != Action::Forget || whole(old) || self.found(old).is_some(), "forgets blindly: {step:?}");
             assert!(!matches!(self.views.get(&old.scope), Some(ScopeView { coverage: Coverage::Failed(_), .. })), "{step:?}");
@@ -270,7 +276,7 @@ impl Sim {
             self.entries.get_mut(address).unwrap().agreed = Some(*digest);
         }
         for record in &plan.records {
-            self.record(record.desired, record.ownership, record.identity.clone(), record.agreed);
+            self.record(plan, record.desired, record.ownership, record.identity.clone(), record.agreed);
         }
         let mut last = Vec::new();
         for step in &plan.steps {
@@ -303,7 +309,7 @@ impl Sim {
                     continue;
                 }
             }
-            self.write(step);
+            self.write(plan, step);
         }
         for old in last {
             self.vanish(&old);
@@ -315,7 +321,7 @@ impl Sim {
         self.views.get_mut(&address.scope).unwrap().objects.remove(&address.key);
     }
 
-    fn write(&mut self, step: &Step) {
+    fn write(&mut self, plan: &Plan, step: &Step) {
         let wanted = step.desired.as_ref().unwrap();
         let prior = step.prior.as_ref().filter(|_| !matches!(step.action, Action::Replace(_)));
         let mut doc = prior.and_then(|it| it.doc.as_deref().cloned()).unwrap_or_else(|| json!({ "spec": {} }));
@@ -341,10 +347,10 @@ impl Sim {
             observed.identity = prior.identity.clone();
         }
         let (identity, digest) = (observed.identity.clone(), observed.digest);
-        self.record(step.source.unwrap(), step.ownership, identity, digest);
+        self.record(plan, step.source.unwrap(), step.ownership, identity, digest);
     }
 
-    fn record(&mut self, source: usize, ownership: Ownership, identity: Arc<str>, agreed: Digest) {
+    fn record(&mut self, plan: &Plan, source: usize, ownership: Ownership, identity: Arc<str>, agreed: Digest) {
         let (want, doc) = self.desired[source].clone();
         self.applied.insert(want.address.clone(), doc);
         let entry = Entry {
@@ -359,6 +365,7 @@ impl Sim {
             protect: want.settings.protect,
             prune: !want.settings.no_prune,
             secrets: false,
+            claims: plan.claims(source),
         };
         self.entries.insert(want.address, entry);
     }

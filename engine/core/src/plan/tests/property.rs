@@ -91,6 +91,49 @@ proptest! {
         prop_assert_eq!(first.unchanged, second.unchanged);
     }
 
+    /// Whatever is declared, owned and there: a claim takes what is nobody's in a scope that was seen whole, and nothing else.
+    #[test]
+    fn nothing_is_claimed_without_a_whole_view_or_from_anybody(
+        cells in cells(),
+        strangers in vec((0..3_u8, any::<bool>()), 0..9),
+        coverage in 0..3_u8,
+        settled: bool,
+        allow in proptest::option::of(0..40_usize),
+    ) {
+        let mut sim = build(&cells, false);
+        let all = json!({"all": true, "ignore": ["s0*"]});
+        claimed::declare(&mut sim, all.clone());
+        sim.own_at("zone", &claimed::zone_at(), all.clone()).claims = settled;
+        sim.put(&claimed::zone_at(), json!({ "spec": all }));
+        for (index, (nature, other)) in strangers.iter().enumerate() {
+            let key = format!("s{nature}{index}");
+            sim.see(&key, json!({})).unclaimed = *nature == 1;
+            if *other {
+                sim.others.insert(at(&key), "dev".to_owned());
+            }
+        }
+        // Random objects that are neither declared nor owned are nobody's as well.
+        let nobodys = |at: usize| cells.get(at).is_some_and(|it| it.0 == 0 && it.1 == 0 && it.2 != 0);
+        let nobodys: Vec<Address> = (0..cells.len()).filter(|it| nobodys(*it)).map(|it| at(&format!("n{it:02}"))).collect();
+        let whole = coverage == 0;
+        if !whole {
+            let coverage = if coverage == 1 { Coverage::Partial } else { Coverage::Failed("timeout".into()) };
+            sim.views.get_mut(&at("").scope).unwrap().coverage = coverage;
+        }
+        sim.options.allow_deletes = allow;
+        let plan = sim.plan();
+        for step in plan.steps.iter().filter(|it| it.claim.is_some()) {
+            let stranger = step.address.key.starts_with("s2") || nobodys.contains(&step.address);
+            prop_assert!(whole && stranger && !sim.others.contains_key(&step.address), "{step:?}");
+            prop_assert!(settled || allow.is_some(), "{step:?}");
+        }
+        prop_assert!(whole || settled || !plan.claims(sim.desired.len() - 1));
+        sim.options.allow_deletes = Some(1000);
+        let free = nobodys.len() + strangers.iter().filter(|it| **it == (2, false)).count();
+        let claimed = sim.plan().steps.iter().filter(|it| it.claim.is_some()).count();
+        prop_assert_eq!(claimed, if whole { free } else { 0 });
+    }
+
     /// `Sim::plan` checks every plan; here the view is broken, and so the plan may neither delete nor forget the unseen.
     #[test]
     fn nothing_goes_or_comes_on_a_broken_view(cells in cells(), failed: bool) {

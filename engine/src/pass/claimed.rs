@@ -1,0 +1,74 @@
+//! Scopes that documents claim: what has to be seen of them though nobody declares anything there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use trueup_core::address::{Address, Scope};
+use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::manifest::Observe;
+use trueup_core::observation::Coverage;
+use trueup_core::plan::Desired;
+
+use super::Surroundings;
+use crate::observe::Observation;
+
+/// Claimed scopes of every kind that can be listed, with the position of a document that claims each.
+#[derive(Default)]
+pub(super) struct ClaimedScopes(BTreeMap<Scope, usize>);
+
+impl ClaimedScopes {
+    pub(super) fn new(around: &Surroundings, desired: &[Desired]) -> Self {
+        let mut out = BTreeMap::new();
+        for (at, want) in desired.iter().enumerate().filter(|(_, it)| it.claims.is_some()) {
+            let Scope { provider, kind: own, scope } = &want.address.scope;
+            let Some(bound) = around.context.providers.get(provider) else { continue };
+            for kind in bound.manifest.kinds.values().filter(|it| it.name != *own && it.observe == Observe::Scan) {
+                let claimed = Scope { provider: provider.clone(), kind: kind.name.clone(), scope: scope.clone() };
+                out.entry(claimed).or_insert(at);
+            }
+        }
+        Self(out)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.keys()
+    }
+
+    pub(super) fn contains(&self, scope: &Scope) -> bool {
+        !self.0.is_empty() && self.0.contains_key(scope)
+    }
+
+    /// What stands in these scopes and is not among `known`.
+    pub(super) fn others<'a>(
+        &'a self,
+        observation: &'a Observation,
+        known: &'a HashSet<&Address>,
+    ) -> impl Iterator<Item = &'a Address> {
+        let views = self.0.keys().filter_map(|it| observation.views.get(it));
+        views.flat_map(|it| it.objects.values()).map(|it| &it.address).filter(|it| !known.contains(it))
+    }
+
+    /// A word on each claim that nothing came of, as its scope was not seen whole.
+    pub(super) fn unseen(&self, desired: &[Desired], observation: &Observation) -> Vec<Diagnostic> {
+        let mut why: HashMap<usize, Vec<(Arc<str>, String)>> = HashMap::new();
+        for (scope, at) in &self.0 {
+            let reason = match observation.views.get(scope).map(|it| &it.coverage) {
+                Some(Coverage::Whole) => continue,
+                Some(Coverage::Partial) => "its scope was not read whole".to_owned(),
+                Some(Coverage::Failed(why)) => why.clone(),
+                None => "it was not observed".to_owned(),
+            };
+            why.entry(*at).or_default().push((scope.kind.clone(), reason));
+        }
+        let mut out: Vec<(usize, Diagnostic)> = Vec::new();
+        for (at, kinds) in why {
+            let Some(want) = desired.get(at) else { continue };
+            for (kind, reason) in kinds {
+                let text = format!("nothing of kind {kind} is claimed by {}: {reason}", want.resource.local());
+                out.push((at, Diagnostic::warning(codes::OBSERVE_FAILED, text).at(want.location.clone())));
+            }
+        }
+        out.sort_by(|a, b| (a.0, &a.1.message).cmp(&(b.0, &b.1.message)));
+        out.into_iter().map(|(_, it)| it).collect()
+    }
+}
