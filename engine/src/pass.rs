@@ -176,7 +176,7 @@ fn removed_providers(around: &Surroundings, entries: &[Entry]) -> Result<(), Pas
 }
 
 async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMap<Scope, ScopeRecord>) -> Result<(), PassError> {
-    planned.claimed = ClaimedScopes::new(around, &planned.desired.objects);
+    planned.claimed = ClaimedScopes::new(around, &planned.desired);
     let Planned { desired, entries, intents, observation, renamed, claimed, .. } = planned;
     let declared = desired.objects.iter().map(|it| &it.address.scope);
     let wanted: BTreeSet<&Scope> = dedup(declared)
@@ -206,7 +206,7 @@ async fn observe(around: &Surroundings, planned: &mut Planned, mut known: HashMa
     join_all(looks).await.into_iter().for_each(|part| observation.merge(part));
     interest.end()?;
     planned.diagnostics.extend(planned.observation.warnings.iter().cloned());
-    planned.diagnostics.extend(planned.claimed.unseen(&planned.desired.objects, &planned.observation));
+    planned.diagnostics.extend(planned.claimed.unseen(&planned.desired, &planned.observation));
     Ok(())
 }
 

@@ -38,7 +38,7 @@ fn the_first_apply_lists_every_removal_and_waits_and_later_ones_do_not() {
         put(&project, name, text);
     }
     let plan = project.run(&["plan", "--trust"]).expect_exit(1);
-    plan.expect_text(&["Thing/stray", "TU0602", "Box/b (base/b.yaml:1) claims", "--allow-deletes 1"])
+    plan.expect_text(&["Thing/stray", "TU0602", "Box/b (base/b.yaml:2) claims", "--allow-deletes 1"])
         .expect_no_text(&["kept-by-others", "soa"]);
     // Everything else is done, more than once, and the claim still waits.
     for _ in 0..2 {

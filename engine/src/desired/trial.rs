@@ -35,7 +35,7 @@ pub async fn try_out(context: &Context, texts: &[String]) -> Vec<Result<Tried, S
             }
             Err(found) if range.len() == 1 => {
                 let text = found.iter().find(|it| it.is_error()).map(|it| it.message.clone()).unwrap_or_default();
-                answers.get_mut(range.start).into_iter().for_each(|it| *it = Err(text.clone()));
+                answers.get_mut(range.start).into_iter().for_each(|it| *it = Err(format!("no document can say it: {text}")));
             }
             Err(_) => {
                 let middle = range.start + range.len() / 2;

@@ -422,6 +422,7 @@ impl Reader<'_> {
 
 /// See [`Reader::take`]; `interest` as [`Declared::interest`] answers.
 pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interest: Option<&Veil>) -> Remembered {
+    let unclaimed = is_unclaimed(&remote);
     let mut doc = sealer.from_handles(&remote.doc);
     match interest {
         Some(veil) => sealer.cover(&mut doc, &remote.sensitive, veil),
@@ -438,7 +439,6 @@ pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interes
         outputs
     });
     let text = canonical(&doc);
-    let unclaimed = is_unclaimed(&remote);
     let observed = Observed {
         address,
         identity: remote.identity.into(),

@@ -7,9 +7,9 @@ use trueup_core::address::{Address, Scope};
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::manifest::Observe;
 use trueup_core::observation::Coverage;
-use trueup_core::plan::Desired;
 
 use super::Surroundings;
+use crate::desired::Desired;
 use crate::observe::Observation;
 
 /// Claimed scopes of every kind that can be listed, with the position of a document that claims each.
@@ -17,11 +17,14 @@ use crate::observe::Observation;
 pub(super) struct ClaimedScopes(BTreeMap<Scope, usize>);
 
 impl ClaimedScopes {
-    pub(super) fn new(around: &Surroundings, desired: &[Desired]) -> Self {
+    pub(super) fn new(around: &Surroundings, desired: &Desired) -> Self {
         let mut out = BTreeMap::new();
-        for (at, want) in desired.iter().enumerate().filter(|(_, it)| it.claims.is_some()) {
+        let declared = desired.objects.iter().enumerate();
+        for (at, want) in declared.filter(|(_, it)| it.claims.is_some()) {
             let Scope { provider, kind: own, scope } = &want.address.scope;
-            let Some(bound) = around.context.providers.get(provider) else { continue };
+            // A halted provider has said what there is to say.
+            let bound = around.context.providers.get(provider).filter(|_| !desired.halted.contains_key(provider));
+            let Some(bound) = bound else { continue };
             for kind in bound.manifest.kinds.values().filter(|it| it.name != *own && it.observe == Observe::Scan) {
                 let claimed = Scope { provider: provider.clone(), kind: kind.name.clone(), scope: scope.clone() };
                 out.entry(claimed).or_insert(at);
@@ -49,7 +52,7 @@ impl ClaimedScopes {
     }
 
     /// A word on each claim that nothing came of, as its scope was not seen whole.
-    pub(super) fn unseen(&self, desired: &[Desired], observation: &Observation) -> Vec<Diagnostic> {
+    pub(super) fn unseen(&self, desired: &Desired, observation: &Observation) -> Vec<Diagnostic> {
         let mut why: HashMap<usize, Vec<(Arc<str>, String)>> = HashMap::new();
         for (scope, at) in &self.0 {
             let reason = match observation.views.get(scope).map(|it| &it.coverage) {
@@ -62,7 +65,7 @@ impl ClaimedScopes {
         }
         let mut out: Vec<(usize, Diagnostic)> = Vec::new();
         for (at, kinds) in why {
-            let Some(want) = desired.get(at) else { continue };
+            let Some(want) = desired.objects.get(at) else { continue };
             for (kind, reason) in kinds {
                 let text = format!("nothing of kind {kind} is claimed by {}: {reason}", want.resource.local());
                 out.push((at, Diagnostic::warning(codes::OBSERVE_FAILED, text).at(want.location.clone())));

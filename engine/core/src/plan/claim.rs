@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use super::intents::Doubts;
 use super::join::Join;
-use super::{Action, Claimed, Claims, Docs, Draft, Reason, Step, World, judge};
+use super::{Action, Change, Claimed, Claims, Docs, Draft, Drifted, Origin, Reason, Step, World, judge};
 use crate::address::{Address, ResourceId, Scope};
 use crate::diff;
+use crate::document::DriftMode;
 use crate::inventory::{IntentAction, Ownership};
 use crate::manifest::Claim;
 use crate::observation::{Coverage, Observed};
@@ -150,10 +151,24 @@ pub(super) fn plan(world: &World<'_>, docs: &Docs, doubts: &Doubts, joined: &Joi
         for at in all.iter().filter(|it| !known(it)) {
             claims.entry(*at).and_modify(|it| it.new.push(address.clone()));
         }
-        steps.extend(step(world, doubts, found, Claimed { by, new }));
+        let Some(step) = step(world, doubts, found, Claimed { by, new }) else { continue };
+        // What came after the claim was settled is none of Git's doing.
+        let mode = all.iter().map(|it| drift(world, *it)).find(|it| *it != DriftMode::Heal).filter(|_| !new);
+        match mode {
+            None => steps.push(step),
+            Some(mode) => {
+                let changes = step.changes.into_iter().map(|it| Change { origin: Origin::Drift, ..it }).collect();
+                draft.plan.drift.push(Drifted { resource: step.resource, address: step.address, changes, gone: false, mode });
+            }
+        }
     }
     draft.plan.steps.extend(steps);
     draft.plan.claims = claims.into_values().collect();
+}
+
+/// Whether what is not as the document says is put right.
+fn drift(world: &World<'_>, at: usize) -> DriftMode {
+    world.desired.get(at).and_then(|it| it.settings.drift).unwrap_or(world.options.drift)
 }
 
 /// Claims that the operator knows of: no object of theirs is claimed for the first time.

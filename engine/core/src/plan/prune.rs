@@ -204,7 +204,7 @@ pub(super) fn limits(world: &World<'_>, draft: &mut Draft) {
 fn first_claimed(stopped: Vec<Step>, all: usize, draft: &mut Draft) {
     for Step { resource, address, location, reasons, .. } in stopped {
         let why = reasons.into_iter().next().map(|it| it.text).unwrap_or_default();
-        let reason = format!("it would be deleted: {why}; what a claim takes for the first time always waits");
+        let reason = format!("it would be deleted, and what is claimed for the first time always waits: {why}");
         let hint = format!(
             "if that is meant, run again with `--allow-deletes {all}`; what is to stay is declared, or excepted from the claim"
         );

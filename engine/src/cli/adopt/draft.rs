@@ -54,7 +54,9 @@ impl<'a> Drafts<'a> {
         metadata.extend(namespace.map(|it| ("namespace".to_owned(), Json::from(it))));
         // What a document says beside its address: labels and annotations lie in the metadata too.
         if let Some(Json::Object(more)) = body.as_object_mut().and_then(|it| it.remove("metadata")) {
-            more.into_iter().for_each(|(key, value)| drop(metadata.entry(key).or_insert(value)));
+            for (key, value) in more {
+                metadata.entry(key).or_insert(value);
+            }
         }
         let mut document = Map::new();
         let (plain, group) = kind.name.split_once('.').map_or((&*kind.name, None), |(plain, group)| (plain, Some(group)));

@@ -12,6 +12,7 @@ use crate::cli::Shell;
 use crate::cli::arguments::AdoptArgs;
 use crate::cli::error::CliError;
 use crate::cli::session::Session;
+use crate::desired::Context;
 
 /// Bytes of one file: well below what a file of documents may have.
 const FILE: usize = 8 << 20;
@@ -39,7 +40,7 @@ pub struct File {
 }
 
 /// Chooses the folder and the name, and makes sure that nothing stands there yet.
-pub fn place(session: &Session, arguments: &AdoptArgs, shell: &Shell<'_>) -> Result<Place, CliError> {
+pub fn place(session: &Session, context: &Context, arguments: &AdoptArgs, shell: &Shell<'_>) -> Result<Place, CliError> {
     let root = &session.engine.root;
     let layers = &session.environment.layers;
     let folder = match (&arguments.out, layers.last()) {
@@ -61,9 +62,15 @@ pub fn place(session: &Session, arguments: &AdoptArgs, shell: &Shell<'_>) -> Res
     let mut stem = words.join("-");
     stem.truncate(200);
     let inside = real.strip_prefix(root).ok().map(|it| it.join(format!("{stem}.yaml")));
-    let seen = inside.as_ref().is_some_and(|it| layers.iter().any(|layer| it.starts_with(layer)));
+    let layered = inside.as_ref().is_some_and(|it| layers.iter().any(|layer| it.starts_with(layer)));
     let name = &session.environment.name;
-    let note = (!seen).then(|| format!("{} is in no layer of {name}: a plan does not see it there", real.display()));
+    let note = match inside.filter(|_| layered) {
+        None => Some(format!("{} is in no layer of {name}: a plan does not see it there", real.display())),
+        Some(file) if context.exclude.is_match(&file) => {
+            Some(format!("`exclude` of {name} keeps a plan from seeing {}", file.display()))
+        }
+        Some(_) => None,
+    };
     let here = std::env::current_dir().ok().filter(|it| real.starts_with(it));
     let named = shell.global.directory.is_some();
     let (base, git) = match here {

@@ -73,7 +73,7 @@ async fn write(alias: &str, arguments: &AdoptArgs, shell: &mut Shell<'_>) -> Res
             .hint(format!("it has {}", known.join(", ")))
     })?;
     let kinds = kinds(bound, &arguments.kinds)?;
-    let place = files::place(&session, arguments, shell)?;
+    let place = files::place(&session, &around.context, arguments, shell)?;
     let desired = desired::load(&around.context).await;
     if desired.has_errors() {
         return Err(CliError::from_diagnostics(desired.diagnostics.clone()).texts(session.texts()));
@@ -323,7 +323,9 @@ fn say(
     }
     if !next.is_empty() {
         text.push_str("Nothing is owned yet. Look through what was written, then:\n");
-        next.iter().for_each(|it| drop(writeln!(text, "  {}", clean(it))));
+        for it in &next {
+            let _ = writeln!(text, "  {}", clean(it));
+        }
     }
     shell.output.print(&text);
     Ok(())

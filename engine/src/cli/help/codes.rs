@@ -179,7 +179,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::DELETE_LIMIT,
-        "The plan deletes more than 10 objects, or more than half of what an environment owns that owns 5 or more; or more than `--allow-deletes` gives.\nIf that is meant, allow it: `--allow-deletes N` lets up to N objects go, and no more.",
+        "The plan deletes more than 10 objects, or more than half of what an environment owns that owns 5 or more; or more than `--allow-deletes` gives. What a document claims for the first time (all of its scope) waits however little it is.\nIf that is meant, allow it: `--allow-deletes N` lets up to N objects go, and no more.",
     ),
     (
         all::NO_EVIDENCE,

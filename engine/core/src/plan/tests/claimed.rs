@@ -346,3 +346,19 @@ fn what_is_claimed_keeps_its_place_while_something_of_ours_stands_in_it() {
     sim.put(&inside, json!({ "spec": {} }));
     sim.check_plan(&[&code(codes::STEP_SKIPPED, "dir")]);
 }
+
+#[test]
+fn what_comes_to_a_scope_whose_drift_is_only_told_of_is_told_of() {
+    let mut sim = claimed(&["stray"]);
+    sim.options.drift = DriftMode::Warn;
+    let plan = sim.check_plan(&["drift stray"]);
+    assert_eq!(told(&plan.drift[0].changes), ["spec.x: 1 -> - (drift)"]);
+    sim.options.drift = DriftMode::Heal;
+    sim.desired[0].0.settings = Arc::new(settings(|it| it.drift = Some(DriftMode::Off)));
+    sim.check_plan(&["drift stray"]);
+    // What the claim takes for the first time is its own doing.
+    sim.entries.get_mut(&zone_at()).unwrap().claims = false;
+    sim.check_plan(&[&code(codes::DELETE_LIMIT, "stray")]);
+    sim.options.allow_deletes = Some(1);
+    sim.check_plan(&["delete stray"]);
+}
