@@ -37,8 +37,10 @@ impl ClaimedScopes {
         self.0.keys()
     }
 
-    pub(super) fn contains(&self, scope: &Scope) -> bool {
-        !self.0.is_empty() && self.0.contains_key(scope)
+    /// Whether a claim is about the object, whoever has it.
+    pub(super) fn covers(&self, address: &Address, desired: &Desired) -> bool {
+        let claimant = self.0.get(&address.scope).and_then(|at| desired.objects.get(*at));
+        claimant.and_then(|it| it.claims.as_ref()).is_some_and(|it| it.covers(&address.key))
     }
 
     /// What stands in these scopes and is not among `known`.

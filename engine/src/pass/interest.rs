@@ -136,7 +136,7 @@ impl Declared for Interest<'_> {
         let all = self.runs.get_or_init(|| self.runs()).get(&address.scope);
         let known = all.and_then(|all| all.keys.get_or_init(|| self.keys(all)).get(&*address.key));
         // What is claimed is shown before it goes.
-        let somebodys = doubts.is_some() || self.claimed.contains(&address.scope);
+        let somebodys = doubts.is_some() || self.claimed.covers(address, self.desired);
         if known.is_none() && (!somebodys || self.failed.get().is_some()) {
             return None;
         }

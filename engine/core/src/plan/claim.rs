@@ -189,6 +189,8 @@ fn settled(world: &World<'_>, docs: &Docs, doubts: &Doubts, claimants: &Claimant
 
 fn step(world: &World<'_>, doubts: &Doubts, found: &Observed, claim: Claimed) -> Option<Step> {
     let claimant = world.desired.get(claim.by)?;
+    // What was not read is not known to be what was shown, nor to be the object that goes.
+    let document = found.doc.as_ref()?;
     let address = &found.address;
     let place = if address.scope.scope.is_empty() { &address.scope.provider } else { &address.scope.scope };
     let text = format!(
@@ -203,7 +205,7 @@ fn step(world: &World<'_>, doubts: &Doubts, found: &Observed, claim: Claimed) ->
         from: None,
         address: address.clone(),
         reasons: vec![Reason::new("claimed", text)],
-        changes: found.doc.as_ref().map(|it| diff::owned(it, it)).unwrap_or_default(),
+        changes: diff::owned(document, document),
         desired: None,
         desired_digest: None,
         prior: Some(Arc::new(found.clone())),

@@ -33,7 +33,9 @@ fn world(now: Json, applied: Json, settled: bool) -> Sim {
 fn claimed(strangers: &[&str]) -> Sim {
     let all = json!({"all": true});
     let mut sim = world(all.clone(), all, true);
-    strangers.iter().for_each(|key| drop(sim.see(key, json!({"x": 1}))));
+    for key in strangers {
+        sim.see(key, json!({"x": 1}));
+    }
     sim
 }
 
@@ -159,7 +161,9 @@ fn a_claim_is_limited_as_every_delete_is() {
     let refused = |sim: &Sim| sim.plan().refused.iter().filter(|it| it.code == codes::DELETE_LIMIT).count();
     let with = |strangers: usize, declared: usize| {
         let mut sim = claimed(&keys[..strangers]);
-        (0..declared).for_each(|it| drop(sim.have(&format!("d{it:02}"), json!({}))));
+        for it in 0..declared {
+            sim.have(&format!("d{it:02}"), json!({}));
+        }
         sim
     };
     assert_eq!(refused(&with(10, 30)), 0);
@@ -361,4 +365,14 @@ fn what_comes_to_a_scope_whose_drift_is_only_told_of_is_told_of() {
     sim.check_plan(&[&code(codes::DELETE_LIMIT, "stray")]);
     sim.options.allow_deletes = Some(1);
     sim.check_plan(&["delete stray"]);
+}
+
+#[test]
+fn an_object_that_was_named_and_not_read_is_not_claimed_yet() {
+    let all = json!({"all": true});
+    let mut sim = allowed(world(all.clone(), all, false), 9);
+    sim.see("stray", json!({})).doc = None;
+    let plan = sim.check_plan(&[]);
+    assert!(!plan.claims(0), "it still waits");
+    assert_eq!(sim.world(needs).observed, [at("stray"), zone_at()]);
 }
