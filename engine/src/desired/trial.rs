@@ -23,7 +23,7 @@ pub struct Tried {
 /// nothing: a set that fails is tried in halves.
 pub async fn try_out(context: &Context, texts: &[String]) -> Vec<Result<Tried, String>> {
     let mut answers: Vec<Result<Tried, String>> = texts.iter().map(|_| Err("it was not tried".to_owned())).collect();
-    let mut todo: Vec<Range<usize>> = vec![0..texts.len()];
+    let mut todo: Vec<Range<usize>> = std::iter::once(0..texts.len()).collect();
     while let Some(range) = todo.pop().filter(|it| !it.is_empty()) {
         match together(context, texts, range.clone()).await {
             Ok(tried) => {

@@ -525,6 +525,7 @@ pub(crate) mod tests {
             agreed: vec![],
             records: vec![],
             resolved: vec![],
+            claims: Vec::new(),
             digest: Digest([0xab; 32]),
         };
         let want = json!({
