@@ -171,7 +171,7 @@ mod tests {
         check("über uns", "ber-uns");
         check("", "recordset");
         check("//", "recordset");
-        check(&"x/".repeat(300), &"x-".repeat(127)[..253].to_owned());
+        check(&"x/".repeat(300), &"x-".repeat(127)[..253]);
     }
 
     #[test]
