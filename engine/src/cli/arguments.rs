@@ -275,13 +275,13 @@ pub struct AdoptArgs {
     #[arg(long, value_name = "ALIAS", group = "which", conflicts_with_all = ["declared", "recovered"])]
     pub provider: Option<String>,
     /// Of --provider: which part of it (a zone, a folder, a namespace); default: the one without a name
-    #[arg(long, value_name = "SCOPE", default_value = "", hide_default_value = true, requires = "provider")]
+    #[arg(long, value_name = "SCOPE", default_value = "", hide_default_value = true, requires = "provider", conflicts_with_all = ["declared", "recovered"])]
     pub scope: String,
     /// Of --provider: objects of this kind only; may be given again
-    #[arg(long = "kind", value_name = "KIND", requires = "provider")]
+    #[arg(long = "kind", value_name = "KIND", requires = "provider", conflicts_with_all = ["declared", "recovered"])]
     pub kinds: Vec<String>,
     /// Of --provider: write into this folder; default: the environment's last layer
-    #[arg(long, value_name = "DIR", requires = "provider")]
+    #[arg(long, value_name = "DIR", requires = "provider", conflicts_with_all = ["declared", "recovered"])]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub revision: RevisionArgs,
@@ -501,7 +501,7 @@ mod tests {
         check("trueup adopt", Err(MissingRequiredArgument));
         check("trueup adopt --provider dns --scope example.com --kind A --kind B --out base", Ok(()));
         check("trueup adopt --provider dns --declared", Err(ArgumentConflict));
-        check("trueup adopt --declared --scope example.com", Err(MissingRequiredArgument));
+        check("trueup adopt --declared --scope example.com", Err(ArgumentConflict));
         check("trueup plan --rev x --worktree", Err(ArgumentConflict));
         check("trueup forget", Err(MissingRequiredArgument));
         check("trueup plna", Err(InvalidSubcommand));
