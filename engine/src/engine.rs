@@ -210,6 +210,26 @@ impl Engine {
         project::place_of_variable(&text, environment, name)
     }
 
+    /// Says where the settings of the revision are others than those that are used: rights come from no branch that was not
+    /// reviewed, and so nothing of the file does.
+    ///
+    /// # Errors
+    ///
+    /// Where a file cannot be read.
+    pub fn other_settings(&self) -> Result<Option<Diagnostic>, Problem> {
+        if self.place.rev.is_none() || settings(&self.snapshot, project::FILE)? == settings(&self.protected, project::FILE)? {
+            return Ok(None);
+        }
+        let short = |it: &Snapshot| it.commit().map_or_else(|| it.revision(), |it| it.short().to_owned());
+        let (asked, used) = (short(&self.snapshot), short(&self.protected));
+        let text = format!(
+            "{} of {asked} is another one than that of {used}, which is used: its providers, layers and variables",
+            project::FILE
+        );
+        let hint = "what a revision changes in it takes effect once it is checked out or merged";
+        Ok(Some(Diagnostic::warning(codes::PROJECT, text).hint(hint)))
+    }
+
     /// Commit, `+worktree` where files came from there.
     pub fn revision(&self) -> String {
         self.snapshot.revision()

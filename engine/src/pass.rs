@@ -4,6 +4,7 @@
 
 mod claimed;
 mod interest;
+mod moved;
 mod record;
 mod renamed;
 
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::future::join_all;
 use trueup_core::address::{Address, ResourceId, Scope};
-use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::Shortener;
 use trueup_core::inventory::{Entry, Intent};
 use trueup_core::manifest::Kind;
@@ -104,6 +105,7 @@ pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
         return Err(PassError::Documents(desired.diagnostics));
     }
     let renamed = Renamed::take(&around.renames, &mut known)?;
+    moved::check(around)?;
     Renamed::follow(&around.renames, &mut desired);
     removed_providers(around, &known.entries)?;
     let mut planned = Planned {
@@ -121,8 +123,32 @@ pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
     observe(around, &mut planned, known.scopes).await?;
     compare(around, &mut planned).await?;
     planned.plan.digest = plan::digest(&planned.plan, &around.fixed);
+    let pending = pending(&planned);
+    planned.diagnostics.extend(pending);
     remember(around, &planned);
     Ok(planned)
+}
+
+/// Names what an apply arms or lifts without a step: who reads "no changes" must not take it for done.
+fn pending(planned: &Planned) -> Option<Diagnostic> {
+    let records = &planned.plan.records;
+    if records.is_empty() {
+        return None;
+    }
+    let wanted: HashMap<&Address, &plan::Desired> =
+        records.iter().filter_map(|it| planned.desired.objects.get(it.desired)).map(|it| (&it.address, it)).collect();
+    let differs = |it: &&Entry| {
+        let settings = wanted.get(&it.address).map(|it| &it.settings);
+        settings.is_some_and(|want| it.protect != want.protect || it.prune == want.no_prune)
+    };
+    let names: Vec<String> =
+        planned.entries.iter().filter(differs).map(|it| planned.short.shorten(&it.resource)).take(6).collect();
+    let [shown @ .., last] = names.as_slice() else { return None };
+    let shown =
+        if names.len() > 5 { format!("{} and more", shown.join(", ")) } else { [shown, &[last.clone()]].concat().join(", ") };
+    let text = format!("`protect` or `prune` of {shown} is not what was applied last");
+    let note = Diagnostic { severity: Severity::Note, ..Diagnostic::error(codes::PENDING, text) };
+    Some(note.hint("`trueup apply` records it, and sends nothing for it; until then the resource is treated as before"))
 }
 
 /// What the documents want. To destroy, what is owned is all that matters: documents that cannot be read keep nobody from it.

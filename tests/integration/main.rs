@@ -7,6 +7,7 @@ mod documents;
 mod elsewhere;
 mod health;
 mod input;
+mod moved;
 mod neighbours;
 mod newcomer;
 mod order;

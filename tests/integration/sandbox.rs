@@ -441,6 +441,10 @@ fn an_untrusted_project_runs_nothing_until_its_rights_are_granted_and_asks_again
     project.write("trueup.yaml", project_file("honest", "https://example.com", rights)).commit("one right more");
     refused(&project);
     project.run(&["trust", "--yes"]).expect_exit(0).expect_text(&["https://example.com"]);
+    // Another server is another place: what it owns is released, and claimed there.
+    project.run(&["apply", "--yes"]).expect_exit(1).expect_text(&["TU0506", "acts on https://example.com"]);
+    project.run(&["forget", "evil:*", "--yes"]).expect_exit(0);
+    project.run(&["adopt", "--declared", "--yes"]).expect_exit(0);
     project.apply();
     let mut other = hostile().to_vec();
     // An empty custom section of the name `x`: still a component, of another digest.

@@ -162,6 +162,7 @@ pub mod codes {
         LOCK = 503, "trueup.lock does not match";
         PROVIDER_REMOVED = 504, "a removed provider still owns objects";
         PROVIDER_RENAMED = 505, "a provider has another alias than before";
+        PROVIDER_MOVED = 506, "a provider acts on another place than the one where its objects are";
 
         CLAIM = 600, "an object exists that nobody claimed";
         PROTECTED = 601, "a protected resource would go";
@@ -178,6 +179,7 @@ pub mod codes {
         STEP_SKIPPED = 612, "a step was skipped";
         REFUSED_BY_PLUGIN = 613, "the plugin refuses the change";
         UNHEALTHY = 614, "what was applied did not become healthy in time";
+        PENDING = 615, "settings that the next apply records";
 
         PLUGIN_LOAD = 700, "a plugin cannot be loaded";
         PLUGIN_CALL = 701, "a call into a plugin failed";

@@ -296,7 +296,7 @@ pub struct AdoptArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  trueup forget -e prod File/motd    the file stays, nobody keeps it any more")]
 pub struct ForgetArgs {
-    /// Resources, in any unambiguous form
+    /// Resources, in any unambiguous form; `ALIAS:*` is all that a provider owns
     #[arg(required = true, value_name = "RESOURCE")]
     pub resources: Vec<String>,
     /// Do not ask

@@ -1,5 +1,6 @@
 //! `trueup forget` and `trueup resolve`: what is owned changes by a person's word, and nothing is sent.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::json;
@@ -30,8 +31,18 @@ pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exi
     let names = Shortener::new(owned.iter().map(|it| it.resource.clone()));
     let mut ids = Vec::new();
     for text in &arguments.resources {
-        ids.push(named(&names, text)?);
+        match text.strip_suffix(":*") {
+            Some(alias) => {
+                let before = ids.len();
+                ids.extend(owned.iter().map(|it| &it.resource).filter(|it| it.alias() == alias).cloned());
+                if ids.len() == before {
+                    return Err(CliError::usage(format!("{environment} owns nothing of a provider `{alias}`")));
+                }
+            }
+            None => ids.push(named(&names, text)?),
+        }
     }
+    let ids: HashSet<ResourceId> = ids.into_iter().collect();
     let chosen: Vec<&Entry> = owned.iter().filter(|it| ids.contains(&it.resource)).collect();
     let mut list = String::new();
     for entry in &chosen {

@@ -42,7 +42,9 @@ pub fn options(limits: &LimitArgs) -> Options {
 /// Refused or wrong comes before "something would change".
 pub fn exit(plan: &json::Plan, detailed: bool) -> Exit {
     let wrong = !plan.refused.is_empty() || plan.diagnostics.iter().any(|it| it.severity == "error");
-    match (wrong, detailed && !plan.steps.is_empty()) {
+    // What an apply would arm or lift is something to do, though nothing is sent for it.
+    let pending = plan.diagnostics.iter().any(|it| it.code == codes::PENDING.to_string());
+    match (wrong, detailed && (pending || !plan.steps.is_empty())) {
         (true, _) => Exit::Failed,
         (false, true) => Exit::Changes,
         (false, false) => Exit::Fine,
@@ -67,6 +69,8 @@ pub fn findings(session: &Session, planned: &Planned, shell: &mut Shell<'_>) {
     let texts = session.texts();
     let mut found = planned.diagnostics.clone();
     found.extend(session.refused_while_planning());
+    // A file that cannot be read was told of when the project was opened.
+    found.extend(session.engine.other_settings().ok().flatten());
     shell.output.diagnostics(&found, &|file| texts.get(file));
     // Without a checkout nobody sees where files come to lie.
     let relative = |it: &String| !Path::new(it).is_absolute();

@@ -179,7 +179,9 @@ fn advice(it: &Line, global: &Global) -> Option<String> {
     let again = |verb: &str| clean(&again::command(verb, &it.name, global, &RevisionArgs::default())).into_owned();
     let (plan, apply) = (again("plan"), again("apply"));
     match it.sync {
-        "in-doubt" => Some(format!("Next: {plan} says what is in doubt\n")),
+        "in-doubt" => {
+            Some(format!("Next: {apply} looks at what is in doubt and finishes it; {plan} shows what would be left to do\n"))
+        }
         "failed" => {
             let run = it.last.as_ref().map_or(0, |it| it.id.0);
             Some(format!("Next: {apply}; {} {run} says what failed\n", again("history")))

@@ -99,7 +99,7 @@ pub async fn load(
         let bound = Bound {
             alias: alias.clone(),
             manifest: plugin.manifest().clone(),
-            target: target(&plugin, config, &given, &engine.root).into(),
+            target: target(&plugin, config, &given, engine).into(),
             secrets: config.secrets.as_slice().into(),
             provider: plugin.provider(settings),
         };
@@ -208,33 +208,57 @@ fn as_written(plugin: &host::Plugin, config: &ProviderConfig) -> Json {
 }
 
 /// What a provider acts on: its plugin's name, and where that reaches. The same for every spelling of a path: two environments
-/// must not own one file because one of them says `./site` and the other `site`.
-fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, root: &Path) -> String {
-    let dirs: Vec<&Path> = given.dirs.iter().map(|it| &*it.path).collect();
+/// must not own one file because one of them says `./site` and the other `site`. What lies beside the state inside the project is
+/// named from the project's folder, as both move together.
+fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, engine: &Engine) -> String {
+    let manifest = plugin.manifest();
+    let place = Place { root: &engine.root, moves: engine.state().starts_with(&engine.root), dirs: &given.dirs };
     let mut settings = config.config.clone();
-    let placed = place(&mut settings, root, &dirs) > 0;
+    if let Json::Object(fields) = &mut settings
+        && !manifest.target.is_empty()
+    {
+        fields.retain(|name, _| manifest.target.contains(name));
+    }
+    let placed = place.in_texts(&mut settings) > 0;
     let named = config.hosts.iter().chain(&config.dns).any(|host| names(&settings, host));
     // What a setting says is what is acted on; a right says it only where no setting does.
-    let dirs: Vec<String> = dirs.iter().filter(|_| !placed).map(|it| it.display().to_string()).collect();
+    let dirs: Vec<String> = given.dirs.iter().filter(|_| !placed).map(|it| place.shown(&it.path)).collect();
     let mut hosts: Vec<String> = config.hosts.iter().chain(&config.dns).filter(|_| !named).map(|it| it.to_lowercase()).collect();
     hosts.sort_unstable();
-    canonical(&json!([plugin.manifest().name, settings, dirs, hosts]))
+    canonical(&json!([manifest.name, settings, dirs, hosts]))
 }
 
-/// Puts real paths in place of texts that lead into a granted directory; how many there were.
-fn place(settings: &mut Json, root: &Path, dirs: &[&Path]) -> usize {
-    match settings {
-        Json::String(text) => {
-            let path = resolve(root, Path::new(text));
-            let inside = dirs.iter().any(|it| path.starts_with(it));
-            if inside {
-                *text = path.display().to_string();
-            }
-            usize::from(inside)
+/// How real paths are written in a target.
+struct Place<'a> {
+    root: &'a Path,
+    /// The project's folder moves with its state.
+    moves: bool,
+    dirs: &'a [DirGrant],
+}
+
+impl Place<'_> {
+    fn shown(&self, path: &Path) -> String {
+        match path.strip_prefix(self.root) {
+            Ok(inside) if self.moves => format!("./{}", inside.display()),
+            _ => path.display().to_string(),
         }
-        Json::Array(items) => items.iter_mut().map(|it| place(it, root, dirs)).sum(),
-        Json::Object(fields) => fields.values_mut().map(|it| place(it, root, dirs)).sum(),
-        _ => 0,
+    }
+
+    /// Puts real paths in place of texts that lead into a granted directory; how many there were.
+    fn in_texts(&self, settings: &mut Json) -> usize {
+        match settings {
+            Json::String(text) => {
+                let path = resolve(self.root, Path::new(text));
+                let inside = self.dirs.iter().any(|it| path.starts_with(&it.path));
+                if inside {
+                    *text = self.shown(&path);
+                }
+                usize::from(inside)
+            }
+            Json::Array(items) => items.iter_mut().map(|it| self.in_texts(it)).sum(),
+            Json::Object(fields) => fields.values_mut().map(|it| self.in_texts(it)).sum(),
+            _ => 0,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use trueup_core::address::{Address, Scope};
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::observation::{Coverage, Observed, ScopeView};
-use trueup_core::value::canonical;
+use trueup_core::value::{Digest, canonical};
 use trueup_host as host;
 
 use crate::engine::Bound;
@@ -186,8 +186,19 @@ pub async fn observe(
     now: u64,
 ) -> Observation {
     let mut observation = Observation::default();
-    let scopes = scopes.into_iter().map(|scope| (known.remove(&scope), scope)).map(|(record, scope)| (scope, record)).collect();
-    Reader { bound, declared, sealer, now, observation: &mut observation }.read(scopes).await;
+    let mark = format!("{:.16}/", Digest::of(bound.target.as_bytes()).to_string());
+    let known = |scope: &Scope| {
+        let record = known.remove(scope)?;
+        // A version that another place gave says nothing of this one.
+        let version = record.version.as_ref().map(|it| it.strip_prefix(&mark).map(str::to_owned));
+        match version {
+            Some(None) => None,
+            version => Some(ScopeRecord { version: version.flatten(), ..record }),
+        }
+    };
+    let scopes =
+        scopes.iter().map(known).collect::<Vec<_>>().into_iter().zip(&scopes).map(|(it, scope)| (scope.clone(), it)).collect();
+    Reader { bound, declared, sealer, now, mark: &mark, observation: &mut observation }.read(scopes).await;
     observation
 }
 
@@ -210,6 +221,8 @@ struct Reader<'a> {
     declared: &'a dyn Declared,
     sealer: &'a Sealer,
     now: u64,
+    /// What versions are kept with: it names what the provider acts on.
+    mark: &'a str,
     observation: &'a mut Observation,
 }
 
@@ -370,6 +383,7 @@ impl Reader<'_> {
             (host::Coverage::Whole, _) => (objects, Coverage::Whole, true),
             (host::Coverage::Unchanged, Some(Base { record, names: Some(names), version })) => {
                 self.observation.read.unchanged += 1;
+                let version = version.map(|it| format!("{}{it}", self.mark));
                 return self.insert(scope, Coverage::Whole, names, (record, Some(version)));
             }
             (host::Coverage::Delta, Some(base)) => {
@@ -385,6 +399,7 @@ impl Reader<'_> {
             }
         };
         let record = memory::encode(&objects);
+        let version = version.map(|it| format!("{}{it}", self.mark));
         if fresh {
             let version = version.clone();
             self.observation.fresh.push(ScopeRecord { scope: scope.clone(), version, objects: record.clone() });

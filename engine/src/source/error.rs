@@ -78,7 +78,9 @@ impl SourceError {
             Self::NoWorktree => "leave `--worktree` out".into(),
             Self::UnknownRevision { .. } => "`--rev` takes a branch, a tag or a commit".into(),
             Self::AmbiguousRevision { candidates, .. } => format!("write one of {}", candidates.join(", ")),
-            Self::Missing { .. } => "commit the directory, or correct the path".into(),
+            Self::Missing { .. } => {
+                "commit a file in it (Git keeps no empty directory; a `.gitkeep` will do), or correct the path".into()
+            }
             Self::NotAFile { .. } => "put the file itself there".into(),
             Self::Changed { .. } => "run it again".into(),
             Self::UrlRefused { hint, .. } => hint.clone(),

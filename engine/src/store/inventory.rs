@@ -213,6 +213,25 @@ pub(super) fn applied(
     Ok(documents)
 }
 
+/// Targets other than this one at which a provider of an environment has something. Walks places, not entries.
+pub(super) fn elsewhere(db: &Connection, environment: &str, provider: &str, target: &str) -> rusqlite::Result<Vec<String>> {
+    let mut all = db.prepare("SELECT DISTINCT target FROM spots WHERE target <> ?1")?;
+    let all: Vec<String> = all.query_map((target,), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut held = db.prepare(
+        "SELECT 1 FROM environments e JOIN places p ON p.environment = e.id \
+         JOIN spots s ON s.target = ?3 AND s.kind = p.kind AND s.scope = p.scope WHERE e.name = ?1 AND p.provider = ?2 \
+         AND (EXISTS (SELECT 1 FROM entries n WHERE n.spot = s.id AND n.place = p.id) \
+         OR EXISTS (SELECT 1 FROM intents i WHERE i.spot = s.id AND i.place = p.id)) LIMIT 1",
+    )?;
+    let mut out = Vec::new();
+    for other in all {
+        if held.exists((environment, provider, &other))? {
+            out.push(other);
+        }
+    }
+    Ok(out)
+}
+
 const OWNER: &str = "SELECT e.name, n.resource FROM spots s JOIN entries n ON n.spot = s.id AND n.key = ?4 \
      JOIN places p ON p.id = n.place JOIN environments e ON e.id = p.environment \
      WHERE s.target = ?1 AND s.kind = ?2 AND s.scope = ?3";

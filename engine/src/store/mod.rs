@@ -201,6 +201,13 @@ pub trait Store: Send + Sync {
     /// Those of reading.
     fn owners(&self, objects: &[(&str, &Address)]) -> Result<Vec<Option<Owner>>, StoreError>;
 
+    /// Where else than at `target` an environment has objects or changes under way that belong to `provider`: other targets.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    fn elsewhere(&self, environment: &str, provider: &str, target: &str) -> Result<Vec<String>, StoreError>;
+
     /// Environments that own something or have changes under way, by name.
     ///
     /// # Errors

@@ -97,6 +97,10 @@ impl Store for SqliteStore {
         self.reading(|db| inventory::owners(&self.path, db, objects))
     }
 
+    fn elsewhere(&self, environment: &str, provider: &str, target: &str) -> Result<Vec<String>, StoreError> {
+        self.reading(|db| inventory::elsewhere(db, environment, provider, target).map_err(|err| self.fail(err)))
+    }
+
     fn environments(&self) -> Result<Vec<String>, StoreError> {
         self.reading(|db| journal::environments(db).map_err(|err| self.fail(err)))
     }

@@ -16,7 +16,7 @@ pub fn manifest() -> Json {
         "config": {
             "type": "object",
             "properties": {
-                "root": { "type": "string", "minLength": 1, "description": "Directory that all paths are relative to; `dirs` must grant it." }
+                "root": { "x-trueup-target": true, "type": "string", "minLength": 1, "description": "Directory that all paths are relative to; `dirs` must grant it." }
             },
             "required": ["root"],
             "additionalProperties": false

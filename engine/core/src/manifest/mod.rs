@@ -110,6 +110,8 @@ pub struct Manifest {
     pub version: String,
     /// JSON Schema of `config`.
     pub config: Arc<Json>,
+    /// Fields of `config` that say which system, or which part of one, is acted on (`x-trueup-target`); where none does, all do.
+    pub target: Vec<String>,
     /// Hosts the plugin may ask for (`https://*.example.com`, or `config.server` to mean what that field holds).
     pub hosts: Vec<String>,
     pub dirs: bool,

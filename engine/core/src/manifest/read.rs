@@ -46,6 +46,7 @@ impl Manifest {
         Ok(Self {
             name: name.to_owned(),
             version: top.required_text("version")?.to_owned(),
+            target: target(&config),
             config: Arc::new(config),
             hosts: hosts(&top)?,
             dirs: top.flag("dirs")?,
@@ -60,6 +61,11 @@ impl Manifest {
             kinds: kinds(&top)?,
         })
     }
+}
+
+fn target(config: &Json) -> Vec<String> {
+    let fields = config.get("properties").and_then(Json::as_object).into_iter().flatten();
+    fields.filter(|(_, it)| it.get("x-trueup-target") == Some(&Json::Bool(true))).map(|(name, _)| name.clone()).collect()
 }
 
 fn hosts(top: &Reader<'_>) -> Result<Vec<String>, String> {

@@ -170,6 +170,10 @@ const TEXTS: &[(Code, &str)] = &[
         "A provider says by `moved-from` which alias it had, and what was owned under that alias goes on under the new one.\nAs a note it needs nothing: the next apply records it, and sends nothing for it. As an error, two providers claim the same alias, the old one is still there, or both own the same thing.",
     ),
     (
+        all::PROVIDER_MOVED,
+        "A provider's settings lead to another directory or server than before, and what it owns is at the old one. What stands at the new place may be anybody's, so nothing is planned.\nPut the old settings back; or, to go on in the new place, release what is owned with `trueup forget ALIAS:*` (it stays where it is), and take over what is declared and exists with `trueup adopt --declared`.",
+    ),
+    (
         all::CLAIM,
         "The object exists and nobody here made it, so it is not touched, even where it is equal.\nTake it with `trueup adopt --declared`, or by the annotation `trueup.dev/adopt: \"true\"`; or name another object.",
     ),
@@ -222,6 +226,10 @@ const TEXTS: &[(Code, &str)] = &[
     (
         all::UNHEALTHY,
         "The change was applied and recorded, and with `--wait` its object was looked at until its time was over: its `trueup.dev/timeout`, or ten minutes. Applying again changes nothing.\nThe provider's own words say what the object waits for; `trueup status` tells of it later.",
+    ),
+    (
+        all::PENDING,
+        "`protect` or `prune` of a resource is not what was applied last. Only an apply arms or lifts them: until then the resource is treated as before, though nothing about its object differs.\nRun `trueup apply`: it records them, and sends nothing.",
     ),
     (
         all::PLUGIN_LOAD,
