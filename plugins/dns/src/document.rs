@@ -167,8 +167,10 @@ impl Declaration {
             let default = if given.is_none() { "; without `name` the record has the name of the resource" } else { "" };
             Error::invalid("dns.record", format!("name: {rule}{default}")).at("/spec/name")
         })?;
-        let rtype = text_field(spec, "type")?.ok_or_else(|| Error::invalid("dns.type", format!("{name}: `type` is missing")).at("/spec"))?;
-        let rtype = Type::parse(rtype).map_err(|rule| Error::invalid("dns.type", format!("{name}: type: {rule}")).at("/spec/type"))?;
+        let rtype = text_field(spec, "type")?
+            .ok_or_else(|| Error::invalid("dns.type", format!("{name}: `type` is missing")).at("/spec"))?;
+        let rtype =
+            Type::parse(rtype).map_err(|rule| Error::invalid("dns.type", format!("{name}: type: {rule}")).at("/spec/type"))?;
         if is_servers(&zone, &zone, rtype) && rtype != Type::NS {
             let rule = format!("{rtype} records are the server's");
             return Err(invalid(&Problem::new(&name, rtype, "type", rule), "/spec/type"));
@@ -207,7 +209,8 @@ impl Declaration {
 
     /// The canonical document.
     pub fn doc(&self) -> Json {
-        let mut spec = json!({ "zone": scope(&self.zone), "name": self.name.relative_to(&self.zone), "type": self.rtype.to_string() });
+        let mut spec =
+            json!({ "zone": scope(&self.zone), "name": self.name.relative_to(&self.zone), "type": self.rtype.to_string() });
         if let Some(ttl) = &self.ttl {
             spec["ttl"] = match ttl {
                 Field::Known(ttl) => Json::from(*ttl),
@@ -257,7 +260,12 @@ fn parse_values(spec: &Map<String, Json>, name: &Name, rtype: Type, context: Con
         (None, Some(Json::Array(list))) => (list.as_slice(), "/spec/values"),
         (None, Some(it)) if is_unknown(it) => return Ok(Field::Unknown(it.clone())),
         (None, Some(_)) => return Err(invalid(&Problem::new(name, rtype, "values", "must be a list of texts"), "/spec/values")),
-        _ => return Err(invalid(&Problem::new(name, rtype, "values", "exactly one of `value` and `values` must be given"), "/spec")),
+        _ => {
+            return Err(invalid(
+                &Problem::new(name, rtype, "values", "exactly one of `value` and `values` must be given"),
+                "/spec",
+            ));
+        }
     };
     let pointer = |index: usize| if one.is_some() { whole.to_owned() } else { format!("{whole}/{index}") };
     let (mut known, mut unknown) = (Vec::<(Rdata, usize)>::with_capacity(list.len()), Vec::new());
@@ -350,7 +358,8 @@ impl Zone {
     /// # Errors
     /// Names the field and points at it.
     pub fn parse(spec: &Map<String, Json>, resource: &str) -> Result<Self> {
-        let wrong = |field: &str, rule: String| Error::invalid("dns.zone", format!("{field}: {rule}")).at(format!("/spec/{field}"));
+        let wrong =
+            |field: &str, rule: String| Error::invalid("dns.zone", format!("{field}: {rule}")).at(format!("/spec/{field}"));
         let name = text_field(spec, "name")?.unwrap_or_else(|| bare(resource));
         let name = Name::absolute(name).map_err(|rule| wrong("name", rule))?;
         let authoritative = match spec.get("authoritative") {
@@ -370,7 +379,8 @@ impl Zone {
         let ignore = texts("ignore")?.into_iter().map(Ignore::parse).collect::<Result<Vec<_>, _>>();
         let context = Context { origin: &name, style: Style::Document };
         let nameservers = texts("nameservers")?.into_iter().map(|it| Name::parse(it, context)).collect::<Result<Vec<_>, _>>();
-        let (ignore, nameservers) = (ignore.map_err(|it| wrong("ignore", it))?, nameservers.map_err(|it| wrong("nameservers", it))?);
+        let (ignore, nameservers) =
+            (ignore.map_err(|it| wrong("ignore", it))?, nameservers.map_err(|it| wrong("nameservers", it))?);
         Ok(Self { name, authoritative, ignore, kind, nameservers })
     }
 
@@ -415,7 +425,9 @@ pub fn zone_address(zone: &Name) -> Address {
 pub fn render(item: &Declared, blob: impl FnOnce(&str, u64) -> Result<Vec<u8>>) -> Rendered {
     match objects(item, blob) {
         Ok(objects) => Rendered { objects, diagnostics: Vec::new() },
-        Err(errors) => Rendered { objects: Vec::new(), diagnostics: errors.iter().map(|it| it.diagnostic(Severity::Error)).collect() },
+        Err(errors) => {
+            Rendered { objects: Vec::new(), diagnostics: errors.iter().map(|it| it.diagnostic(Severity::Error)).collect() }
+        }
     }
 }
 
@@ -436,7 +448,11 @@ fn objects(item: &Declared, blob: impl FnOnce(&str, u64) -> Result<Vec<u8>>) -> 
         "ZoneFile" => {
             let zone = declared_zone(spec).map_err(|it| vec![it])?;
             let contents = zone_file(spec, &zone, blob)?;
-            let address = |set: &RecordSet| Address { kind: "RecordSet".to_owned(), scope: scope(&zone), key: key(&zone, &set.name, set.rtype) };
+            let address = |set: &RecordSet| Address {
+                kind: "RecordSet".to_owned(),
+                scope: scope(&zone),
+                key: key(&zone, &set.name, set.rtype),
+            };
             Ok(contents.sets.iter().map(|set| desired(address(set), text(&zone, set))).collect())
         }
         other => Err(vec![Error::unsupported(format!("the dns provider has no kind `{other}`"))]),
@@ -451,13 +467,15 @@ fn zone_file(
 ) -> Result<zonefile::Contents, Vec<Error>> {
     let at = |error: Error| error.at("/spec/source");
     let source = spec.get("source").and_then(|it| Some((it.get("$blob")?.as_str()?, it.get("size")?.as_u64()?)));
-    let (digest, size) = source.ok_or_else(|| vec![at(Error::invalid("dns.source", "the source must be the path of a file in the repository"))])?;
+    let (digest, size) = source
+        .ok_or_else(|| vec![at(Error::invalid("dns.source", "the source must be the path of a file in the repository"))])?;
     if size > zonefile::MAX_BYTES as u64 {
         let message = format!("the file has {size} bytes, more than {} MiB", zonefile::MAX_BYTES >> 20);
         return Err(vec![at(Error::invalid("dns.source", message))]);
     }
     let bytes = blob(digest, size).map_err(|it| vec![at(it)])?;
-    zonefile::parse(&bytes, zone).map_err(|errors| errors.iter().map(|it| at(Error::invalid("dns.zonefile", it.to_string()))).collect())
+    zonefile::parse(&bytes, zone)
+        .map_err(|errors| errors.iter().map(|it| at(Error::invalid("dns.zonefile", it.to_string()))).collect())
 }
 
 #[cfg(test)]

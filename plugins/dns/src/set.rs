@@ -37,7 +37,9 @@ impl Problem {
         Self { record: format!("{name} {rtype}"), field, rule: rule.into(), at: 0 }
     }
 
-    fn at(mut self, at: u32) -> Self {
+    /// Says where the record stands.
+    #[must_use]
+    pub fn at(mut self, at: u32) -> Self {
         self.at = at;
         self
     }
@@ -113,7 +115,7 @@ impl Collector {
     ///
     /// # Errors
     /// The sets that have two TTLs.
-    pub fn finish(self, style: Style) -> Result<Vec<RecordSet>, Vec<Problem>> {
+    pub fn finish(self, style: Style) -> Result<Gathered, Vec<Problem>> {
         let mut parts = self.parts;
         let order = |one: &(RecordSet, u32), other: &(RecordSet, u32)| {
             compare(one.0.name.wire(), other.0.name.wire()).then(one.0.rtype.cmp(&other.0.rtype))
@@ -121,7 +123,8 @@ impl Collector {
         if !parts.is_sorted_by(|one, other| order(one, other).is_le()) {
             parts.sort_by(order);
         }
-        let (mut sets, mut problems) = (Vec::<RecordSet>::with_capacity(parts.len()), Vec::new());
+        let (mut sets, mut offsets) = (Vec::<RecordSet>::with_capacity(parts.len()), Vec::with_capacity(parts.len()));
+        let mut problems = Vec::new();
         for (part, at) in parts {
             match sets.last_mut() {
                 Some(set) if set.rtype == part.rtype && set.name == part.name => {
@@ -132,14 +135,26 @@ impl Collector {
                     set.ttl = set.ttl.min(part.ttl);
                     set.values.extend(part.values);
                 }
-                _ => sets.push(part),
+                _ => {
+                    sets.push(part);
+                    offsets.push(at);
+                }
             }
         }
         for set in &mut sets {
             set.settle();
         }
-        if problems.is_empty() { Ok(sets) } else { Err(problems) }
+        if problems.is_empty() { Ok(Gathered { sets, offsets }) } else { Err(problems) }
     }
+}
+
+/// What a [`Collector`] gathered.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// In canonical order of names, then of type numbers.
+    pub sets: Vec<RecordSet>,
+    /// Where the first record of each set stands.
+    pub offsets: Vec<u32>,
 }
 
 /// Checks one set on its own: its type, its number of values, and that its name is in the zone.
@@ -155,7 +170,10 @@ pub fn check_set(zone: &Name, name: &Name, rtype: Type, values: usize) -> Result
         return problem("type", format!("{rtype} exists in queries only"));
     }
     if labels.is_empty() && rtype == Type::CNAME {
-        return problem("type", "a CNAME cannot stand at the apex of a zone, beside SOA and NS; ALIAS can, where the server has it".to_owned());
+        return problem(
+            "type",
+            "a CNAME cannot stand at the apex of a zone, beside SOA and NS; ALIAS can, where the server has it".to_owned(),
+        );
     }
     if labels.is_empty() && rtype == Type::DS {
         return problem("type", "a DS of the zone itself stands in the parent zone".to_owned());
@@ -169,20 +187,23 @@ pub fn check_set(zone: &Name, name: &Name, rtype: Type, values: usize) -> Result
     Ok(())
 }
 
-/// Checks sets in canonical order against each other and each on its own.
-pub fn check_zone(zone: &Name, sets: &[RecordSet]) -> Vec<Problem> {
+/// Checks sets in canonical order against each other and each on its own; the number is the index of the set.
+pub fn check_zone(zone: &Name, sets: &[RecordSet]) -> Vec<(usize, Problem)> {
     let mut problems = Vec::new();
+    let mut start = 0;
     for group in sets.chunk_by(|one, other| one.name == other.name) {
-        for set in group {
-            problems.extend(check_set(zone, &set.name, set.rtype, set.values.len()).err());
+        for (index, set) in group.iter().enumerate() {
+            let checked = check_set(zone, &set.name, set.rtype, set.values.len());
+            problems.extend(checked.err().map(|it| (start + index, it)));
         }
-        let alias = group.iter().find(|it| it.rtype == Type::CNAME);
+        let alias = group.iter().enumerate().find(|(_, it)| it.rtype == Type::CNAME);
         // DNSSEC's own records are the only ones that may stand beside a CNAME (RFC 2181 §10.1, RFC 4034).
         let other = group.iter().find(|it| it.rtype != Type::CNAME && it.rtype.role() != rdata::Role::Server);
-        if let (Some(alias), Some(other)) = (alias, other) {
+        if let (Some((index, alias)), Some(other)) = (alias, other) {
             let rule = format!("a CNAME cannot stand beside other records of its name, here {}", other.rtype);
-            problems.push(Problem::new(&alias.name, alias.rtype, "type", rule));
+            problems.push((start + index, Problem::new(&alias.name, alias.rtype, "type", rule)));
         }
+        start += group.len();
     }
     problems
 }

@@ -233,7 +233,7 @@ impl<'a> Transfer<'a> {
             (State::Closed, _) if !self.steps.is_empty() => Ok(Transferred::Delta { serial, steps: self.steps }),
             (State::Closed, _) => {
                 let sets = self.collector.finish(Style::Observed);
-                let sets = sets.map_err(|_| Malformed("its records make no sets"))?;
+                let sets = sets.map_err(|_| Malformed("its records make no sets"))?.sets;
                 Ok(Transferred::Whole { serial, sets })
             }
             _ => Err(TransferError::Cut),

@@ -34,11 +34,8 @@ fn every_legal_spelling_of_a_name_has_one_canonical_form() {
         ("Bücher.", "xn--bcher-kva."),
         ("bu\u{308}cher.", "xn--bcher-kva."),
         ("XN--BCHER-KVA.", "xn--bcher-kva."),
-        ("_bücher", "_xn--bcher-kva.example.com."),
     ] {
-        if text != "_bücher" {
-            check(text, Style::Master, Ok(want));
-        }
+        check(text, Style::Master, Ok(want));
     }
 }
 
@@ -74,8 +71,17 @@ fn a_forgotten_final_dot_is_an_error_in_documents_and_a_relative_name_in_master_
 
 #[test]
 fn names_sort_as_rfc_4034_shows() {
-    let order =
-        ["example.", "a.example.", "yljkjljk.a.example.", "Z.a.example.", "zABC.a.EXAMPLE.", "z.example.", "\\001.z.example.", "*.z.example.", "\\200.z.example."];
+    let order = [
+        "example.",
+        "a.example.",
+        "yljkjljk.a.example.",
+        "Z.a.example.",
+        "zABC.a.EXAMPLE.",
+        "z.example.",
+        "\\001.z.example.",
+        "*.z.example.",
+        "\\200.z.example.",
+    ];
     let names = order.map(|it| Name::absolute(it).unwrap());
     for (index, one) in names.iter().enumerate() {
         for (other_index, other) in names.iter().enumerate() {

@@ -91,6 +91,14 @@ pub fn print_text(bytes: &[u8], out: &mut String) {
 /// # Errors
 /// For what is no time, and above 2³¹−1 seconds.
 pub fn parse_ttl(text: &str) -> Result<u32, String> {
+    parse_time(text, MAX_TTL)
+}
+
+/// As [`parse_ttl`], up to `most` seconds.
+///
+/// # Errors
+/// For what is no time, and above `most`.
+pub fn parse_time(text: &str, most: u32) -> Result<u32, String> {
     let wrong = || format!("`{}` is no time: write seconds, or units as in 1w2d3h4m5s", shorten(text));
     let (mut total, mut number, mut units) = (0_u64, None::<u64>, false);
     for byte in text.bytes() {
@@ -115,6 +123,6 @@ pub fn parse_ttl(text: &str) -> Result<u32, String> {
         None if units => 0,
         None => return Err(wrong()),
     };
-    let seconds = u32::try_from(total.saturating_add(rest)).ok().filter(|it| *it <= MAX_TTL);
-    seconds.ok_or_else(|| format!("`{}` is more than {MAX_TTL} seconds", shorten(text)))
+    let seconds = u32::try_from(total.saturating_add(rest)).ok().filter(|it| *it <= most);
+    seconds.ok_or_else(|| format!("`{}` is more than {most} seconds", shorten(text)))
 }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::encoding::{parse_base64, parse_hex, parse_text, parse_ttl, print_base64, print_hex, print_text};
+use super::encoding::{parse_base64, parse_hex, parse_text, parse_time, print_base64, print_hex, print_text};
 use super::{loc, svcb};
 use crate::lex::Word;
 use crate::name::{self, Context, Style, shorten};
@@ -15,7 +15,7 @@ pub enum Field {
     U16,
     U32,
     /// Seconds, or units.
-    Ttl,
+    Time,
     /// A number that also has names.
     Mnemonic(&'static [(&'static str, u8)]),
     Name,
@@ -96,7 +96,7 @@ impl Field {
             Self::U8 => out.push(number(text, u8::MAX.into()).and_then(narrow)?),
             Self::U16 => out.extend(number(text, u16::MAX.into()).and_then(narrow::<u16>)?.to_be_bytes()),
             Self::U32 => out.extend(number(text, u32::MAX.into()).and_then(narrow::<u32>)?.to_be_bytes()),
-            Self::Ttl => out.extend(parse_ttl(text)?.to_be_bytes()),
+            Self::Time => out.extend(parse_time(text, u32::MAX)?.to_be_bytes()),
             Self::Mnemonic(names) => out.push(mnemonic(text, names)?),
             Self::Ipv4 => out.extend(text.parse::<Ipv4Addr>().map_err(|_| not_a("IPv4 address", text))?.octets()),
             Self::Ipv6 => out.extend(text.parse::<Ipv6Addr>().map_err(|_| not_a("IPv6 address", text))?.octets()),
@@ -121,7 +121,7 @@ impl Field {
         match self {
             Self::U8 | Self::Mnemonic(_) => out.push(reader.u8()?),
             Self::U16 => out.extend_from_slice(reader.take(2)?),
-            Self::U32 | Self::Ttl | Self::Ipv4 => out.extend_from_slice(reader.take(4)?),
+            Self::U32 | Self::Time | Self::Ipv4 => out.extend_from_slice(reader.take(4)?),
             Self::Ipv6 => out.extend_from_slice(reader.take(16)?),
             Self::Name | Self::Host => name::read_into(reader, out)?,
             Self::Text => read_text(reader, out)?,
@@ -159,7 +159,7 @@ impl Field {
         match self {
             Self::U8 | Self::Mnemonic(_) => print_number(reader.u8()?.into(), out),
             Self::U16 => print_number(reader.u16()?.into(), out),
-            Self::U32 | Self::Ttl => print_number(reader.u32()?, out),
+            Self::U32 | Self::Time => print_number(reader.u32()?, out),
             Self::Ipv4 => print_display(Ipv4Addr::from(reader.u32()?), out),
             Self::Ipv6 => print_display(Ipv6Addr::from(reader.u128()?), out),
             Self::Name | Self::Host => print_name(reader, out)?,

@@ -58,11 +58,9 @@ impl fmt::Display for Invalid {
 /// Names the field and the rule; `out` may then hold a part of the value.
 pub fn parse(rtype: Type, words: &[Word<'_>], context: Context<'_>, out: &mut Vec<u8>) -> Result<(), Invalid> {
     let start = out.len();
-    if let Some((mark, rest)) = words.split_first().filter(|(it, _)| it.text == "\\#" && !it.quoted) {
-        let _ = mark;
-        parse_generic(rtype, rest, out)?;
-    } else {
-        parse_fields(rtype, words, context, out)?;
+    match words {
+        [Word { text: "\\#", quoted: false, .. }, rest @ ..] => parse_generic(rtype, rest, out)?,
+        _ => parse_fields(rtype, words, context, out)?,
     }
     if out.len() - start > MAX_RDATA {
         return Err(Invalid::whole(format!("the value has more than {MAX_RDATA} bytes")));
@@ -73,7 +71,9 @@ pub fn parse(rtype: Type, words: &[Word<'_>], context: Context<'_>, out: &mut Ve
 fn parse_fields(rtype: Type, words: &[Word<'_>], context: Context<'_>, out: &mut Vec<u8>) -> Result<(), Invalid> {
     let fields = rtype.fields();
     if fields.is_empty() {
-        return Err(Invalid::whole(format!("a value of type {rtype} is written as `\\# 4 0A000001`: its length in bytes, then hex digits")));
+        return Err(Invalid::whole(format!(
+            "a value of type {rtype} is written as `\\# 4 0A000001`: its length in bytes, then hex digits"
+        )));
     }
     let mut rest = words;
     for (name, field) in fields {
@@ -170,7 +170,9 @@ pub fn parse_text(rtype: Type, text: &str, context: Context<'_>, out: &mut Vec<u
     let plain = context.style == Style::Document && matches!(rtype.fields(), [(_, field::Field::Texts)]);
     if plain && !text.starts_with(['"', '(']) && !text.starts_with("\\#") {
         if let Some(at) = unescaped_quote(text) {
-            let rule = format!("unbalanced quotes: a quote at character {at} of a text that does not begin with one; write `\\\"` or quote all of it");
+            let rule = format!(
+                "unbalanced quotes: a quote at character {at} of a text that does not begin with one; write `\\\"` or quote all of it"
+            );
             return Err(Invalid { field: "text", rule, word: None });
         }
         return parse(rtype, &[Word { text, quoted: true, at: 0 }], context, out);

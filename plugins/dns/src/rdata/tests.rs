@@ -46,14 +46,22 @@ fn every_legal_spelling_of_a_value_has_one_canonical_form() {
     check("DNAME", "@", "example.com.");
     check("MX", "010 (\n Mail )", "10 mail.example.com.");
     check("MX", "0 .", "0 .");
-    check("NS", "\\# 6 044E533100\n00", "ns1.");
+    check("NS", "\\# 5 034E53\n3100", "ns1.");
     check("SRV", "0 5 5060 SIP.example.com.", "0 5 5060 sip.example.com.");
-    check("NAPTR", "100 10 \"u\" E2U+sip \"!^.*$!sip:info@example.com!\" .", "100 10 \"u\" \"E2U+sip\" \"!^.*$!sip:info@example.com!\" .");
+    check(
+        "NAPTR",
+        "100 10 \"u\" E2U+sip \"!^.*$!sip:info@example.com!\" .",
+        "100 10 \"u\" \"E2U+sip\" \"!^.*$!sip:info@example.com!\" .",
+    );
     check("CAA", "0 ISSUE letsencrypt.org", "0 issue \"letsencrypt.org\"");
     check("CAA", "128 issue \"ca.example; a=b\"", "128 issue \"ca.example; a=b\"");
     check("CAA", "0 issue \"\"", "0 issue \"\"");
     check("URI", "10 1 \"https://example.com/a?b\"", "10 1 \"https://example.com/a?b\"");
-    check("DS", "60485 RSASHA1 1 ( 2BB183AF5F22588179A53B0A\n 98631FAD1A292118 )", "60485 5 1 2bb183af5f22588179a53b0a98631fad1a292118");
+    check(
+        "DS",
+        "60485 RSASHA1 1 ( 2BB183AF5F22588179A53B0A\n 98631FAD1A292118 )",
+        "60485 5 1 2bb183af5f22588179a53b0a98631fad1a292118",
+    );
     check("SSHFP", "2 1 12 34 AB CD", "2 1 1234abcd");
     check("TLSA", "DANE-EE SPKI SHA2-256 00ff", "3 1 1 00ff");
     check("SOA", "ns1 Admin\\.X 1 2H 15m 1w2d 300", "ns1.example.com. admin\\.x.example.com. 1 7200 900 777600 300");
@@ -110,8 +118,16 @@ fn locations_have_defaults_and_are_spelled_out() {
 fn service_parameters_are_sorted_and_checked() {
     check("HTTPS", "0 .", "0 .");
     check("SVCB", "1 foo.example.com. port=53", "1 foo.example.com. port=53");
-    check("HTTPS", "16 @ ipv6hint=2001:DB8::1 alpn=\"h2,h3-19\" mandatory=port,alpn ipv4hint=192.0.2.1,192.0.2.2 port=\"443\"", "16 example.com. mandatory=alpn,port alpn=\"h2,h3-19\" port=443 ipv4hint=192.0.2.1,192.0.2.2 ipv6hint=2001:db8::1");
-    check("SVCB", "1 . key667=\"hello\\210qoo\" no-default-alpn alpn=h2", "1 . alpn=\"h2\" no-default-alpn key667=\"hello\\210qoo\"");
+    check(
+        "HTTPS",
+        "16 @ ipv6hint=2001:DB8::1 alpn=\"h2,h3-19\" mandatory=port,alpn ipv4hint=192.0.2.1,192.0.2.2 port=\"443\"",
+        "16 example.com. mandatory=alpn,port alpn=\"h2,h3-19\" port=443 ipv4hint=192.0.2.1,192.0.2.2 ipv6hint=2001:db8::1",
+    );
+    check(
+        "SVCB",
+        "1 . key667=\"hello\\210qoo\" no-default-alpn alpn=h2",
+        "1 . alpn=\"h2\" no-default-alpn key667=\"hello\\210qoo\"",
+    );
     check("SVCB", "1 . key3=443", "1 . port=443");
     // RFC 9460 appendix D.2: both are the list of `f\oo,bar` and `h2`.
     check("SVCB", r#"16 foo.example.org. alpn="f\\\\oo\\,bar,h2""#, r#"16 foo.example.org. alpn="f\\\\oo\\,bar,h2""#);
@@ -185,7 +201,10 @@ fn types_have_names_numbers_and_an_order() {
     assert!(types::TABLE.is_sorted_by(|one, other| one.rtype < other.rtype));
     assert_eq!(Type::parse("type65401"), Ok(Type::ALIAS));
     assert_eq!((Type(15).to_string(), Type(65280).to_string()), ("MX".to_owned(), "TYPE65280".to_owned()));
-    assert_eq!((Type(46).role(), Type(255).role(), Type(200).role(), Type(300).role()), (Role::Server, Role::Query, Role::Query, Role::Data));
+    assert_eq!(
+        (Type(46).role(), Type(255).role(), Type(200).role(), Type(300).role()),
+        (Role::Server, Role::Query, Role::Query, Role::Data)
+    );
     for wrong in ["", "X", "TYPE", "TYPE65536", "TYPE+1", "TYPé1"] {
         assert!(Type::parse(wrong).is_err(), "{wrong}");
     }
@@ -212,7 +231,7 @@ fn spell(field: Field, value: &mut Dice, style: &mut Dice) -> String {
         Field::U8 | Field::Mnemonic(_) => spell_number(value.roll(256), style),
         Field::U16 => spell_number(value.roll(65536), style),
         Field::U32 => spell_number(value.roll(1 << 31), style),
-        Field::Ttl => {
+        Field::Time => {
             let hours = value.roll(100);
             if style.roll(2) == 0 { format!("{hours}H") } else { (hours * 3600).to_string() }
         }
@@ -236,7 +255,11 @@ fn spell(field: Field, value: &mut Dice, style: &mut Dice) -> String {
             texts.iter().map(|it| format!("\"{}\"", spell_bytes(it, style, false))).collect::<Vec<_>>().join(blank(style))
         }
         Field::Tag => (0..=value.roll(10)).map(|_| letter_in_any_case(b'a' + value.roll(26) as u8, style)).collect(),
-        Field::Hex => value.bytes(1, 40).iter().map(|it| if style.roll(2) == 0 { format!("{it:02X} ") } else { format!("{it:02x}") }).collect(),
+        Field::Hex => value
+            .bytes(1, 40)
+            .iter()
+            .map(|it| if style.roll(2) == 0 { format!("{it:02X} ") } else { format!("{it:02x}") })
+            .collect(),
         Field::Base64 => {
             let mut text = String::new();
             encoding::print_base64(&value.bytes(1, 60), &mut text);
@@ -251,7 +274,11 @@ fn spell(field: Field, value: &mut Dice, style: &mut Dice) -> String {
         }
         Field::Params => {
             let port = spell_number(value.roll(65536), style);
-            let mut all = vec![format!("port={port}"), "alpn=\"h2,h3\"".to_owned(), format!("key700=\"{}\"", spell_bytes(&value.bytes(1, 20), style, false))];
+            let mut all = vec![
+                format!("port={port}"),
+                "alpn=\"h2,h3\"".to_owned(),
+                format!("key700=\"{}\"", spell_bytes(&value.bytes(1, 20), style, false)),
+            ];
             let turn = style.roll(3) as usize;
             all.rotate_left(turn);
             all.join(blank(style))
@@ -270,7 +297,9 @@ fn letter_in_any_case(letter: u8, style: &mut Dice) -> char {
 fn spell_bytes(bytes: &[u8], style: &mut Dice, is_name: bool) -> String {
     let mut text = String::new();
     for &byte in bytes {
-        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*') || (!is_name && matches!(byte, b' ' | b';' | b'(' | b'@'));
+        let plain = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'*')
+            || (!is_name && matches!(byte, b' ' | b';' | b'(' | b'@'));
         let byte = if is_name && byte.is_ascii_alphabetic() { letter_in_any_case(byte, style) as u8 } else { byte };
         match style.roll(4) {
             0 if byte.is_ascii_graphic() && !byte.is_ascii_digit() => text.extend(['\\', char::from(byte)]),

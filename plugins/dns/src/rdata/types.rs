@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::field::Field::{
-    self, Base64, Host, Hex, Ipv4, Ipv6, Loc, Mnemonic, Name, Params, Remainder, Tag, Text, Texts, Ttl, U8, U16, U32,
+    self, Base64, Hex, Host, Ipv4, Ipv6, Loc, Mnemonic, Name, Params, Remainder, Tag, Text, Texts, Time, U8, U16, U32,
 };
 use super::field::{ALGORITHMS, MATCHINGS, SELECTORS, USAGES};
 
@@ -62,7 +62,8 @@ impl Type {
             digits.bytes().all(|it| it.is_ascii_digit()).then(|| digits.parse().ok().map(Self)).flatten()
         };
         let found = known.map(|it| it.rtype).or_else(number);
-        let unknown = || format!("`{}` is no record type; for a new one write its number, such as TYPE65280", crate::name::shorten(text));
+        let unknown =
+            || format!("`{}` is no record type; for a new one write its number, such as TYPE65280", crate::name::shorten(text));
         found.ok_or_else(unknown)
     }
 
@@ -131,10 +132,10 @@ pub static TABLE: &[Info] = &[
             ("primary", Name),
             ("mailbox", Name),
             ("serial", U32),
-            ("refresh", Ttl),
-            ("retry", Ttl),
-            ("expire", Ttl),
-            ("minimum", Ttl),
+            ("refresh", Time),
+            ("retry", Time),
+            ("expire", Time),
+            ("minimum", Time),
         ],
     },
     data(12, "PTR", &[("target", Host)]),

@@ -14,7 +14,7 @@ fn collect(records: &[(&str, &str, u32, &str)], style: Style) -> Result<Vec<Reco
         rdata::parse_text(rtype, value, context, &mut wire).unwrap();
         collector.add(Name::parse(name, context).unwrap().wire(), rtype, *ttl, &wire, 0);
     }
-    collector.finish(style)
+    collector.finish(style).map(|it| it.sets)
 }
 
 #[test]
@@ -31,7 +31,10 @@ fn records_in_any_order_become_sorted_sets_of_distinct_values() {
         Style::Master,
     );
     let sets = sets.unwrap();
-    let shown = sets.iter().map(|it| format!("{} {} {}", it.name, it.rtype, it.spelled().collect::<Vec<_>>().join(","))).collect::<Vec<_>>();
+    let shown = sets
+        .iter()
+        .map(|it| format!("{} {} {}", it.name, it.rtype, it.spelled().collect::<Vec<_>>().join(",")))
+        .collect::<Vec<_>>();
     assert_eq!(
         shown,
         [
@@ -65,7 +68,7 @@ fn rules_across_the_sets_of_a_zone_name_record_field_and_rule() {
         ],
         Style::Master,
     );
-    let mut problems = check_zone(&zone(), &sets.unwrap()).iter().map(Problem::to_string).collect::<Vec<_>>();
+    let mut problems = check_zone(&zone(), &sets.unwrap()).iter().map(|(_, it)| it.to_string()).collect::<Vec<_>>();
     problems.sort();
     let want = [
         "a.example.org. A: name: is outside the zone example.com.",

@@ -22,7 +22,10 @@ pub(super) fn run(parser: &mut Parser<'_>, at: usize, words: &[Word<'_>]) -> Res
         return wrong(at, "$GENERATE takes a range, an owner, a type and rdata, such as `$GENERATE 1-9 host$ A 192.0.2.$`");
     };
     let Some(range) = parse_range(range.text) else {
-        return wrong(range.at, format!("`{}` is no range: write start-stop or start-stop/step, from 0 to 2147483647", shorten(range.text)));
+        return wrong(
+            range.at,
+            format!("`{}` is no range: write start-stop or start-stop/step, from 0 to 2147483647", shorten(range.text)),
+        );
     };
     let count = usize::try_from((range.stop - range.start) / range.step + 1).unwrap_or(usize::MAX);
     if count > MAX_RECORDS.saturating_sub(parser.collector.records()) {
@@ -131,7 +134,11 @@ fn write_nibbles(mut value: i64, width: usize, upper: bool, out: &mut String) {
     let mut length = 0;
     loop {
         let digit = value & 15;
-        if upper { print_display(format_args!("{digit:X}"), out) } else { print_display(format_args!("{digit:x}"), out) }
+        if upper {
+            print_display(format_args!("{digit:X}"), out)
+        } else {
+            print_display(format_args!("{digit:x}"), out)
+        }
         length += 1;
         value >>= 4;
         if value == 0 && length >= width {

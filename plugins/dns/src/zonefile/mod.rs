@@ -13,7 +13,7 @@ use crate::lex::{Entry, Input, Lexer, Word};
 use crate::name::{self, Context, Name, Style, below, shorten};
 use crate::rdata::encoding::parse_ttl;
 use crate::rdata::{self, Role, Type};
-use crate::set::{Collector, Problem, RecordSet, check_zone};
+use crate::set::{Collector, Gathered, Problem, RecordSet, check_zone};
 use crate::wire::Reader;
 
 /// Longest file, most records, and most errors that are reported.
@@ -79,8 +79,9 @@ pub fn parse(bytes: &[u8], zone: &Name) -> Result<Contents, Vec<FileError>> {
     let mut parser = Parser::new(zone);
     let mut errors = parser.run(text);
     let (sets, problems) = match std::mem::take(&mut parser.collector).finish(Style::Master) {
-        Ok(sets) => {
-            let problems = check_zone(zone, &sets).into_iter().map(|it| parser.locate(it)).collect();
+        Ok(Gathered { sets, offsets }) => {
+            let place = |(index, it): (usize, Problem)| it.at(offsets.get(index).copied().unwrap_or_default());
+            let problems = check_zone(zone, &sets).into_iter().map(place).collect();
             (sets, problems)
         }
         Err(problems) => (Vec::new(), problems),
@@ -138,8 +139,6 @@ struct Parser<'a> {
     last_ttl: Option<u32>,
     value: Vec<u8>,
     collector: Collector,
-    /// Where each CNAME stands, for findings across sets.
-    aliases: Vec<(Name, u32)>,
     left_out: usize,
 }
 
@@ -153,7 +152,6 @@ impl<'a> Parser<'a> {
             last_ttl: None,
             value: Vec::new(),
             collector: Collector::default(),
-            aliases: Vec::new(),
             left_out: 0,
         }
     }
@@ -179,14 +177,6 @@ impl<'a> Parser<'a> {
         errors
     }
 
-    /// Says where the record stands that a finding across sets is about.
-    fn locate(&self, mut problem: Problem) -> Problem {
-        if let Some((_, at)) = self.aliases.iter().find(|(name, _)| problem.record.split(' ').next() == Some(&name.to_string())) {
-            problem.at = *at;
-        }
-        problem
-    }
-
     fn entry(&mut self, entry: Entry, words: &[Word<'_>]) -> Result<(), Wrong> {
         let Some((first, rest)) = words.split_first() else { return Ok(()) };
         if first.text.starts_with('$') && !first.quoted && !entry.indented {
@@ -194,7 +184,10 @@ impl<'a> Parser<'a> {
         }
         let words = if entry.indented {
             if self.owner.is_empty() {
-                return wrong(first.at, "the first record has no owner: a line that begins with a blank repeats the owner before it");
+                return wrong(
+                    first.at,
+                    "the first record has no owner: a line that begins with a blank repeats the owner before it",
+                );
             }
             words
         } else {
@@ -221,7 +214,13 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         let owner = Name::from_canonical(&self.owner);
-        wrong(word.at, format!("{owner}: name: is outside the zone {}; a name without a final dot is relative to {}", self.zone, self.origin))
+        wrong(
+            word.at,
+            format!(
+                "{owner}: name: is outside the zone {}; a name without a final dot is relative to {}",
+                self.zone, self.origin
+            ),
+        )
     }
 
     /// TTL and class in any order, then the type.
@@ -254,6 +253,9 @@ impl<'a> Parser<'a> {
             self.left_out += 1;
             return Ok(());
         }
+        if rtype.role() == Role::Query {
+            return wrong(at, format!("{} {rtype}: type: exists in queries only", Name::from_canonical(&self.owner)));
+        }
         let mut value = std::mem::take(&mut self.value);
         value.clear();
         let parsed = rdata::parse(rtype, words, Context { origin: &self.origin, style: Style::Master }, &mut value);
@@ -273,9 +275,6 @@ impl<'a> Parser<'a> {
             return wrong(at, format!("{owner} {rtype}: ttl: is missing, and no $TTL stands before it"));
         };
         let offset = u32::try_from(at).unwrap_or(u32::MAX);
-        if rtype == Type::CNAME {
-            self.aliases.push((Name::from_canonical(&self.owner), offset));
-        }
         self.collector.add(&self.owner, rtype, ttl, &self.value, offset);
         Ok(())
     }
@@ -304,9 +303,10 @@ impl<'a> Parser<'a> {
                 Ok(())
             }
             ("$GENERATE", words) => generate::run(self, word.at, words),
-            ("$INCLUDE", _) => {
-                wrong(word.at, "$INCLUDE is not read: put the records into this file, or declare the other one as a ZoneFile of its own")
-            }
+            ("$INCLUDE", _) => wrong(
+                word.at,
+                "$INCLUDE is not read: put the records into this file, or declare the other one as a ZoneFile of its own",
+            ),
             ("$ORIGIN" | "$TTL", _) => wrong(word.at, format!("{upper} takes one word")),
             _ => wrong(word.at, format!("`{}` is no directive: $ORIGIN, $TTL and $GENERATE are", shorten(word.text))),
         }
