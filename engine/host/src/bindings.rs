@@ -7,6 +7,7 @@ wasmtime::component::bindgen!({
     world: "trueup:provider/provider-full",
     imports: {
         "trueup:provider/http": async | trappable,
+        "trueup:provider/dns": async | trappable,
         default: trappable,
     },
     exports: { default: async },

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use trueup_core::manifest::Manifest;
 use url::{Host, Url};
 
+use crate::dns::{DnsServer, TsigKey};
 use crate::outbound::ReadRule;
 use crate::services::Secret;
 
@@ -129,6 +130,8 @@ pub enum Scheme {
         cert_pem: String,
         key_pem: Secret,
     },
+    /// Signs DNS messages.
+    Tsig(TsigKey),
 }
 
 impl Scheme {
@@ -139,6 +142,7 @@ impl Scheme {
             Self::Basic { .. } => "basic",
             Self::Bearer(_) => "bearer",
             Self::ClientCertificate { .. } => "client-certificate",
+            Self::Tsig(_) => "tsig",
         }
     }
 }
@@ -149,6 +153,8 @@ pub struct Credential {
     /// As `credentials.yaml` names it.
     pub name: String,
     pub origins: Vec<HostRule>,
+    /// The origins of a key for DNS messages.
+    pub servers: Vec<DnsServer>,
     pub scheme: Scheme,
     /// Certificate authorities to trust besides the system's, for this credential's connections.
     pub ca_pem: Option<String>,
@@ -181,13 +187,26 @@ pub struct Slot {
 pub struct Grant {
     pub hosts: Vec<HostRule>,
     pub dirs: Vec<DirGrant>,
-    /// `dns://host:port`, `tcp…`, as written.
-    pub dns: Vec<String>,
+    pub dns: Vec<DnsServer>,
     pub credentials: BTreeMap<String, Slot>,
     /// Names of secrets that its documents may use.
     pub secrets: BTreeSet<String>,
     /// Requests beyond GET, HEAD and OPTIONS that only read.
     pub reads: Vec<ReadRule>,
+}
+
+impl Grant {
+    /// What fills a credential slot, for a call that may change things (`writes`) or one that may not.
+    pub(crate) fn slot(&self, name: &str, writes: bool) -> Result<&Arc<Credential>, String> {
+        match self.credentials.get(name) {
+            Some(slot) if writes => Ok(&slot.write),
+            Some(slot) => Ok(&slot.read),
+            None => Err(format!(
+                "no credential fills the slot `{}`; add it to `credentials` of the provider",
+                crate::log::clean(name, 64)
+            )),
+        }
+    }
 }
 
 /// What `trueup.yaml` gives a provider, with directories resolved and credentials looked up.
@@ -208,7 +227,7 @@ pub struct Given {
 pub struct Ceiling {
     pub hosts: Option<Vec<HostRule>>,
     pub dirs: Option<Vec<PathBuf>>,
-    pub dns: Option<Vec<String>>,
+    pub dns: Option<Vec<DnsServer>>,
     /// Names in `credentials.yaml`.
     pub credentials: Option<BTreeSet<String>>,
     pub secrets: Option<BTreeSet<String>>,
@@ -310,19 +329,19 @@ impl Decide<'_> {
         granted
     }
 
-    fn dns(&mut self, asked: bool, given: &[String], ceiling: Option<&[String]>) -> Vec<String> {
+    fn dns(&mut self, asked: bool, given: &[String], ceiling: Option<&[DnsServer]>) -> Vec<DnsServer> {
         if !asked && !given.is_empty() {
             self.refuse(format!("plugin `{}` asks no DNS servers; take `dns` out", self.plugin));
             return Vec::new();
         }
         let mut granted = Vec::new();
-        for server in given {
-            if ceiling.is_none_or(|them| them.contains(server)) {
-                granted.push(server.clone());
-            } else {
-                self.refuse(format!(
+        for text in given {
+            match DnsServer::parse(text) {
+                Ok(server) if ceiling.is_none_or(|them| them.contains(&server)) => granted.push(server),
+                Ok(server) => self.refuse(format!(
                     "`{server}` is no DNS server that the operator allows; add it to the ceiling in `server.yaml`"
-                ));
+                )),
+                Err(wrong) => self.refuse(format!("`dns`: `{}` {wrong}", crate::log::clean(text, 300))),
             }
         }
         granted
@@ -430,7 +449,7 @@ mod tests {
     }
 
     fn credential(name: &str, scheme: Scheme) -> Arc<Credential> {
-        Arc::new(Credential { name: name.to_owned(), origins: Vec::new(), scheme, ca_pem: None, base: None })
+        Arc::new(Credential { name: name.to_owned(), origins: Vec::new(), servers: Vec::new(), scheme, ca_pem: None, base: None })
     }
 
     #[test]
@@ -507,10 +526,27 @@ mod tests {
     }
 
     #[test]
+    fn a_dns_server_is_granted_in_any_spelling_and_never_above_the_ceiling() {
+        let dns = |given: &str, ceiling: Option<&str>| {
+            let given = Given { dns: vec![given.to_owned()], ..Given::default() };
+            let ceiling = ceiling.map(|it| vec![DnsServer::parse(it).unwrap()]);
+            let ceiling = Ceiling { dns: ceiling, ..Ceiling::default() };
+            let granted = intersect("web", &manifest(json!({"dns": true})), &json!({}), &given, Some(&ceiling));
+            granted.map(|it| it.dns.iter().map(ToString::to_string).collect::<String>()).map_err(|them| them.concat())
+        };
+        assert_eq!(dns("dns://NS.example.com", None).as_deref(), Ok("dns://ns.example.com:53"));
+        assert_eq!(dns("dns://ns.example.com", Some("dns://ns.example.com:53")).as_deref(), Ok("dns://ns.example.com:53"));
+        for (given, ceiling) in [("dns://a:54", "dns://a:53"), ("dns+tls://a:53", "dns://a:53"), ("dns://b", "dns://a")] {
+            assert!(dns(given, Some(ceiling)).unwrap_err().contains("`server.yaml`"), "{given} {ceiling}");
+        }
+        assert!(dns("udp://a", None).unwrap_err().contains("must be `dns://host:port`"));
+    }
+
+    #[test]
     fn what_a_plugin_does_not_ask_for_is_not_given() {
         let given = Given {
             dirs: vec![DirGrant { text: "./a".to_owned(), path: "/a".into() }],
-            dns: vec!["dns://127.0.0.1:53".to_owned()],
+            dns: vec!["dns://127.0.0.1".to_owned()],
             secrets: ["db".to_owned()].into(),
             reads: Some(vec!["POST /search".to_owned()]),
             ..Given::default()

@@ -90,17 +90,6 @@ impl signing::Host for State {
     }
 }
 
-impl dns::Host for State {
-    fn exchange_all(&mut self, queries: Vec<dns::Query>, _: u32) -> wasmtime::Result<Vec<Result<Vec<Vec<u8>>, dns::DnsError>>> {
-        // DNS messages come with the first provider that speaks them; until then no server is reachable.
-        let text = "this version of trueup sends no DNS messages";
-        if !queries.is_empty() {
-            self.log.denied("dns", text);
-        }
-        Ok(queries.into_iter().map(|_| Err(dns::DnsError::Denied(text.to_owned()))).collect())
-    }
-}
-
 impl files::Host for State {
     fn list_all(&mut self, directories: Vec<String>) -> wasmtime::Result<Vec<Result<files::Listing, files::FileError>>> {
         if let Err(why) = self.may_reach_out() {
@@ -191,6 +180,28 @@ impl http::Host for State {
     }
 }
 
+impl dns::Host for State {
+    async fn exchange_all(
+        &mut self,
+        queries: Vec<dns::Query>,
+        parallel: u32,
+    ) -> wasmtime::Result<Vec<Result<Vec<Vec<u8>>, dns::DnsError>>> {
+        let it = self.asking();
+        let answers = match &it.allowed {
+            Ok(()) => it.context.dns.exchange_all(queries, parallel, it.writes(), it.call.deadline).await,
+            Err(why) => queries.iter().map(|_| Err(dns::DnsError::Denied(why.clone()))).collect(),
+        };
+        it.tell_denied(
+            "dns",
+            answers.iter().filter_map(|answer| match answer {
+                Err(dns::DnsError::Denied(text)) => Some(text),
+                _ => None,
+            }),
+        );
+        Ok(answers)
+    }
+}
+
 /// Who asks for requests, apart from the instance, which must not be held while they run.
 struct Asking {
     context: Arc<Context>,
@@ -206,23 +217,36 @@ impl State {
     }
 }
 
-async fn exchange(it: Asking, requests: Vec<http::Request>, parallel: u32) -> Vec<Result<http::Response, http::HttpError>> {
-    let answers = match it.allowed {
-        Ok(()) => {
-            let writes = matches!(it.call.function, "apply" | "poll" | "cancel");
-            it.context.outbound.send_all(requests, parallel, writes, it.call.deadline, &it.log).await
-        }
-        Err(why) => requests.iter().map(|_| Err(http::HttpError::Denied(why.clone()))).collect(),
-    };
-    let mut told = None;
-    for answer in &answers {
-        if let Err(http::HttpError::Denied(text)) = answer
-            && told != Some(text)
-        {
-            it.log.denied("http", text);
-            told = Some(text);
+impl Asking {
+    /// Whether the running call may change things.
+    fn writes(&self) -> bool {
+        matches!(self.call.function, "apply" | "poll" | "cancel")
+    }
+
+    /// Tells each kind of refusal once; a plugin that tries a thousand hosts is one refusal.
+    fn tell_denied<'a>(&self, import: &'static str, refused: impl Iterator<Item = &'a String>) {
+        let mut told = None;
+        for text in refused {
+            if told != Some(text) {
+                self.log.denied(import, text);
+                told = Some(text);
+            }
         }
     }
+}
+
+async fn exchange(it: Asking, requests: Vec<http::Request>, parallel: u32) -> Vec<Result<http::Response, http::HttpError>> {
+    let answers = match &it.allowed {
+        Ok(()) => it.context.outbound.send_all(requests, parallel, it.writes(), it.call.deadline, &it.log).await,
+        Err(why) => requests.iter().map(|_| Err(http::HttpError::Denied(why.clone()))).collect(),
+    };
+    it.tell_denied(
+        "http",
+        answers.iter().filter_map(|answer| match answer {
+            Err(http::HttpError::Denied(text)) => Some(text),
+            _ => None,
+        }),
+    );
     answers
 }
 

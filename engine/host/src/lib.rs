@@ -12,6 +12,7 @@ mod bindings;
 mod cache;
 mod call;
 mod convert;
+mod dns;
 mod error;
 mod files;
 pub mod grant;
@@ -27,6 +28,7 @@ mod services;
 mod state;
 
 pub use call::{Provider, ProviderSettings};
+pub use dns::{DnsServer, TsigAlgorithm, TsigKey};
 pub use error::{CallError, LoadError};
 pub use grant::{Ceiling, Credential, DirGrant, Given, Grant, HostRule, Scheme, Slot, intersect};
 pub use load::Plugin;

@@ -31,7 +31,9 @@ pub struct Limits {
     pub answer: u64,
     /// Bytes of the body of one HTTP response, decompressed.
     pub http_body: u64,
-    /// HTTP requests of one provider at a time.
+    /// Bytes of all answers to one DNS query.
+    pub dns_answers: u64,
+    /// HTTP requests of one provider at a time, and DNS queries.
     pub http_parallel: u32,
     /// Lines that one call may log.
     pub log_lines: u32,
@@ -56,6 +58,7 @@ impl Default for Limits {
             call: Duration::from_secs(30),
             answer: 64 << 20,
             http_body: 64 << 20,
+            dns_answers: 64 << 20,
             http_parallel: 64,
             log_lines: 1000,
             log_bytes: 8 << 10,

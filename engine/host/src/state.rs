@@ -10,6 +10,7 @@ use wasmtime_wasi::{
 };
 
 use crate::cache::Cache;
+use crate::dns::Exchanger;
 use crate::grant::Grant;
 use crate::log::{LogSink, Printed};
 use crate::outbound::Outbound;
@@ -35,13 +36,15 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     pub(crate) cache: Cache,
     pub(crate) outbound: Outbound,
+    pub(crate) dns: Exchanger,
 }
 
 impl Context {
     pub(crate) fn new(alias: Arc<str>, grant: Grant, services: Arc<dyn Services>, limits: Limits) -> Self {
         let grant = Arc::new(grant);
         let outbound = Outbound::new(Arc::clone(&grant), &limits);
-        Self { alias, grant, services, cache: Cache::new(limits.cache), outbound, limits }
+        let dns = Exchanger::new(Arc::clone(&grant), &limits);
+        Self { alias, grant, services, cache: Cache::new(limits.cache), outbound, dns, limits }
     }
 }
 

@@ -435,7 +435,7 @@ environments:
         let right = |text: &str| format!("providers: {{a: {{plugin: x, {text}}}}}\nenvironments: {{p: {{layers: [a]}}}}\n");
         for good in [
             "hosts: ['https://*.amazonaws.com', 'http://127.0.0.1:8081', 'https://[::1]:6443', 'https://localhost']",
-            "dns: ['dns://127.0.0.1:53', 'dns://ns1.example.com']",
+            "dns: ['dns://127.0.0.1:53', 'dns://ns1.example.com', 'dns+tls://[::1]:853']",
             "dirs: ['./site', /srv/www, ., ../other]",
             "reads: ['POST /search', 'PATCH /api*?dryRun=All', 'X-Amz-Target=DynamoDB.Query', 'Action=DescribeInstances']",
             "credential: {read: a, write: b}",

@@ -10,6 +10,7 @@ use std::fmt;
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
 use trueup_core::expression::{Evaluated, ExpressionError, NameError, Names, Template};
 use trueup_core::value::Json;
+use trueup_host::DnsServer;
 
 use super::decode::{Decoder, is_name, shown};
 use super::tree::{Node, Value};
@@ -368,9 +369,7 @@ pub(super) fn host_fault(text: &str) -> Option<&'static str> {
 }
 
 pub(super) fn dns_fault(text: &str) -> Option<&'static str> {
-    let (host, port) = split_port(text.strip_prefix("dns://").unwrap_or_default());
-    (!text.starts_with("dns://") || !is_host(host) || host.starts_with('*') || port_fault(port))
-        .then_some("must be `dns://host:port`")
+    DnsServer::parse(text).err()
 }
 
 pub(super) fn secret_fault(text: &str) -> Option<&'static str> {

@@ -72,22 +72,48 @@ fn reach_v6(it: Ipv6Addr) -> Reach {
 pub(crate) struct Unreachable {
     name: String,
     address: IpAddr,
+    /// The key of the provider that would have to name the address.
+    key: &'static str,
 }
 
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, address } = self;
+        let Self { name, address, key } = self;
         match reach(*address) {
-            Reach::Never => write!(f, "`{name}` leads to {address}, which is reached only where `hosts` names that very address"),
-            _ => write!(f, "`{name}` leads to {address} in a private network; name the host itself in `hosts`, not a pattern"),
+            Reach::Never => write!(f, "`{name}` leads to {address}, which is reached only where `{key}` names that very address"),
+            _ => write!(f, "`{name}` leads to {address} in a private network; name the host itself in `{key}`, not a pattern"),
         }
     }
 }
 
 impl std::error::Error for Unreachable {}
 
-/// Resolves names, and gives only addresses that may be connected to. What it gives is what is connected to, so that a
-/// second answer of the name server changes nothing.
+/// Resolves a name, and gives only addresses that may be connected to. What it gives is what is connected to, so that a
+/// second answer of the name server changes nothing. `exact`: the grant under `key` names this very name.
+///
+/// # Errors
+///
+/// Fails with [`Unreachable`] where every address is out of the grant's reach, and where the name is not found.
+pub(crate) async fn resolve(
+    name: &str,
+    port: u16,
+    exact: bool,
+    key: &'static str,
+) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((name, port)).await?.collect();
+    let allowed = |it: &SocketAddr| match reach(it.ip()) {
+        Reach::Public => true,
+        Reach::Private => exact,
+        Reach::Never => false,
+    };
+    let judged: Vec<SocketAddr> = found.iter().copied().filter(allowed).collect();
+    match (judged.is_empty(), found.first()) {
+        (true, Some(first)) => Err(Box::new(Unreachable { name: name.to_owned(), address: first.ip(), key })),
+        _ => Ok(judged),
+    }
+}
+
+/// [`resolve`] for the HTTP client.
 pub(crate) struct Judge {
     /// Names that the grant names exactly.
     pub(crate) exact: Arc<dyn Fn(&str) -> bool + Send + Sync>,
@@ -96,19 +122,9 @@ pub(crate) struct Judge {
 impl Resolve for Judge {
     fn resolve(&self, name: Name) -> Resolving {
         let exact = (self.exact)(name.as_str().trim_end_matches('.'));
-        let name = name.as_str().to_owned();
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((&*name, 0)).await?.collect();
-            let allowed = |it: &SocketAddr| match reach(it.ip()) {
-                Reach::Public => true,
-                Reach::Private => exact,
-                Reach::Never => false,
-            };
-            let judged: Vec<SocketAddr> = found.iter().copied().filter(allowed).collect();
-            match (judged.is_empty(), found.first()) {
-                (true, Some(first)) => Err(Box::new(Unreachable { name, address: first.ip() }) as _),
-                _ => Ok(Box::new(judged.into_iter()) as Addrs),
-            }
+            let judged = resolve(name.as_str(), 0, exact, "hosts").await?;
+            Ok(Box::new(judged.into_iter()) as Addrs)
         })
     }
 }

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Method, redirect};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use url::Url;
 
 use super::address::{Judge, Unreachable};
+use super::order::{Turns, take};
 use super::rules::{Asked, decoded, forbidden, only_reads};
 use crate::bindings::trueup::provider::http as wit;
 use crate::grant::{Credential, Grant, Scheme};
@@ -28,10 +27,10 @@ const MAX_REQUESTS: usize = 10_000;
 const MAX_HEADERS: usize = 100;
 const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_URL: usize = 16 << 10;
-const CONNECT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 const KEEP_IDLE: Duration = Duration::from_secs(60);
 /// How long before its own deadline a call gets its answer, so that it can say what happened.
-const MARGIN: Duration = Duration::from_millis(500);
+pub(crate) const MARGIN: Duration = Duration::from_millis(500);
 /// Before a request that changes nothing is tried a second time.
 const BEFORE_RETRY: Duration = Duration::from_millis(100);
 
@@ -44,8 +43,7 @@ struct Inner {
     body: u64,
     /// Bytes of the bodies of one `send-all` together: what the guest could hold.
     bodies: u64,
-    parallel: usize,
-    running: Semaphore,
+    turns: Turns,
     /// By credential; the empty name is for requests without one.
     clients: Mutex<HashMap<String, Client>>,
 }
@@ -63,13 +61,11 @@ struct Prepared {
 
 impl Outbound {
     pub(crate) fn new(grant: Arc<Grant>, limits: &Limits) -> Self {
-        let parallel = usize::try_from(limits.http_parallel.max(1)).unwrap_or(1);
         Self(Arc::new(Inner {
             grant,
             body: limits.http_body,
             bodies: limits.memory,
-            parallel,
-            running: Semaphore::new(parallel),
+            turns: Turns::new(limits.http_parallel),
             clients: Mutex::default(),
         }))
     }
@@ -88,44 +84,14 @@ impl Outbound {
             let text = format!("more than {MAX_REQUESTS} requests in one call");
             return requests.iter().map(|_| Err(wit::HttpError::Malformed(text.clone()))).collect();
         }
-        let most = match usize::try_from(parallel).unwrap_or(usize::MAX) {
-            0 => self.0.parallel,
-            asked => asked.min(self.0.parallel),
-        };
-        let (turn, room) = (Arc::new(Semaphore::new(most)), Arc::new(AtomicU64::new(self.0.bodies)));
+        let room = Arc::new(AtomicU64::new(self.0.bodies));
         let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
-        let mut answers: Vec<Answer<wit::Response>> = Vec::with_capacity(requests.len());
-        let mut tasks = JoinSet::new();
-        for (at, request) in requests.into_iter().enumerate() {
-            answers.push(Err(wit::HttpError::TimedOut));
-            let prepared = match self.0.prepare(request, writes, log) {
-                Ok(prepared) => prepared,
-                Err(err) => {
-                    if let Some(place) = answers.get_mut(at) {
-                        *place = Err(err);
-                    }
-                    continue;
-                }
-            };
-            let (inner, turn, room) = (Arc::clone(&self.0), Arc::clone(&turn), Arc::clone(&room));
-            tasks.spawn(async move {
-                let _turn = turn.acquire().await;
-                let _running = inner.running.acquire().await;
-                (at, inner.send(prepared, deadline, &room).await)
-            });
-        }
-        while let Some(done) = tasks.join_next().await {
-            match done {
-                Ok((at, answer)) => {
-                    if let Some(place) = answers.get_mut(at) {
-                        *place = answer;
-                    }
-                }
-                // Stays `timed-out`: it is not known whether it was sent.
-                Err(err) => tracing::warn!("a request of a plugin was broken off: {err}"),
-            }
-        }
-        answers
+        let prepared = requests.into_iter().map(|request| self.0.prepare(request, writes, log)).collect();
+        let send = |prepared: Prepared| {
+            let (inner, room) = (Arc::clone(&self.0), Arc::clone(&room));
+            async move { inner.send(prepared, deadline, &room).await }
+        };
+        self.0.turns.in_order(prepared, parallel, || wit::HttpError::TimedOut, send).await
     }
 }
 
@@ -213,14 +179,7 @@ impl Inner {
     }
 
     fn slot(&self, name: &str, writes: bool) -> Answer<&Arc<Credential>> {
-        match self.grant.credentials.get(name) {
-            Some(slot) if writes => Ok(&slot.write),
-            Some(slot) => Ok(&slot.read),
-            None => denied(format!(
-                "no credential fills the slot `{}`; add it to `credentials` of the provider",
-                crate::log::clean(name, 64)
-            )),
-        }
+        self.grant.slot(name, writes).map_err(wit::HttpError::Denied)
     }
 
     fn credential(&self, slot: Option<&str>, url: &Url, writes: bool, log: &LogSink) -> Answer<Option<Arc<Credential>>> {
@@ -295,8 +254,7 @@ impl Inner {
             // What came is decompressed already, and counted as such.
             let len = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
             let total = len.saturating_add(u64::try_from(body.len()).unwrap_or(u64::MAX));
-            let fits = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(len)).is_ok();
-            if total > self.body || !fits {
+            if total > self.body || !take(room, chunk.len()) {
                 return Err(wit::HttpError::TooLarge(self.body));
             }
             // The end mark may lie across two chunks.

@@ -31,8 +31,8 @@ impl Credential {
             Scheme::Bearer(token) => {
                 (reqwest::header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", token.expose())))
             }
-            // Presented by the connection: see `Inner::build` of the client.
-            Scheme::ClientCertificate { .. } => return Ok(()),
+            // Presented by the connection: see `Inner::build` of the client. A key signs DNS messages, and is for no URL.
+            Scheme::ClientCertificate { .. } | Scheme::Tsig(_) => return Ok(()),
         };
         let mut value = value.map_err(|_| format!("the value of credential `{}` cannot stand in a header", self.name))?;
         value.set_sensitive(true);
@@ -49,7 +49,7 @@ mod tests {
 
     fn credential(scheme: Scheme, origin: &str) -> Credential {
         let origins = vec![HostRule::parse(origin).unwrap()];
-        Credential { name: "c".to_owned(), origins, scheme, ca_pem: None, base: None }
+        Credential { name: "c".to_owned(), origins, servers: Vec::new(), scheme, ca_pem: None, base: None }
     }
 
     #[test]

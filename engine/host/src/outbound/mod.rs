@@ -7,11 +7,14 @@
 mod address;
 mod client;
 mod credential;
+mod order;
 mod rules;
 
 pub use rules::ReadRule;
 
-pub(crate) use client::Outbound;
+pub(crate) use address::{Unreachable, resolve};
+pub(crate) use client::{CONNECT, MARGIN, Outbound};
+pub(crate) use order::{Turns, take};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,7 +14,7 @@ use crate::log::LogSink;
 use crate::runtime::Limits;
 use crate::services::{NoServices, Secret};
 
-mod tls;
+pub(crate) mod tls;
 
 /// A server that answers each connection's requests with what `answer` makes of the request's text.
 struct Server {
@@ -177,6 +177,7 @@ fn slots(origin: &str, base: Option<&str>) -> BTreeMap<String, Slot> {
         Arc::new(Credential {
             name: name.to_owned(),
             origins: vec![HostRule::parse(origin).unwrap()],
+            servers: Vec::new(),
             scheme: Scheme::Header { name: "X-Key".to_owned(), value: Secret::from(name) },
             ca_pem: None,
             base: base.map(|it| it.parse().unwrap()),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::schema::suggest;
-use trueup_host::{Credential, HostRule, Scheme, Secret};
+use trueup_host::{Credential, DnsServer, HostRule, Scheme, Secret, TsigAlgorithm, TsigKey};
 use url::Url;
 
 use self::read::Reader;
@@ -59,7 +59,12 @@ enum Means {
         cert: Source,
         key: Source,
     },
-    /// Judged, and not sent by this version: `sigv4`, `kubeconfig`, `tsig`.
+    Tsig {
+        name: String,
+        algorithm: TsigAlgorithm,
+        secret: Source,
+    },
+    /// Judged, and not sent by this version: `sigv4`, `kubeconfig`.
     Later(&'static str),
 }
 
@@ -198,6 +203,7 @@ impl Credentials {
     fn get(&self, name: &str) -> Result<Credential, Fault> {
         let entry = self.entries.get(name).ok_or_else(|| self.missing("credential", name, self.entries.keys()))?;
         let value = |source: &Source| value_of(name, source);
+        let wrong = |what: String| Fault::Value { name: name.to_owned(), what };
         let scheme = match &entry.means {
             Means::Header { name, value: source } => Scheme::Header { name: name.clone(), value: value(source)? },
             Means::Basic { user, password } => {
@@ -207,12 +213,22 @@ impl Credentials {
             Means::ClientCertificate { cert, key } => {
                 Scheme::ClientCertificate { cert_pem: value(cert)?.expose().to_owned(), key_pem: value(key)? }
             }
+            Means::Tsig { name: key, algorithm, secret } => {
+                Scheme::Tsig(TsigKey::new(key, *algorithm, &value(secret)?).map_err(|what| wrong(what.to_owned()))?)
+            }
             Means::Later(scheme) => return Err(Fault::Later { name: name.to_owned(), scheme }),
         };
-        let rule = |text: &String| HostRule::parse(text).map_err(|what| Fault::Value { name: name.to_owned(), what });
+        let (mut origins, mut servers) = (Vec::new(), Vec::new());
+        for text in &entry.origins {
+            match &scheme {
+                Scheme::Tsig(_) => servers.push(DnsServer::parse(text).map_err(|what| wrong(what.to_owned()))?),
+                _ => origins.push(HostRule::parse(text).map_err(wrong)?),
+            }
+        }
         Ok(Credential {
             name: name.to_owned(),
-            origins: entry.origins.iter().map(rule).collect::<Result<_, _>>()?,
+            origins,
+            servers,
             scheme,
             ca_pem: entry.ca.as_ref().map(value).transpose()?.map(|it| it.expose().to_owned()),
             base: entry.base.clone(),
@@ -264,7 +280,9 @@ impl Credentials {
                 format!("Authorization: Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.expose())))
             }
             Scheme::Bearer(token) => format!("Authorization: Bearer {}", token.expose()),
-            Scheme::ClientCertificate { .. } => return Err(Fault::Later { name: name.clone(), scheme: "client-certificate" }),
+            scheme @ (Scheme::ClientCertificate { .. } | Scheme::Tsig(_)) => {
+                return Err(Fault::Later { name: name.clone(), scheme: scheme.word() });
+            }
         };
         if header.contains(['\r', '\n', '\0']) {
             return Err(Fault::Value { name: name.clone(), what: "its value cannot stand in a header".into() });

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use trueup_core::value::Json;
-use trueup_host::HostRule;
+use trueup_host::{HostRule, TsigAlgorithm};
 use url::Url;
 
 use super::{Entry, Means, Source};
@@ -108,7 +108,7 @@ impl Reader<'_> {
                 let [cert, key] = self.sources(node, "`client-certificate`", ["cert", "key"])?;
                 Some(Means::ClientCertificate { cert, key })
             }
-            "sigv4" => self.later(node, scheme, &["access_key", "secret_key", "session_token"], &[]),
+            "sigv4" => self.later(node, scheme, &["access_key", "secret_key", "session_token"]),
             "kubeconfig" => {
                 let fields = self.decoder.fields(node, "`kubeconfig`", &["file", "context"]);
                 for key in ["file", "context"] {
@@ -119,24 +119,34 @@ impl Reader<'_> {
                 self.decoder.required(fields, "file", "`kubeconfig`")?;
                 Some(Means::Later(scheme))
             }
-            _ => self.later(node, scheme, &["secret"], &["name", "algorithm"]),
+            _ => self.tsig(node),
+        }
+    }
+
+    /// A key for DNS messages. Its name is no secret and stands in the file, as in the server's own.
+    fn tsig(&mut self, node: &Node) -> Option<Means> {
+        let fields = self.decoder.fields(node, "`tsig`", &["name", "algorithm", "secret"]);
+        let [name, algorithm, secret] = ["name", "algorithm", "secret"].map(|key| self.decoder.required(fields, key, "`tsig`"));
+        let secret = self.source(secret?, "`secret`");
+        let name = self.decoder.text(name?, "`name`")?.to_owned();
+        let at = algorithm?;
+        match TsigAlgorithm::parse(self.decoder.text(at, "`algorithm`")?) {
+            Ok(algorithm) => Some(Means::Tsig { name, algorithm, secret: secret? }),
+            Err(wrong) => {
+                self.decoder.error(&at.at, format!("`algorithm` {wrong}"));
+                None
+            }
         }
     }
 
     /// Judges an entry that this version does not send, so that a mistake is said now and not with the next version.
-    fn later(&mut self, node: &Node, scheme: &'static str, values: &[&str], texts: &[&str]) -> Option<Means> {
+    fn later(&mut self, node: &Node, scheme: &'static str, values: &[&str]) -> Option<Means> {
         let what = format!("`{scheme}`");
-        let keys: Vec<&str> = values.iter().chain(texts).copied().collect();
-        let fields = self.decoder.fields(node, &what, &keys);
+        let fields = self.decoder.fields(node, &what, values);
         for key in values {
             let node = if *key == "session_token" { fields.get(key) } else { self.decoder.required(fields, key, &what) };
             if let Some(node) = node {
                 self.source(node, &format!("`{key}`"));
-            }
-        }
-        for key in texts {
-            if let Some(node) = self.decoder.required(fields, key, &what) {
-                self.decoder.text(node, &format!("`{key}`"));
             }
         }
         Some(Means::Later(scheme))

@@ -26,7 +26,7 @@ credentials:
   tls: {origins: ["https://10.0.0.1:6443"], client-certificate: {cert: {file: ca.pem}, key: {file: key}}}
   aws: {origins: ["https://*.amazonaws.com"], sigv4: {access_key: {env: AWS_ACCESS_KEY_ID}, secret_key: {env: AWS_SECRET_ACCESS_KEY}}}
   prod: {origins: ["https://10.0.0.1:6443"], kubeconfig: {file: ~/.kube/config, context: prod}}
-  tsig: {origins: ["dns://127.0.0.1:53"], tsig: {name: trueup., algorithm: hmac-sha256, secret: {file: /run/secrets/tsig}}}
+  tsig: {origins: ["dns://127.0.0.1:53"], tsig: {name: trueup., algorithm: hmac-sha256, secret: {file: tsig}}}
 secrets:
   db-password: {file: key}
   lines: {file: lines}
@@ -40,7 +40,9 @@ fn each_kind_of_entry_becomes_a_credential_with_its_value_read_when_asked_for() 
     let credentials = open(ALL, folder.path()).unwrap();
     let missing = credentials.credential("pdns").unwrap_err().message;
     assert!(missing.contains("cannot be read"), "{missing}");
-    for (name, text) in [("key", "c4nary\n"), ("user", "ann"), ("ca.pem", "PEM\n"), ("lines", "a\n\n")] {
+    for (name, text) in
+        [("key", "c4nary\n"), ("user", "ann"), ("ca.pem", "PEM\n"), ("lines", "a\n\n"), ("tsig", "YzRuYXJ5YzRuYXJ5\n")]
+    {
         fs::write(folder.path().join(name), text).unwrap();
     }
     let pdns = credentials.credential("pdns").unwrap();
@@ -52,7 +54,11 @@ fn each_kind_of_entry_becomes_a_credential_with_its_value_read_when_asked_for() 
     assert_eq!(user.base.as_ref().map(Url::as_str), Some("https://api.example.com/v1"));
     assert!(matches!(credentials.credential("token").unwrap().scheme, Scheme::Bearer(_)));
     assert!(matches!(credentials.credential("tls").unwrap().scheme, Scheme::ClientCertificate { .. }));
-    for name in ["aws", "prod", "tsig"] {
+    let tsig = credentials.credential("tsig").unwrap();
+    assert!(matches!(tsig.scheme, Scheme::Tsig(_)) && tsig.origins.is_empty());
+    assert_eq!(tsig.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["dns://127.0.0.1:53"]);
+    assert!(format!("{tsig:?}").contains("TsigKey(trueup. HmacSha256 (secret))"), "{tsig:?}");
+    for name in ["aws", "prod"] {
         let refused = credentials.credential(name).unwrap_err();
         assert!(refused.message.contains("does not send"), "{refused:?}");
     }
@@ -131,6 +137,38 @@ fn a_literal_value_and_every_misspelling_is_refused_and_not_repeated() {
         );
     }
     assert!(findings("secrets: {db: c4nary}\n").concat().contains("never the value itself"));
+}
+
+#[test]
+fn a_key_for_dns_messages_is_strong_and_its_secret_is_base64() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry =
+        |key: &str| format!("credentials: {{x: {{origins: ['dns://127.0.0.1'], tsig: {{{key}, secret: {{file: key}}}}}}}}\n");
+    for (key, want) in [
+        ("name: k, algorithm: hmac-md5", "is too weak; make a key for `hmac-sha256`"),
+        ("name: k, algorithm: hmac-sha1", "is too weak"),
+        ("name: k, algorithm: sha256", "must be `hmac-sha256`"),
+        ("algorithm: hmac-sha256", "needs a key `name`"),
+        ("name: k", "needs a key `algorithm`"),
+    ] {
+        let found = findings(&entry(key));
+        assert!(found.iter().any(|it| it.contains(want)), "{key}: {found:?}");
+    }
+    let elsewhere = findings(
+        "credentials: {x: {origins: ['https://a.org'], tsig: {name: k, algorithm: hmac-sha256, secret: {file: key}}}}\n",
+    );
+    assert!(elsewhere.concat().contains("must be `dns://host:port`"), "{elsewhere:?}");
+    for (name, secret, want) in [
+        ("trueup.", "c4nary!", "no base64"),
+        ("a..b", "YzRuYXJ5", "must be a domain name"),
+        ("a b", "YzRuYXJ5", "must be a domain name"),
+        (".", "YzRuYXJ5", "must be a domain name"),
+    ] {
+        fs::write(folder.path().join("key"), secret).unwrap();
+        let credentials = open(&entry(&format!("name: '{name}', algorithm: HMAC-SHA512.")), folder.path()).unwrap();
+        let refused = credentials.credential("x").unwrap_err().message;
+        assert!(refused.contains(want) && !refused.contains(secret), "{name}: {refused}");
+    }
 }
 
 #[test]

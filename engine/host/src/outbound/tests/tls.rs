@@ -19,13 +19,13 @@ const CONFIG: &str = "[req]\ndistinguished_name = name\n[name]\n\
     [client]\nbasicConstraints = critical, CA:FALSE\nextendedKeyUsage = clientAuth\n";
 
 /// A certificate and its key, as PEM.
-struct Pair {
-    cert: String,
-    key: String,
+pub(crate) struct Pair {
+    pub(crate) cert: String,
+    pub(crate) key: String,
 }
 
 impl Pair {
-    fn der(&self) -> CertificateDer<'static> {
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.cert.as_bytes()).unwrap()
     }
 }
@@ -56,13 +56,13 @@ enum Asks {
 }
 
 /// One authority, a server under it, and a client's certificate from it.
-struct Pki {
-    ca: Pair,
-    server: Pair,
-    client: Pair,
+pub(crate) struct Pki {
+    pub(crate) ca: Pair,
+    pub(crate) server: Pair,
+    pub(crate) client: Pair,
 }
 
-fn pki() -> Pki {
+pub(crate) fn pki() -> Pki {
     let dir = tempfile::tempdir().unwrap();
     let ca = certificate(dir.path(), "ca", "ca", None);
     let server = certificate(dir.path(), "server", "server", Some("ca"));
@@ -128,6 +128,7 @@ fn with_credential(server: &TlsServer, ca: Option<&Pair>, scheme: Scheme) -> Gra
     let credential = Arc::new(Credential {
         name: "api-key".to_owned(),
         origins: vec![HostRule::parse(&server.origin).unwrap()],
+        servers: Vec::new(),
         scheme,
         ca_pem: ca.map(|it| it.cert.clone()),
         base: None,
