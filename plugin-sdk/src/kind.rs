@@ -282,7 +282,7 @@ pub fn manifest<K: Kind>(observe: &str) -> Json {
 /// The manifest of a provider: `rest` has what its attribute said.
 pub fn provider_manifest(config: Json, kinds: &[(&str, Json)], mut rest: Json) -> Json {
     let kinds = kinds.iter().map(|(name, kind)| ((*name).to_owned(), kind.clone())).collect::<serde_json::Map<_, _>>();
-    let fixed = json!({ "format": 1, "config": config, "dirs": false, "dns": false, "apiVersions": "own", "yaml": "core", "features": ["rendering"], "kinds": kinds });
+    let fixed = json!({ "format": 1, "config": config, "dirs": false, "apiVersions": "own", "yaml": "core", "features": ["rendering"], "kinds": kinds });
     if let (Some(map), Json::Object(fixed)) = (rest.as_object_mut(), fixed) {
         map.extend(fixed);
     }

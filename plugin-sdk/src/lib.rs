@@ -11,6 +11,7 @@
 extern crate self as trueup_sdk;
 
 pub mod bindings;
+pub mod dns;
 pub mod error;
 pub mod host;
 pub mod http;

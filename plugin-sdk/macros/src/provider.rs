@@ -16,6 +16,7 @@ pub struct Arguments {
     hosts: Vec<LitStr>,
     reads: Vec<LitStr>,
     credentials: Vec<(String, Vec<String>)>,
+    dns: bool,
     secrets: bool,
     parallel: Option<LitInt>,
 }
@@ -65,9 +66,10 @@ impl Parse for Arguments {
                 "credentials" => {
                     found.credentials = list::<Slot>(input)?.into_iter().map(|Slot(name, schemes)| (name, schemes)).collect()
                 }
+                "dns" => found.dns = true,
                 "secrets" => found.secrets = true,
                 _ => {
-                    let all = "`name`, `crud`, `scan`, `batch`, `hosts`, `reads`, `credentials`, `secrets`, `parallel`";
+                    let all = "`name`, `crud`, `scan`, `batch`, `hosts`, `dns`, `reads`, `credentials`, `secrets`, `parallel`";
                     return Err(syn::Error::new(name.span(), format!("unknown part of `provider`; there are {all}")));
                 }
             }
@@ -183,7 +185,7 @@ pub fn expand(arguments: &Arguments, item: &ItemStruct) -> syn::Result<TokenStre
 
 fn manifest(arguments: &Arguments, provider: &Ident, settings: &syn::Type, served: &[Served<'_>]) -> TokenStream {
     let name = arguments.name.as_ref().map_or_else(|| provider.to_string().to_lowercase(), LitStr::value);
-    let (hosts, reads, secrets) = (&arguments.hosts, &arguments.reads, arguments.secrets);
+    let (hosts, reads, dns, secrets) = (&arguments.hosts, &arguments.reads, arguments.dns, arguments.secrets);
     let parallel = arguments.parallel.as_ref().map_or_else(|| quote!(4), |it| quote!(#it));
     let credentials = arguments.credentials.iter().map(|(slot, schemes)| quote!(#slot: { "schemes": [#(#schemes),*] }));
     let kinds = served.iter().map(|Served { kind, scan, .. }| {
@@ -198,6 +200,7 @@ fn manifest(arguments: &Arguments, provider: &Ident, settings: &syn::Type, serve
                 "name": #name,
                 "version": env!("CARGO_PKG_VERSION"),
                 "hosts": [#(#hosts),*],
+                "dns": #dns,
                 "reads": [#(#reads),*],
                 "credentials": { #(#credentials),* },
                 "secrets": #secrets,

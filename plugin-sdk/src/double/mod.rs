@@ -3,7 +3,7 @@
 //!
 //! [`Engine`] plays the engine's part and is where a test begins; [`Double`] is the world behind the imports. Both keep
 //! the rules of the contract that a provider could break: nothing but `log` and `blobs` in a PURE call, no request that
-//! writes and no change of a file outside `apply`, no secret opened outside `apply`.
+//! writes, no UPDATE and no change of a file outside `apply`, no secret opened outside `apply`.
 //!
 //! A double belongs to the thread that made it, as tests run one to a thread; the newest one is asked.
 
@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use self::engine::Engine;
 use self::files::Disk;
-use crate::host::dns::{DnsError, Query};
+use crate::host::dns::{DnsError, Query, Transport};
 use crate::host::http::{HttpError, Request, Response};
 use crate::host::log::Level;
 use crate::host::secrets::SecretError;
@@ -111,7 +111,7 @@ impl Double {
         self.0.server.replace(Some(Box::new(server)));
     }
 
-    /// Answers DNS messages.
+    /// Answers DNS messages. An UPDATE or NOTIFY outside `apply` does not reach it.
     pub fn resolve(&self, nameserver: impl FnMut(&Query) -> Result<Vec<Vec<u8>>, DnsError> + 'static) {
         self.0.nameserver.replace(Some(Box::new(nameserver)));
     }
@@ -139,7 +139,8 @@ impl Double {
         self.0.lines.borrow().clone()
     }
 
-    /// What the provider asked for since the last time this was called: `files.read-all ./site/a`, `http PUT https://…`.
+    /// What the provider asked for since the last time this was called: `files.read-all ./site/a`, `http PUT https://…`,
+    /// `dns tcp dns://… UPDATE`.
     pub fn take_calls(&self) -> Vec<String> {
         self.0.calls.take()
     }
@@ -215,15 +216,33 @@ impl Double {
         requests.iter().map(|it| self.send(it)).collect()
     }
 
-    pub(crate) fn exchange_all(&self, queries: &[Query], _: u32) -> Vec<Result<Vec<Vec<u8>>, DnsError>> {
-        let mut nameserver = self.0.nameserver.borrow_mut();
-        let denied = || Err(DnsError::Denied("no query within a pure call".to_owned()));
-        let ask = |query: &Query| match (self.phase(), nameserver.as_mut()) {
-            (Phase::Pure, _) => denied(),
-            (_, Some(nameserver)) => nameserver(query),
-            (_, None) => Err(DnsError::Unreachable("the test serves nothing".to_owned())),
+    fn exchange(&self, query: &Query) -> Result<Vec<Vec<u8>>, DnsError> {
+        let opcode = crate::dns::opcode(&query.message);
+        let word = match opcode {
+            0 => "QUERY".to_owned(),
+            4 => "NOTIFY".to_owned(),
+            5 => "UPDATE".to_owned(),
+            other => format!("opcode {other}"),
         };
-        queries.iter().map(ask).collect()
+        let via = match query.via {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+        };
+        self.note(format!("dns {via} {} {word}", query.server));
+        match self.phase() {
+            Phase::Pure => return Err(DnsError::Denied("no query within a pure call".to_owned())),
+            Phase::Observe if opcode != 0 => return Err(DnsError::Denied(format!("{word} writes; only within apply"))),
+            Phase::Observe | Phase::Apply => {}
+        }
+        match self.0.nameserver.borrow_mut().as_mut() {
+            Some(nameserver) => nameserver(query),
+            None => Err(DnsError::Unreachable("the test serves nothing".to_owned())),
+        }
+    }
+
+    pub(crate) fn exchange_all(&self, queries: &[Query], _: u32) -> Vec<Result<Vec<Vec<u8>>, DnsError>> {
+        queries.iter().map(|it| self.exchange(it)).collect()
     }
 
     pub(crate) fn reveal(&self, handle: &str) -> Result<String, SecretError> {
