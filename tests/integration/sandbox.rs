@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -361,6 +361,41 @@ fn hosts_that_nobody_granted_are_never_connected_to() {
         assert!(listener.accept().is_err(), "{mode} came through");
     }
     assert_eq!(project.world().get("a.txt").map(String::as_str), Some("one"));
+}
+
+/// How many datagrams came since the last time.
+fn datagrams(server: &UdpSocket) -> usize {
+    let mut buffer = [0; 512];
+    std::iter::from_fn(|| server.recv(&mut buffer).ok()).count()
+}
+
+#[test]
+fn a_zone_is_changed_within_apply_at_a_granted_server_and_with_no_key_of_the_plugins() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_nonblocking(true).unwrap();
+    let origin = format!("dns://{}", server.local_addr().unwrap());
+    let project = hostile_project("honest", "");
+    let right = format!(", dns: [\"{origin}\"]");
+    let elsewhere = "`dns://127.0.0.1:9` is not granted; add it to `dns` of the provider";
+    let own_key = "the message is signed with a key that is not its own to use";
+    project.write("trueup.yaml", project_file("scan-dns", &origin, &right)).commit("planning");
+    project.run(&["trust"]).expect_text(&[&format!("send DNS messages to {origin}")]);
+    project.run(&["plan", "--trust", "-o", "json"]).expect_exit(0).expect_text(&[
+        "TU0703",
+        "was refused `dns` in its `scan`: UPDATE changes a zone and is refused outside `apply`",
+        elsewhere,
+        own_key,
+    ]);
+    run(&project).expect_exit(0);
+    assert_eq!(datagrams(&server), 0, "nothing leaves while planning");
+    project.write("trueup.yaml", project_file("apply-dns", &origin, &right));
+    project.write("base/t2.yaml", thing("t2", "")).commit("applying");
+    run(&project).expect_exit(0).expect_text(&[elsewhere, own_key, "no credential fills the slot `no-such-slot`"]);
+    assert_eq!(datagrams(&server), 1, "the one UPDATE that apply may send");
+    project.write("trueup.yaml", project_file("apply-dns", &origin, ""));
+    project.write("base/t3.yaml", thing("t3", "")).commit("without the right");
+    run(&project).expect_exit(0).expect_text(&[&format!("`{origin}` is not granted")]);
+    assert_eq!(datagrams(&server), 0, "without a grant nothing leaves at all");
 }
 
 #[test]

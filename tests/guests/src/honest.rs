@@ -61,6 +61,7 @@ impl Provider for Honest {
                 "additionalProperties": false
             },
             "hosts": ["config.url"],
+            "dns": true,
             "dirs": true,
             "credentials": { "token": { "schemes": [] } },
             "secrets": true,

@@ -18,6 +18,7 @@
 //! | `scan-write` | changes a file, and sends POST, PUT, DELETE and a disguised POST to `config.url` |
 //! | `scan-outside` | lists and reads above, beside and through a link in its directory |
 //! | `scan-hosts` | asks hosts that nobody granted |
+//! | `scan-dns`, `apply-dns` | UPDATE and NOTIFY to the granted server `config.url`, to another one, and with keys of its own |
 //! | `scan-smuggle` | headers, methods and addresses that would make another request |
 //! | `scan-reveal` | opens a secret outside `apply` |
 //! | `scan-log` | floods the log; `scan-forge-log` writes line breaks and escape sequences into it |
@@ -38,6 +39,7 @@
 
 use std::hint::black_box;
 
+use trueup_sdk::host::dns;
 use trueup_sdk::host::files::{self, Expectation, FileChange, Operation, Payload, ReadRequest, Write};
 use trueup_sdk::host::http::{self, Request};
 use trueup_sdk::host::log::{self, Level};
@@ -239,6 +241,7 @@ pub fn before_scan(mode: &str) {
         }
         "scan-smuggle" => smuggle(&url),
         "apply-peek" => told("peek in scan", &peek()),
+        "scan-dns" => zone_changes(&url),
         "scan-reveal" => told("reveal", &secrets::reveal("db-password")),
         "scan-log" => {
             let line = "x".repeat(64 * 1024);
@@ -271,6 +274,37 @@ fn outside(root: &str, attempt: impl Fn(&str)) {
     above.iter().for_each(|it| attempt(&format!("{root}{it}")));
     ["/", "/etc/passwd", "..", ".", "", "etc", "./", "-", "~"].iter().for_each(|it| attempt(it));
     attempt(&format!("{root}{}", "/x".repeat(10_000)));
+}
+
+/// A message about `example.com` with an opcode; `signature` stands behind it as a TSIG record would.
+fn zone_change(opcode: u8, signature: bool) -> Vec<u8> {
+    let mut message = vec![0x12, 0x34, opcode << 3, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(signature)];
+    message.extend(b"\x07example\x03com\0\0\x06\0\x01");
+    if signature {
+        message.extend(b"\x04mine\0\0\xfa\0\xff\0\0\0\0\0\x3d\x0bhmac-sha256\0\0\0\0\0\0\0\x01\x2c\0\x20");
+        message.extend([0x5a; 32]);
+        message.extend([0x12, 0x34, 0, 0, 0, 0]);
+    }
+    message
+}
+
+/// Changes of a zone: to the granted server, to others, and signed. The one unsigned UPDATE to the granted server is what
+/// `apply` may send.
+fn zone_changes(server: &str) {
+    let attempts = [
+        ("update", server, zone_change(5, false), None),
+        ("notify elsewhere", "dns://127.0.0.1:9", zone_change(4, false), None),
+        ("update elsewhere", "dns://127.0.0.1:9", zone_change(5, false), None),
+        ("update signed", server, zone_change(5, true), None),
+        ("query signed", server, zone_change(0, true), None),
+        ("update with a foreign slot", server, zone_change(5, false), Some("no-such-slot".to_owned())),
+        ("status", server, zone_change(2, false), None),
+    ];
+    for (what, server, message, credential) in attempts {
+        let (server, via) = (server.to_owned(), dns::Transport::Udp);
+        let query = dns::Query { server, via, message, credential, max_bytes: 0, timeout: Some(200) };
+        told(what, &dns::exchange_all(&[query], 1));
+    }
 }
 
 fn smuggle(url: &str) {
@@ -373,8 +407,9 @@ fn write(path: &str, token: &str) {
 /// What is tried before an honest apply.
 pub fn before_apply(mode: &str, changes: &[Change]) {
     violence(mode.strip_prefix("apply-").unwrap_or_default());
-    let (root, _) = crate::settings();
+    let (root, url) = crate::settings();
     match mode {
+        "apply-dns" => zone_changes(&url),
         "apply-outside" => {
             outside(&root, |path| write(path, "token"));
             // Inside the directory, but under a token that no intent has, and one that is a path.
