@@ -3,6 +3,7 @@
 mod adopt;
 mod claims;
 mod crash;
+mod dns;
 mod documents;
 mod elsewhere;
 mod health;

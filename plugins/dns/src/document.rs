@@ -12,6 +12,10 @@ use crate::rdata::{self, Type};
 use crate::set::{Problem, Rdata, RecordSet, check_set, is_servers};
 use crate::zonefile;
 
+/// The kinds that exist on servers.
+pub const ZONE: &str = "Zone";
+pub const RECORD_SET: &str = "RecordSet";
+
 /// A field that may wait for another resource.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Field<T> {
@@ -93,6 +97,33 @@ pub fn text(zone: &Name, set: &RecordSet) -> String {
     quote(&scope(zone), &mut out);
     out.push_str("}}");
     out
+}
+
+/// The set of a canonical document: one that [`text`] or [`Declaration::doc`] wrote, once nothing of it is unknown. Without a
+/// TTL it has `ttl`.
+///
+/// # Errors
+/// `internal` for any other document.
+pub fn stored_set(name: &Name, rtype: Type, doc: &str, ttl: u32) -> Result<RecordSet> {
+    let doc: Json = serde_json::from_str(doc)?;
+    let wrong = |rule: &str| Error::internal(format!("the document of {name} {rtype} is not canonical: {rule}"));
+    let spec = doc.get("spec").ok_or_else(|| wrong("it has no `spec`"))?;
+    let ttl = match spec.get("ttl") {
+        None => ttl,
+        Some(it) => it.as_u64().and_then(|it| u32::try_from(it).ok()).ok_or_else(|| wrong("its TTL is no number"))?,
+    };
+    let values = spec.get("values").and_then(Json::as_array).ok_or_else(|| wrong("it has no list of values"))?;
+    let root = Name::root();
+    let context = Context { origin: &root, style: Style::Observed };
+    let value = |it: &Json| {
+        let text = it.as_str().ok_or_else(|| wrong("a value is no text"))?;
+        let mut wire = Vec::with_capacity(text.len());
+        rdata::parse_text(rtype, text, context, &mut wire).map_err(|it| wrong(&it.rule))?;
+        Ok(Rdata::from(wire))
+    };
+    let mut set = RecordSet { name: name.clone(), rtype, ttl, values: values.iter().map(value).collect::<Result<_>>()? };
+    set.settle();
+    Ok(set)
 }
 
 /// Appends a canonical spelling as JSON: it is printable ASCII, so that only two characters need an escape.
@@ -204,24 +235,26 @@ impl Declaration {
     }
 
     pub fn address(&self) -> Address {
-        Address { kind: "RecordSet".to_owned(), scope: scope(&self.zone), key: key(&self.zone, &self.name, self.rtype) }
+        Address { kind: RECORD_SET.to_owned(), scope: scope(&self.zone), key: key(&self.zone, &self.name, self.rtype) }
     }
 
     /// The canonical document.
     pub fn doc(&self) -> Json {
-        let mut spec =
-            json!({ "zone": scope(&self.zone), "name": self.name.relative_to(&self.zone), "type": self.rtype.to_string() });
-        if let Some(ttl) = &self.ttl {
-            spec["ttl"] = match ttl {
-                Field::Known(ttl) => Json::from(*ttl),
-                Field::Unknown(it) => it.clone(),
-            };
-        }
-        spec["values"] = match &self.values {
+        let ttl = self.ttl.as_ref().map(|ttl| match ttl {
+            Field::Known(ttl) => Json::from(*ttl),
+            Field::Unknown(it) => it.clone(),
+        });
+        let values = match &self.values {
             Field::Unknown(it) => it.clone(),
             Field::Known(values) => values.iter().map(|it| self.value(it)).collect(),
         };
-        json!({ "spec": spec })
+        spec_of([
+            ("zone", Some(Json::from(scope(&self.zone)))),
+            ("name", Some(Json::from(self.name.relative_to(&self.zone)))),
+            ("type", Some(Json::from(self.rtype.to_string()))),
+            ("ttl", ttl),
+            ("values", Some(values)),
+        ])
     }
 
     fn value(&self, value: &Field<Rdata>) -> Json {
@@ -303,14 +336,14 @@ fn ordinal(index: usize) -> String {
 }
 
 impl Ignore {
-    /// Reads a pattern: a name within the zone with `*` for any characters, and a type or none.
+    /// Reads a pattern: a name within the zone with `*` for any characters, and a type, or `*` or nothing for any type.
     ///
     /// # Errors
     /// For an empty pattern, and for a type that is none.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut words = text.split_ascii_whitespace();
         let name = words.next().ok_or("a pattern must not be empty")?;
-        let rtype = words.next().map(Type::parse).transpose()?;
+        let rtype = words.next().filter(|it| *it != "*").map(Type::parse).transpose()?;
         if words.next().is_some() {
             return Err(format!("a pattern is a name and perhaps a type, not `{}`", shorten(text)));
         }
@@ -322,10 +355,11 @@ impl Ignore {
         self.rtype.is_none_or(|it| it == rtype) && glob(self.name.as_bytes(), name.as_bytes())
     }
 
+    /// A glob over keys, as the manifest's `claimsExcept` wants it.
     fn spelled(&self) -> String {
         match self.rtype {
             Some(rtype) => format!("{} {rtype}", self.name),
-            None => self.name.clone(),
+            None => format!("{} *", self.name),
         }
     }
 }
@@ -396,21 +430,21 @@ impl Zone {
 
     /// The canonical document: what was not declared is not there.
     pub fn doc(&self) -> Json {
-        let mut spec = json!({ "name": scope(&self.name) });
-        if self.authoritative {
-            spec["authoritative"] = Json::from(true);
-        }
-        if !self.ignore.is_empty() {
-            spec["ignore"] = self.ignore.iter().map(Ignore::spelled).collect();
-        }
-        if let Some(kind) = &self.kind {
-            spec["kind"] = Json::from(kind.as_str());
-        }
-        if !self.nameservers.is_empty() {
-            spec["nameservers"] = self.nameservers.iter().map(Name::to_string).collect();
-        }
-        json!({ "spec": spec })
+        let list = |it: Vec<Json>| (!it.is_empty()).then_some(Json::Array(it));
+        spec_of([
+            ("name", Some(Json::from(scope(&self.name)))),
+            ("authoritative", self.authoritative.then_some(Json::Bool(true))),
+            ("ignore", list(self.ignore.iter().map(|it| Json::from(it.spelled())).collect())),
+            ("kind", self.kind.as_deref().map(Json::from)),
+            ("nameservers", list(self.nameservers.iter().map(|it| Json::from(it.to_string())).collect())),
+        ])
     }
+}
+
+/// A document with these fields.
+pub fn spec_of<const N: usize>(fields: [(&str, Option<Json>); N]) -> Json {
+    let fields = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    json!({ "spec": fields.collect::<Map<_, _>>() })
 }
 
 /// The kinds of zones that PowerDNS has and that can be written to.
@@ -418,7 +452,7 @@ pub const KINDS: [&str; 2] = ["Native", "Master"];
 
 /// The address of a zone: its scope is its own, so that it claims what is in it.
 pub fn zone_address(zone: &Name) -> Address {
-    Address { kind: "Zone".to_owned(), scope: scope(zone), key: scope(zone) }
+    Address { kind: ZONE.to_owned(), scope: scope(zone), key: scope(zone) }
 }
 
 /// The canonical objects of one declaration. `blob` reads a file of the revision by its digest and size.
@@ -437,11 +471,11 @@ fn objects(item: &Declared, blob: impl FnOnce(&str, u64) -> Result<Vec<u8>>) -> 
     let spec = doc.get("spec").and_then(Json::as_object);
     let spec = spec.ok_or_else(|| vec![Error::invalid("dns.spec", "`spec` is missing")])?;
     match item.address.kind.as_str() {
-        "RecordSet" => {
+        RECORD_SET => {
             let set = Declaration::parse(spec, &item.address.key).map_err(|it| vec![it])?;
             Ok(vec![desired(set.address(), set.doc().to_string())])
         }
-        "Zone" => {
+        ZONE => {
             let zone = Zone::parse(spec, &item.address.key).map_err(|it| vec![it])?;
             Ok(vec![desired(zone.address(), zone.doc().to_string())])
         }
@@ -449,7 +483,7 @@ fn objects(item: &Declared, blob: impl FnOnce(&str, u64) -> Result<Vec<u8>>) -> 
             let zone = declared_zone(spec).map_err(|it| vec![it])?;
             let contents = zone_file(spec, &zone, blob)?;
             let address = |set: &RecordSet| Address {
-                kind: "RecordSet".to_owned(),
+                kind: RECORD_SET.to_owned(),
                 scope: scope(&zone),
                 key: key(&zone, &set.name, set.rtype),
             };

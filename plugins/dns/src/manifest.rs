@@ -1,5 +1,6 @@
 //! What the plugin says about itself.
 
+use serde_json::Map;
 use trueup_sdk::{Json, json};
 
 use crate::document::KINDS;
@@ -15,6 +16,9 @@ pub const MAX_BODY: u32 = 2 << 20;
 
 /// TTL of a new set that declares none, in seconds.
 pub const DEFAULT_TTL: u32 = 3_600;
+
+/// Longest time that one request may take, in seconds: below the engine's limit of a call, so that the reason has a name.
+pub const TIMEOUT: u32 = 20;
 
 /// The manifest, as `wit/manifest.schema.json` describes it.
 pub fn manifest() -> Json {
@@ -42,11 +46,13 @@ fn config() -> Json {
         "type": "object",
         "properties": {
             "flavor": { "enum": ["powerdns", "rfc2136"], "description": "How the server is spoken to: PowerDNS's HTTP API, or DNS UPDATE and zone transfers (BIND, Knot, PowerDNS)." },
-            "server": { "type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^(https?|dns|tcp|tls)://[^/?#@ ]+/?$", "description": "Where it is: http://127.0.0.1:8081 for PowerDNS (`hosts` must grant it), dns://127.0.0.1:53 else (`dns` must)." },
+            "server": { "type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^(https?|dns|dns\\+tls)://[^/?#@ ]+/?$", "description": "Where it is: http://127.0.0.1:8081 for PowerDNS (`hosts` must grant it), dns://127.0.0.1:53 or dns+tls://ns1.example.com:853 else (`dns` must)." },
             "serverId": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "description": "PowerDNS's name for the server; `localhost` where it is not given." },
             "zones": { "type": "array", "items": { "type": "string", "minLength": 1, "maxLength": 1024 }, "maxItems": 100_000, "uniqueItems": true, "description": "The only zones that documents may be about. Absent: all that the server has." },
             "maxBody": { "type": "integer", "minimum": 4096, "maximum": 67_108_864, "description": "Most bytes of one request to PowerDNS, 2 MiB where it is not given; its own setting is `webserver-max-bodysize`." },
-            "ttl": { "type": "integer", "minimum": 0, "maximum": MAX_TTL, "description": "TTL of a new record set that declares none, in seconds; 3600 where it is not given." }
+            "ttl": { "type": "integer", "minimum": 0, "maximum": MAX_TTL, "description": "TTL of a new record set that declares none, in seconds; 3600 where it is not given." },
+            "timeout": { "type": "integer", "minimum": 1, "maximum": 25, "description": "Seconds that one request may take, 20 where it is not given." },
+            "tsig": { "type": "boolean", "description": "false: DNS messages are not signed, as the server trusts our address. Else they are, with the key that `credential` names." }
         },
         "required": ["flavor", "server"],
         "additionalProperties": false
@@ -54,7 +60,11 @@ fn config() -> Json {
 }
 
 fn kind(spec: Json) -> Json {
-    json!({
+    Json::Object(kind_of(spec))
+}
+
+fn kind_of(spec: Json) -> Map<String, Json> {
+    let kind = json!({
         "schema": {
             "type": "object",
             "properties": { "spec": spec },
@@ -67,7 +77,8 @@ fn kind(spec: Json) -> Json {
         "recover": "key",
         "settleTime": 0,
         "replace": "delete-first"
-    })
+    });
+    if let Json::Object(kind) = kind { kind } else { Map::new() }
 }
 
 fn name(of: &str) -> Json {
@@ -75,7 +86,7 @@ fn name(of: &str) -> Json {
 }
 
 fn zone() -> Json {
-    let mut zone = kind(json!({
+    let mut zone = kind_of(json!({
         "type": "object",
         "description": "A zone, created where the server can.",
         "properties": {
@@ -87,8 +98,9 @@ fn zone() -> Json {
         },
         "additionalProperties": false
     }));
-    zone["claims"] = Json::from("/spec/authoritative");
-    zone
+    zone.insert("claims".to_owned(), Json::from("/spec/authoritative"));
+    zone.insert("claimsExcept".to_owned(), Json::from("/spec/ignore"));
+    Json::Object(zone)
 }
 
 fn record_set() -> Json {

@@ -33,8 +33,10 @@ pub struct Rcode(pub u8);
 
 impl Rcode {
     pub const NOERROR: Self = Self(0);
+    pub const FORMERR: Self = Self(1);
     pub const SERVFAIL: Self = Self(2);
     pub const NXDOMAIN: Self = Self(3);
+    pub const NOTIMP: Self = Self(4);
     pub const REFUSED: Self = Self(5);
     pub const YXDOMAIN: Self = Self(6);
     pub const YXRRSET: Self = Self(7);

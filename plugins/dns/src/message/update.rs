@@ -50,27 +50,35 @@ impl Section {
 }
 
 /// What some changes need in a message. Deletes go before adds: a server passes over a CNAME that comes while other records
-/// of its name are still there, and the other way round.
+/// of its name are still there, and the other way round. The apex is never left without NS (RFC 2136 §3.4.2), so that of its NS
+/// the new ones come before the old ones go, one by one.
 #[derive(Default)]
 struct Sections {
     prerequisites: Section,
     deletes: Section,
     adds: Section,
+    late_deletes: Section,
 }
 
 impl Sections {
     fn bytes(&self) -> usize {
-        self.prerequisites.bytes.len() + self.deletes.bytes.len() + self.adds.bytes.len()
+        let [a, b, c, d] = [&self.prerequisites, &self.deletes, &self.adds, &self.late_deletes].map(|it| it.bytes.len());
+        a + b + c + d
     }
 
     fn records(&self) -> u32 {
-        self.prerequisites.records.max(self.deletes.records + self.adds.records)
+        self.prerequisites.records.max(self.updates())
+    }
+
+    fn updates(&self) -> u32 {
+        self.deletes.records + self.adds.records + self.late_deletes.records
     }
 
     fn append(&mut self, other: &mut Self) {
         self.prerequisites.append(&mut other.prerequisites);
         self.deletes.append(&mut other.deletes);
         self.adds.append(&mut other.adds);
+        self.late_deletes.append(&mut other.late_deletes);
     }
 
     fn add(&mut self, labels: &[u8], rtype: Type, change: SetChange<'_>) {
@@ -81,8 +89,14 @@ impl Sections {
             // "RRset does not exist".
             None => self.prerequisites.add(head(NONE, 0), &[]),
         }
-        if change.before.is_some() {
-            self.deletes.add(head(ANY, 0), &[]);
+        let servers = labels.is_empty() && rtype == Type::NS;
+        match (change.before, change.after) {
+            (Some(before), Some(after)) if servers => {
+                let gone = before.values.iter().filter(|it| !after.values.contains(it));
+                gone.for_each(|it| self.late_deletes.add(head(NONE, 0), it));
+            }
+            (Some(_), _) => self.deletes.add(head(ANY, 0), &[]),
+            (None, _) => {}
         }
         if let Some(after) = change.after {
             after.values.iter().for_each(|it| self.adds.add(head(IN, after.ttl), it));
@@ -93,8 +107,8 @@ impl Sections {
         let mut writer = Writer::new(Opcode::Update, zone, Type::SOA);
         let count = |records: u32| u16::try_from(records).unwrap_or(u16::MAX);
         writer.count(1, count(self.prerequisites.records));
-        writer.count(2, count(self.deletes.records + self.adds.records));
-        for section in [&mut self.prerequisites, &mut self.deletes, &mut self.adds] {
+        writer.count(2, count(self.updates()));
+        for section in [&mut self.prerequisites, &mut self.deletes, &mut self.adds, &mut self.late_deletes] {
             writer.bytes.append(&mut section.bytes);
             section.records = 0;
         }

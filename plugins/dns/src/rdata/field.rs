@@ -95,7 +95,7 @@ impl Field {
         match self {
             Self::U8 => out.push(number(text, u8::MAX.into()).and_then(narrow)?),
             Self::U16 => out.extend(number(text, u16::MAX.into()).and_then(narrow::<u16>)?.to_be_bytes()),
-            Self::U32 => out.extend(number(text, u32::MAX.into()).and_then(narrow::<u32>)?.to_be_bytes()),
+            Self::U32 => out.extend(number(text, u32::MAX)?.to_be_bytes()),
             Self::Time => out.extend(parse_time(text, u32::MAX)?.to_be_bytes()),
             Self::Mnemonic(names) => out.push(mnemonic(text, names)?),
             Self::Ipv4 => out.extend(text.parse::<Ipv4Addr>().map_err(|_| not_a("IPv4 address", text))?.octets()),

@@ -274,7 +274,7 @@ fn spell(field: Field, value: &mut Dice, style: &mut Dice) -> String {
         }
         Field::Params => {
             let port = spell_number(value.roll(65536), style);
-            let mut all = vec![
+            let mut all = [
                 format!("port={port}"),
                 "alpn=\"h2,h3\"".to_owned(),
                 format!("key700=\"{}\"", spell_bytes(&value.bytes(1, 20), style, false)),

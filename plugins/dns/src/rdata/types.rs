@@ -80,6 +80,8 @@ impl Type {
     pub fn role(self) -> Role {
         match (self.info(), self.0) {
             (Some(info), _) => info.role,
+            // BIND notes at the apex how far it has come with signing.
+            (None, 65534) => Role::Server,
             // RFC 6895 §3.1: 0 and 128 to 255 are for queries and for meta data.
             (None, 0 | 128..=255) => Role::Query,
             (None, _) => Role::Data,
@@ -167,6 +169,7 @@ pub static TABLE: &[Info] = &[
     server(59, "CDS"),
     server(60, "CDNSKEY"),
     data(61, "OPENPGPKEY", &[("key", Base64)]),
+    server(63, "ZONEMD"),
     data(64, "SVCB", SVCB),
     data(65, "HTTPS", SVCB),
     data(99, "SPF", &[("text", Texts)]),
