@@ -17,7 +17,8 @@ $GENERATE 1-3 host-$ A 10.0.1.$
 $ORIGIN sub
 www IN TXT ( \"one\"
              \"two\" )
-\\@ IN A 10.0.0.7
+x_y IN TXT seven
+mail IN A 10.0.0.8
 ";
 
 const DOCUMENT: &str =
@@ -36,7 +37,7 @@ fn an_existing_master_file_is_desired_state_as_it_stands() {
         assert_eq!(dig(port, "mail.example.test", "A"), ["300 A 10.0.0.25"]);
         assert_eq!(dig(port, "host-3.example.test", "A"), ["3600 A 10.0.1.3"]);
         assert_eq!(dig(port, "www.sub.example.test", "TXT"), ["3600 TXT \"one\" \"two\""]);
-        assert_eq!(dig(port, "\\@.sub.example.test", "A"), ["3600 A 10.0.0.7"]);
+        assert_eq!(dig(port, "x_y.sub.example.test", "TXT"), ["3600 TXT \"seven\""]);
         settled(&project);
         project.write("zones/example.test.zone", FILE.replace("10.0.0.25", "10.0.0.26").replace("1-3", "1-2")).commit("less");
         nsupdate(port, ZONE, "update delete www.sub.example.test");

@@ -10,7 +10,7 @@ use trueup_tests::servers::proxy::Proxy;
 use super::{Way, ZONE, apply, declare, plan, project, record, settled};
 
 /// One record set of each type, as documents spell it and as `dig` shows it.
-const TYPES: [(&str, &str, &str, &str); 20] = [
+const TYPES: [(&str, &str, &str, &str); 21] = [
     ("a", "A", "10.0.0.1", "10.0.0.1"),
     ("aaaa", "AAAA", "2001:DB8:0:0::1", "2001:db8::1"),
     ("caa", "CAA", "0 issue \"ca.example.net\"", "0 issue \"ca.example.net\""),
@@ -28,24 +28,25 @@ const TYPES: [(&str, &str, &str, &str); 20] = [
     ("naptr", "NAPTR", "100 10 \"U\" \"E2U+sip\" \"!^.*$!sip:a@b.c!\" .", "100 10 \"U\" \"E2U+sip\" \"!^.*$!sip:a@b.c!\" ."),
     ("ptr", "PTR", "host", "host.example.test."),
     ("_sip._tcp", "SRV", "1 2 5060 sip", "1 2 5060 sip.example.test."),
-    ("sshfp", "SSHFP", "4 2 aabbccdd", "4 2 AABBCCDD"),
+    ("sshfp", "SSHFP", "4 1 0123456789abcdef0123456789abcdef01234567", "4 1 0123456789ABCDEF0123456789ABCDEF01234567"),
     ("svcb", "SVCB", "0 svc.example.net.", "0 svc.example.net."),
-    ("_443._tcp", "TLSA", "3 1 1 aabbccdd", "3 1 1 AABBCCDD"),
+    ("_443._tcp", "TLSA", "3 1 0 aabbccdd", "3 1 0 AABBCCDD"),
     ("txt", "TXT", "v=spf1 -all", "\"v=spf1 -all\""),
     ("uri", "URI", "10 1 \"https://example.net/\"", "10 1 \"https://example.net/\""),
+    ("mail", "A", "10.0.0.25", "10.0.0.25"),
     ("generic", "TYPE65280", "\\# 4 0A000001", "\\# 4 0A000001"),
     ("*.wild", "A", "10.0.0.9", "10.0.0.9"),
     ("deep.under.here", "TXT", "\"a b\" \"c\\\"d\"", "\"a b\" \"c\\\"d\""),
 ];
 
 /// Makes, changes, heals and deletes on a server that has the zone; `by_hand` changes it past the project.
-fn walk(project: &Project, port: u16, by_hand: &dyn Fn(&str)) {
-    for (name, rtype, value, _) in TYPES {
+fn walk(project: &Project, port: u16, types: &[(&str, &str, &str, &str)], by_hand: &dyn Fn(&str)) {
+    for (name, rtype, value, _) in types {
         project.write(&format!("base/{}.json", name.replace('*', "x")), record(name, rtype, 60, &[value]));
     }
     project.commit("one of each");
     apply(project).expect_exit(0);
-    for (name, rtype, _, shown) in TYPES.iter().filter(|it| !it.3.is_empty()) {
+    for (name, rtype, _, shown) in types.iter().filter(|it| !it.3.is_empty()) {
         assert_eq!(dig(port, &format!("{name}.{ZONE}"), rtype), [format!("60 {rtype} {shown}")], "{name}");
     }
     settled(project);
@@ -68,7 +69,7 @@ fn walk(project: &Project, port: u16, by_hand: &dyn Fn(&str)) {
     assert_eq!(dig(port, "mx.example.test", "MX"), ["60 MX 10 mail.example.test."]);
     assert_eq!(dig(port, "aaaa.example.test", "AAAA"), ["60 AAAA 2001:db8::1"]);
     settled(project);
-    for (name, ..) in TYPES {
+    for (name, ..) in types {
         let _ = std::fs::remove_file(project.repo().join(format!("base/{}.json", name.replace('*', "x"))));
     }
     project.remove("base/cname2.json").commit("nothing");
@@ -82,27 +83,29 @@ fn walk(project: &Project, port: u16, by_hand: &dyn Fn(&str)) {
 #[test]
 fn bind_keeps_every_type_true() {
     let server = Bind::start(&[ZONE], Allow::Key);
-    walk(&project(&Way::Dns(server.dns)), server.dns, &|lines| nsupdate(server.dns, ZONE, lines));
+    walk(&project(&Way::Dns(server.dns)), server.dns, &TYPES, &|lines| nsupdate(server.dns, ZONE, lines));
 }
 
 #[test]
 fn knot_keeps_every_type_true() {
     let server = Knot::start(&[ZONE]);
-    walk(&project(&Way::Dns(server.dns)), server.dns, &|lines| nsupdate(server.dns, ZONE, lines));
+    walk(&project(&Way::Dns(server.dns)), server.dns, &TYPES, &|lines| nsupdate(server.dns, ZONE, lines));
 }
 
 #[test]
 fn powerdns_keeps_every_type_true_over_dns() {
     let server = Pdns::start();
     server.zone(ZONE).allow_updates(ZONE);
-    walk(&project(&Way::Dns(server.dns)), server.dns, &|lines| nsupdate(server.dns, ZONE, lines));
+    // Its UPDATE does not know types without a name.
+    let types = TYPES.iter().copied().filter(|it| it.0 != "generic").collect::<Vec<_>>();
+    walk(&project(&Way::Dns(server.dns)), server.dns, &types, &|lines| nsupdate(server.dns, ZONE, lines));
 }
 
 #[test]
 fn powerdns_keeps_every_type_true_by_its_api() {
     let server = Pdns::start();
     server.zone(ZONE).allow_updates(ZONE);
-    walk(&project(&Way::Api(server.api)), server.dns, &|lines| nsupdate(server.dns, ZONE, lines));
+    walk(&project(&Way::Api(server.api)), server.dns, &TYPES, &|lines| nsupdate(server.dns, ZONE, lines));
 }
 
 #[test]

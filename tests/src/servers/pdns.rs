@@ -101,11 +101,12 @@ impl Pdns {
         let key = serde_json::json!({ "name": KEY_NAME, "algorithm": "hmac-sha256", "key": KEY_SECRET });
         let (status, text) = self.ask("POST", "/tsigkeys", &key);
         assert!(matches!(status, 201 | 409), "{status} {text}");
-        for kind in ["TSIG-ALLOW-DNSUPDATE", "TSIG-ALLOW-AXFR"] {
-            let body = serde_json::json!({ "kind": kind, "metadata": [KEY_NAME.trim_end_matches('.')] });
-            let (status, text) = self.ask("POST", &format!("/zones/{name}./metadata"), &body);
-            assert_eq!(status, 201, "{text}");
-        }
+        let body = serde_json::json!({ "kind": "TSIG-ALLOW-DNSUPDATE", "metadata": [KEY_NAME.trim_end_matches('.')] });
+        let (status, text) = self.ask("POST", &format!("/zones/{name}./metadata"), &body);
+        assert_eq!(status, 201, "{text}");
+        let (status, text) =
+            self.ask("PUT", &format!("/zones/{name}."), &serde_json::json!({ "master_tsig_key_ids": [KEY_NAME] }));
+        assert_eq!(status, 204, "{text}");
         self
     }
 

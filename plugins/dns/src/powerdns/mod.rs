@@ -90,10 +90,15 @@ fn version(body: &[u8]) -> String {
     })
 }
 
-/// PowerDNS says why in a body of its own.
+/// PowerDNS says why in a body of its own; empty where this is none.
+fn said(body: &[u8]) -> String {
+    let body = serde_json::from_slice::<serde_json::Value>(body).ok();
+    body.as_ref().and_then(|it| it.get("error")?.as_str()).unwrap_or_default().to_owned()
+}
+
 fn explained(mut error: Error) -> Error {
-    let said = error.detail.as_deref().and_then(|it| serde_json::from_str::<serde_json::Value>(it).ok());
-    if let Some(text) = said.as_ref().and_then(|it| it.get("error")?.as_str()) {
+    let text = error.detail.as_deref().map(|it| said(it.as_bytes())).unwrap_or_default();
+    if !text.is_empty() {
         error.message = format!("{}: {text}", error.message);
         error.detail = None;
     }
@@ -148,7 +153,9 @@ impl Backend for PowerDns {
     fn change(&self, zone: &Name, changes: &[SetChange]) -> Vec<Result<()>> {
         patch::Patch::new(zone, changes, self.max_body).send(|body| {
             let request = self.request(http::patch(self.url(zone))).body("application/json", body);
-            request.send()?.ok().map(drop).map_err(explained)
+            let response = request.send().map_err(patch::Refusal::from)?;
+            let said = said(response.bytes());
+            response.ok().map(drop).map_err(|error| patch::Refusal { error: explained(error), said })
         })
     }
 

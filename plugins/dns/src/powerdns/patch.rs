@@ -1,18 +1,36 @@
 //! Changes of one zone as PATCH requests: one where they fit, else as few as they fit into.
 //!
 //! The server carries a request out whole or not at all, and names the set that it refuses. That set fails alone: the others go
-//! again without it.
+//! again without it. A value must stand as the server itself would write it; where it would write ours in another way it says
+//! how, and if that means the same, the set goes again so.
 
 use serde_json::json;
 use trueup_sdk::{Error, Fault, Result};
 
 use super::answer::DISABLED;
 use crate::backend::SetChange;
-use crate::name::Name;
-use crate::rdata;
+use crate::name::{Context, Name, Style};
+use crate::rdata::{self, Type};
+use crate::set::Rdata;
 
 /// Sets that a server may refuse one after the other before the rest of their request fails with the last of them.
 const MOST_REFUSED: usize = 16;
+
+/// Values that a server may want to have written in another way, in one request.
+const MOST_RESPELLED: usize = 64;
+
+/// Why a request failed, and the server's own words for it.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub error: Error,
+    pub said: String,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { error, said: String::new() }
+    }
+}
 
 const HEAD: &str = "{\"rrsets\":[";
 const TAIL: &str = "]}";
@@ -23,19 +41,22 @@ pub struct Patch<'a> {
     changes: &'a [SetChange],
     /// One JSON object for each change.
     texts: Vec<String>,
+    /// Values of each change, and how the server wants to have them written.
+    spellings: Vec<Vec<(Vec<u8>, String)>>,
     max_body: usize,
     answers: Vec<Result<()>>,
 }
 
 impl<'a> Patch<'a> {
     pub fn new(zone: &'a Name, changes: &'a [SetChange], max_body: usize) -> Self {
-        let texts = changes.iter().map(text).collect();
+        let texts = changes.iter().map(|it| text(it, &[])).collect();
+        let spellings = vec![Vec::new(); changes.len()];
         let lost = || Err(Error::internal("a change was left out"));
-        Self { zone, changes, texts, max_body, answers: changes.iter().map(|_| lost()).collect() }
+        Self { zone, changes, texts, spellings, max_body, answers: changes.iter().map(|_| lost()).collect() }
     }
 
     /// Sends all requests, each by `send`, and answers every change.
-    pub fn send(mut self, send: impl Fn(Vec<u8>) -> Result<()>) -> Vec<Result<()>> {
+    pub fn send(mut self, send: impl Fn(Vec<u8>) -> Result<(), Refusal>) -> Vec<Result<()>> {
         for part in self.parts() {
             self.send_part(part, &send);
         }
@@ -91,26 +112,54 @@ impl<'a> Patch<'a> {
         parts
     }
 
-    fn send_part(&mut self, mut part: Vec<usize>, send: &impl Fn(Vec<u8>) -> Result<()>) {
-        for round in 0..=MOST_REFUSED {
+    fn send_part(&mut self, mut part: Vec<usize>, send: &impl Fn(Vec<u8>) -> Result<(), Refusal>) {
+        let (mut refused, mut respelled) = (0, 0);
+        loop {
             let texts = part.iter().filter_map(|index| self.texts.get(*index)).map(String::as_str).collect::<Vec<_>>();
             if texts.is_empty() {
                 return;
             }
             let body = [HEAD, &texts.join(","), TAIL].concat();
-            let error = match send(body.into_bytes()) {
+            let Refusal { error, said } = match send(body.into_bytes()) {
                 Ok(()) => return part.into_iter().for_each(|index| self.put(index, Ok(()))),
-                Err(error) => error,
+                Err(refusal) => refusal,
             };
-            let at = part.iter().position(|index| self.changes.get(*index).is_some_and(|it| names(&error, it)));
-            match at.filter(|_| error.fault == Fault::Invalid && !error.unsettled && round < MOST_REFUSED) {
-                Some(at) => {
-                    let index = part.remove(at);
+            let certain = error.fault == Fault::Invalid && !error.unsettled;
+            let found = part
+                .iter()
+                .enumerate()
+                .find_map(|(at, index)| Some((at, *index, self.changes.get(*index).filter(|it| certain && names(&said, it))?)));
+            match found {
+                Some((_, index, change)) if respelled < MOST_RESPELLED && self.respell(index, change, &said) => respelled += 1,
+                Some((at, index, _)) if refused < MOST_REFUSED => {
+                    refused += 1;
+                    part.remove(at);
                     self.put(index, Err(error));
                 }
-                None => return part.into_iter().for_each(|index| self.put(index, self.failed(index, &error))),
+                _ => return part.into_iter().for_each(|index| self.put(index, self.failed(index, &error))),
             }
         }
+    }
+
+    /// Takes the server's own spelling of a value over, where it offers one that means the same.
+    fn respell(&mut self, index: usize, change: &SetChange, said: &str) -> bool {
+        let Some((_, rest)) = said.split_once("Not in expected format (parsed as '") else { return false };
+        let Some(wanted) = rest.strip_suffix("')") else { return false };
+        let root = Name::root();
+        let mut wire = Vec::with_capacity(wanted.len());
+        let context = Context { origin: &root, style: Style::Observed };
+        let means_the_same = rdata::parse_text(change.rtype, wanted, context, &mut wire).is_ok()
+            && change.after.as_ref().is_some_and(|it| it.values.iter().any(|value| **value == *wire));
+        let Some(known) = self.spellings.get_mut(index).filter(|_| means_the_same) else { return false };
+        if known.iter().any(|(value, _)| *value == wire) {
+            return false;
+        }
+        known.push((wire, wanted.to_owned()));
+        let respelled = text(change, known);
+        self.texts.get_mut(index).is_some_and(|slot| {
+            *slot = respelled;
+            true
+        })
     }
 
     fn failed(&self, index: usize, error: &Error) -> Result<()> {
@@ -140,25 +189,52 @@ fn refusal(change: &SetChange) -> Option<Error> {
     Some(Error::conflict("dns.disabled", text))
 }
 
-/// Whether an error is about this set: `RRset www.example.com. IN A: …`.
-fn names(error: &Error, change: &SetChange) -> bool {
-    error.message.contains(&format!(" {} IN {}:", change.name, change.rtype))
-        || error.message.contains(&format!(" {}/{}", change.name, change.rtype))
-        || error.message.contains(&format!(" {}/{}", change.name.without_dot(), change.rtype))
+/// Whether the server's words are about this set: `RRset www.example.com. IN A: …`, `Record www.example.com./A '…': …`, or
+/// `Name '…' contains …`, with the name unescaped.
+fn names(said: &str, change: &SetChange) -> bool {
+    let name = change.name.to_string();
+    let mut plain = String::with_capacity(name.len());
+    let mut rest = name.chars().peekable();
+    while let Some(character) = rest.next() {
+        if character != '\\' || rest.peek().is_none_or(char::is_ascii_digit) {
+            plain.push(character);
+        }
+    }
+    let about = |name: &str| {
+        said.starts_with(&format!("RRset {name} IN {}:", change.rtype))
+            || said.starts_with(&format!("Record {name}/{} ", change.rtype))
+            || said.starts_with(&format!("Name '{name}' "))
+    };
+    about(&name) || about(&plain)
 }
 
-fn text(change: &SetChange) -> String {
+/// The JSON of one change; `wanted` are values and the server's own spelling of them.
+fn text(change: &SetChange, wanted: &[(Vec<u8>, String)]) -> String {
     let (name, rtype) = (change.name.to_string(), change.rtype.to_string());
     let Some(after) = &change.after else {
         return json!({ "name": name, "type": rtype, "changetype": "DELETE" }).to_string();
     };
-    let record = |wire: &crate::set::Rdata| {
-        let mut content = String::with_capacity(wire.len() * 2);
-        rdata::print(change.rtype, wire, &mut content);
+    let record = |wire: &Rdata| {
+        let own = wanted.iter().find(|(value, _)| **value == **wire).map(|(_, content)| content.clone());
+        let content = own.unwrap_or_else(|| spelled(change.rtype, wire));
         json!({ "content": content, "disabled": false })
     };
     let records = after.values.iter().map(record).collect::<Vec<_>>();
     json!({ "name": name, "type": rtype, "ttl": after.ttl, "changetype": "REPLACE", "records": records }).to_string()
+}
+
+/// A value as PowerDNS writes it: without quotes around the protocols of a service, where these need none.
+fn spelled(rtype: Type, wire: &[u8]) -> String {
+    let mut text = String::with_capacity(wire.len() * 2);
+    rdata::print(rtype, wire, &mut text);
+    if !matches!(rtype, Type::SVCB | Type::HTTPS) {
+        return text;
+    }
+    let plain = text.split_once("alpn=\"").and_then(|(head, rest)| {
+        let (value, tail) = rest.split_once('"')?;
+        (!value.contains('\\') && (head.ends_with(' ') || head.is_empty())).then(|| format!("{head}alpn={value}{tail}"))
+    });
+    plain.unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -166,7 +242,6 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::rdata::Type;
     use crate::set::RecordSet;
 
     fn name(text: &str) -> Name {
@@ -200,21 +275,76 @@ mod tests {
         assert!(large[0].as_ref().is_err_and(|it| it.message.contains("maxBody")) && large[1].is_ok(), "{large:?}");
     }
 
+    fn refusal(said: &str) -> Refusal {
+        Refusal { error: Error::invalid("http.status", format!("answered 422: {said}")), said: said.to_owned() }
+    }
+
+    #[test]
+    fn the_servers_own_spelling_is_taken_over_where_it_means_the_same() {
+        let zone = name("example.com");
+        let values = ["key700=ab", "key701=cd"].map(|it| {
+            let mut wire = Vec::new();
+            let root = Name::root();
+            rdata::parse_text(Type::HTTPS, &format!("1 . {it}"), Context { origin: &root, style: Style::Observed }, &mut wire)
+                .unwrap();
+            Rdata::from(wire)
+        });
+        let set = RecordSet { name: name("a.example.com"), rtype: Type::HTTPS, ttl: 60, values: values.to_vec() };
+        let change = SetChange { after: Some(set), ..put("a.example.com", Type::HTTPS) };
+        let offer = |quoted: [&'static str; 2]| {
+            let rounds = RefCell::new(0);
+            let answers = Patch::new(&zone, std::slice::from_ref(&change), 1 << 20).send(|body| {
+                *rounds.borrow_mut() += 1;
+                let body = String::from_utf8(body).unwrap().replace("\\\"", "'");
+                let missing = quoted.iter().find(|it| !body.contains(&it.replace('"', "'")));
+                missing.map_or(Ok(()), |it| {
+                    Err(refusal(&format!("Record a.example.com./HTTPS '…': Not in expected format (parsed as '{it}')")))
+                })
+            });
+            (answers.into_iter().all(|it| it.is_ok()), rounds.into_inner())
+        };
+        assert!(offer(["1 . key700=\"ab\"", "1 . key701=\"cd\""]).0, "one after the other");
+        assert_eq!(offer(["2 . key700=\"ab\"", ""]), (false, 1), "it does not mean the same");
+        assert_eq!(offer(["nonsense", ""]), (false, 1));
+    }
+
+    #[test]
+    fn the_words_of_the_server_name_a_set() {
+        let change = put(r"a\@b.example.com", Type::A);
+        for (said, about) in [
+            (r"RRset a\@b.example.com. IN A: no", true),
+            (r"Record a\@b.example.com./A 'x': no", true),
+            ("Name 'a@b.example.com.' contains unsupported characters", true),
+            (r"RRset a\@b.example.com. IN AAAA: no", false),
+            (r"RRset x.a\@b.example.com. IN A: no", false),
+            ("", false),
+        ] {
+            assert_eq!(names(said, &change), about, "{said}");
+        }
+    }
+
+    #[test]
+    fn protocols_of_a_service_stand_without_quotes() {
+        let root = Name::root();
+        for (text, want) in [("1 . alpn=\"h2,h3\" port=8443", "1 . alpn=h2,h3 port=8443"), ("1 . port=8443", "1 . port=8443")] {
+            let mut wire = Vec::new();
+            rdata::parse_text(Type::HTTPS, text, Context { origin: &root, style: Style::Observed }, &mut wire).unwrap();
+            assert_eq!(spelled(Type::HTTPS, &wire), want);
+        }
+    }
+
     #[test]
     fn a_set_that_the_server_refuses_fails_alone() {
         let zone = name("example.com");
         let changes = ["a", "b", "c"].map(|it| put(&format!("{it}.example.com"), Type::A));
         let answers =
             Patch::new(&zone, &changes, 1 << 20).send(|body| match String::from_utf8(body).unwrap().contains("b.example") {
-                true => Err(Error::invalid(
-                    "http.status",
-                    "answered 422: RRset b.example.com. IN A: Conflicts with pre-existing RRset",
-                )),
+                true => Err(refusal("RRset b.example.com. IN A: Conflicts with pre-existing RRset")),
                 false => Ok(()),
             });
         assert!(answers[0].is_ok() && answers[1].is_err() && answers[2].is_ok(), "{answers:?}");
-        let other =
-            Patch::new(&zone, &changes, 1 << 20).send(|_| Err(Error::transient("http.status", "answered 500").unsettled()));
+        let other = Patch::new(&zone, &changes, 1 << 20)
+            .send(|_| Err(Error::transient("http.status", "answered 500").unsettled().into()));
         assert!(other.iter().all(|it| it.as_ref().is_err_and(|it| it.unsettled)), "{other:?}");
     }
 

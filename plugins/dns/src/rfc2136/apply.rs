@@ -168,7 +168,11 @@ impl Updates<'_> {
             };
             return Error::conflict("dns.changed", text);
         }
-        let error = refused(rcode, &format!("update of {what}"));
+        let mut error = refused(rcode, &format!("update of {what}"));
+        if rcode == Rcode::REFUSED {
+            error.message +=
+                "; its log says whether the key lacks a right or a check of its own failed, such as an MX without an address";
+        }
         match error.fault {
             // It may have taken effect all the same.
             Fault::Transient(_) => error.unsettled(),
