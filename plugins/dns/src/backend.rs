@@ -83,6 +83,9 @@ pub trait Backend {
     /// Where the server cannot be asked.
     fn look_at_zone(&self, zone: &Name) -> Result<Option<Option<String>>>;
 
+    /// Whether a change takes effect only while its set still is what was observed.
+    fn is_guarded(&self) -> bool;
+
     /// Changes sets of one zone in as few requests as possible.
     fn change(&self, zone: &Name, changes: &[SetChange]) -> Vec<Result<()>>;
 

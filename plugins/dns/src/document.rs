@@ -311,7 +311,8 @@ fn parse_values(spec: &Map<String, Json>, name: &Name, rtype: Type, context: Con
             return Err(invalid(&Problem::new(name, rtype, "values", "a value must be a text, in quotes"), &pointer(index)));
         };
         let mut wire = Vec::with_capacity(text.len());
-        rdata::parse_text(rtype, text, context, &mut wire).map_err(|it| {
+        let parsed = rdata::parse_text(rtype, text, context, &mut wire).and_then(|()| rdata::check(rtype, &wire));
+        parsed.map_err(|it| {
             let field = if it.field.is_empty() { "values" } else { it.field };
             invalid(&Problem::new(name, rtype, field, it.rule), &pointer(index))
         })?;

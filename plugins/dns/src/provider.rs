@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use trueup_sdk::error::healthy;
 use trueup_sdk::host::blobs;
@@ -58,10 +59,10 @@ impl Provider for DnsProvider {
         answers.into_iter().map(|it| it.unwrap_or_else(missing)).collect()
     }
 
-    fn apply(&self, changes: Vec<Change>, _: &CallInfo) -> Vec<Outcome> {
+    fn apply(&self, changes: Vec<Change>, info: &CallInfo) -> Vec<Outcome> {
         let mut answers = changes.iter().map(|_| None).collect::<Vec<_>>();
         for (scope, indices) in by_scope(changes.iter().map(|it| &it.address)) {
-            self.apply_zone(scope, &changes, &indices, &mut answers);
+            self.apply_zone(scope, &changes, &indices, info, &mut answers);
         }
         let missing = || Outcome::failed(Error::internal("a change was left out"));
         answers.into_iter().map(|it| it.unwrap_or_else(missing)).collect()
@@ -282,7 +283,7 @@ impl DnsProvider {
         }
     }
 
-    fn apply_zone(&self, scope: &str, changes: &[Change], indices: &[usize], answers: &mut [Option<Outcome>]) {
+    fn apply_zone(&self, scope: &str, changes: &[Change], indices: &[usize], info: &CallInfo, answers: &mut [Option<Outcome>]) {
         let mut put = |index: usize, it: Outcome| {
             if let Some(slot) = answers.get_mut(index) {
                 *slot = Some(it);
@@ -305,6 +306,23 @@ impl DnsProvider {
                 },
             }
         }
+        if !self.backend.is_guarded() && is_stale(info) {
+            match self.look_again(&zone, &jobs) {
+                Ok(verdicts) => {
+                    let judged = verdicts.into_iter().zip(std::mem::take(&mut jobs).into_iter().zip(std::mem::take(&mut places)));
+                    for (verdict, (job, index)) in judged {
+                        match verdict {
+                            Ok(()) => {
+                                jobs.push(job);
+                                places.push(index);
+                            }
+                            Err(error) => put(index, Outcome::failed(error)),
+                        }
+                    }
+                }
+                Err(error) => return places.into_iter().for_each(|index| put(index, Outcome::failed(error.clone()))),
+            }
+        }
         if jobs.is_empty() {
             return;
         }
@@ -316,6 +334,23 @@ impl DnsProvider {
             });
             put(index, done.map_or_else(Outcome::failed, |()| Outcome::settled(after)));
         }
+    }
+
+    /// Whether each set still is what was observed, or already what it shall be.
+    fn look_again(&self, zone: &Name, jobs: &[SetChange]) -> Result<Vec<Result<()>>> {
+        let sets = jobs.iter().map(|it| (it.name.clone(), it.rtype)).collect::<Vec<_>>();
+        let seen = self.backend.look(zone, &sets)?;
+        let judge = |(job, seen): (&SetChange, Option<Seen>)| {
+            let now = seen.map(|it| document::stored_set(&job.name, job.rtype, &it.doc, 0));
+            // What is no set of ours is not what was observed either.
+            let same = match now.transpose() {
+                Ok(now) => now == job.before || now == job.after,
+                Err(_) => false,
+            };
+            let text = || format!("{} {} changed since it was observed", job.name, job.rtype);
+            if same { Ok(()) } else { Err(Error::conflict("dns.changed", text())) }
+        };
+        Ok(jobs.iter().zip(seen).map(judge).collect())
     }
 
     fn set_change(&self, zone: &Name, change: &Change) -> Result<SetChange> {
@@ -348,6 +383,13 @@ impl DnsProvider {
         let kind = self.backend.look_at_zone(zone)?.flatten();
         Ok(Some(remote_zone(&change.address.scope, kind.as_deref())))
     }
+}
+
+/// Whether so much time has gone since the world was looked at that others may have changed it: a person was asked.
+fn is_stale(info: &CallInfo) -> bool {
+    const FRESH: u64 = 5_000;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u128::from(info.now.saturating_add(FRESH)) < now
 }
 
 fn asks_for_zone(queries: &[ScopeQuery], scope: &str) -> bool {

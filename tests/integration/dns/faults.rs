@@ -55,6 +55,13 @@ fn blind(project: &Project, port: u16, texts: &[&str]) {
     untouched(port);
 }
 
+/// Takes away what was remembered of zones, so that they are read whole.
+fn forget(project: &Project) {
+    for name in ["cache.db", "cache.db-wal", "cache.db-shm"] {
+        let _ = std::fs::remove_file(project.repo().join(".trueup").join(name));
+    }
+}
+
 fn reads(asked: &Asked) -> bool {
     asked.what.starts_with("GET") || matches!(asked.what.as_str(), "AXFR" | "IXFR")
 }
@@ -186,7 +193,7 @@ fn a_transfer_that_fails_stops_everything_and_deletes_nothing() {
         proxy.decide(judge);
         blind(&project, server.dns, texts);
     };
-    fate(|asked| if reads(asked) { Fate::Cut(90) } else { Fate::Pass }, &["dns://127.0.0.1"]);
+    fate(|asked| if reads(asked) { Fate::Cut(40) } else { Fate::Pass }, &["dns://127.0.0.1"]);
     fate(|asked| if reads(asked) { Fate::Cut(1) } else { Fate::Pass }, &["dns://127.0.0.1"]);
     fate(|asked| if reads(asked) { Fate::Wait(Duration::from_secs(3)) } else { Fate::Pass }, &["in time"]);
     fate(|asked| if reads(asked) { Fate::Close } else { Fate::Pass }, &["dns://127.0.0.1"]);
@@ -197,6 +204,13 @@ fn a_transfer_that_fails_stops_everything_and_deletes_nothing() {
         &["does not have the zone `example.test`"],
     );
     fate(|asked| if reads(asked) { Fate::Answer(rcode(asked, 0)) } else { Fate::Pass }, &["zone `example.test`"]);
+    // A whole zone, cut in its midst and at its end.
+    for most in [60, 150, 250] {
+        forget(&project);
+        proxy.decide(move |asked| if reads(asked) { Fate::Cut(most) } else { Fate::Pass });
+        blind(&project, server.dns, &["dns://127.0.0.1"]);
+        assert!(proxy.take().iter().all(|it| it == "AXFR"), "cut at {most}");
+    }
     proxy.decide(|_| Fate::Pass);
     apply(&project).expect_exit(0);
     done(server.dns);

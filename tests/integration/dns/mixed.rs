@@ -48,3 +48,22 @@ fn a_document_that_changes_its_type_replaces_the_set() {
     assert_eq!(dig(server.dns, "www.example.test", "CNAME"), ["60 CNAME host.example.net."]);
     settled(&project);
 }
+
+#[test]
+fn names_that_few_servers_take_are_kept_as_they_are_declared() {
+    let server = Bind::start(&[ZONE], Allow::Key);
+    let project = project(&Way::Dns(server.dns));
+    let names =
+        [r"a\.b", r"x\032y", r"\@at", r"par\(en", r#"q\"uote"#, "Bücher", r"\200\000", "_under_score", r"semi\;colon", "*"];
+    for (index, name) in names.iter().enumerate() {
+        let spec = json!({ "zone": ZONE, "name": name, "type": "TXT", "ttl": 60, "value": "here" });
+        let name = format!("n{index}");
+        let document = json!({ "apiVersion": "dns/v1", "kind": "RecordSet", "metadata": { "name": name }, "spec": spec });
+        declare(&project, &name, &document.to_string());
+    }
+    apply(&project).expect_exit(0);
+    for name in [r"a\.b", r"x\032y", r"\@at", "xn--bcher-kva", r"\200\000", "anything"] {
+        assert_eq!(dig(server.dns, &format!("{name}.{ZONE}"), "TXT"), ["60 TXT \"here\""], "{name}");
+    }
+    settled(&project);
+}

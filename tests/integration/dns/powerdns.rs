@@ -1,9 +1,12 @@
 //! PowerDNS by its HTTP API.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use serde_json::json;
 use trueup_tests::servers::dig::dig;
 use trueup_tests::servers::pdns::Pdns;
-use trueup_tests::servers::proxy::Proxy;
+use trueup_tests::servers::proxy::{Fate, Proxy};
 
 use super::{Way, ZONE, apply, declare, plan, project, project_with, record, settled};
 
@@ -142,4 +145,29 @@ fn records_that_are_switched_off_are_not_lost_by_a_change() {
     declare(&project, "www", &record("www", "A", 60, &["10.0.0.2"]));
     apply(&project).expect_exit(1).expect_text(&["switched off"]);
     assert!(server.ask("GET", "/zones/example.test.", &json!(null)).1.contains("10.0.0.7"));
+}
+
+#[test]
+fn a_look_that_is_old_is_repeated_before_anything_is_written() {
+    let server = std::sync::Arc::new(Pdns::start());
+    server.zone(ZONE);
+    let proxy = Proxy::http(server.api);
+    let project = project(&Way::Api(proxy.port));
+    declare(&project, "a", &record("a", "A", 60, &["10.0.0.1"]));
+    declare(&project, "b", &record("b", "A", 60, &["10.0.0.1"]));
+    apply(&project).expect_exit(0);
+    declare(&project, "a", &record("a", "A", 60, &["10.0.0.2"]));
+    declare(&project, "b", &record("b", "A", 60, &["10.0.0.2"]));
+    let (hand, asked_before) = (server.clone(), AtomicUsize::new(0));
+    proxy.decide(move |asked| match (asked.what.starts_with("GET"), asked_before.fetch_add(1, Ordering::SeqCst)) {
+        (true, 0) => Fate::Wait(Duration::from_secs(6)),
+        (true, 1) => {
+            hand.put(ZONE, "a.example.test.", "A", 60, &["10.9.9.9"]);
+            Fate::Pass
+        }
+        _ => Fate::Pass,
+    });
+    apply(&project).expect_exit(1).expect_text(&["a.example.test. A changed since it was observed"]);
+    assert_eq!(dig(server.dns, "a.example.test", "A"), ["60 A 10.9.9.9"]);
+    assert_eq!(dig(server.dns, "b.example.test", "A"), ["60 A 10.0.0.2"]);
 }

@@ -145,7 +145,7 @@ fn a_zone_file_renders_to_record_sets_that_equal_single_ones() {
 fn a_zone_claims_all_but_the_servers_and_the_ignored() {
     let spec = json!({"authoritative": true, "ignore": ["_acme-challenge* txt", "*.Dyn", "@ CAA"], "kind": "Native", "nameservers": ["ns1", "ns.example.net."]});
     let got = rendered("Zone", "Example.com", spec.clone(), "").unwrap();
-    let want = json!({"spec": {"name": "example.com", "authoritative": true, "ignore": ["_acme-challenge* TXT", "*.dyn", "@ CAA"], "kind": "Native", "nameservers": ["ns1.example.com.", "ns.example.net."]}});
+    let want = json!({"spec": {"name": "example.com", "authoritative": true, "ignore": ["_acme-challenge* TXT", "*.dyn *", "@ CAA"], "kind": "Native", "nameservers": ["ns1.example.com.", "ns.example.net."]}});
     assert_eq!(got, [("Zone example.com example.com".to_owned(), want)]);
     let zone = Zone::parse(spec.as_object().unwrap(), "example.com").unwrap();
     let claims = |name: &str, rtype: &str| zone.claims(&Name::absolute(name).unwrap(), Type::parse(rtype).unwrap());

@@ -2,8 +2,8 @@
 //!
 //! A zone is one GET with all its sets; its changes are one PATCH, which the server carries out whole or not at all. The serial
 //! is no version here: changes by the API raise it only where the zone says so (`soa_edit_api`), so that the version of a zone
-//! is the digest of the answer. The API has no condition on a change: what somebody else changes between our look and our PATCH
-//! is written over, for the sets that we change.
+//! is the digest of the answer. The API has no condition on a change: a look that is not fresh any more is repeated before the
+//! PATCH, and what somebody else changes between the last look and the PATCH is written over, for the sets that we change.
 
 mod answer;
 mod patch;
@@ -148,6 +148,10 @@ impl Backend for PowerDns {
     fn look_at_zone(&self, zone: &Name) -> Result<Option<Option<String>>> {
         let found = self.get(zone).query("rrsets", "false").send()?.found().map_err(explained)?;
         found.map(|it| Ok(ZoneAnswer::parse(&it)?.kind())).transpose()
+    }
+
+    fn is_guarded(&self) -> bool {
+        false
     }
 
     fn change(&self, zone: &Name, changes: &[SetChange]) -> Vec<Result<()>> {

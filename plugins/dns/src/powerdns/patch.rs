@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(bodies.len(), 2, "{bodies:?}");
         assert!(bodies[0].contains("a.example.com") && bodies.iter().all(|it| it.len() <= 300));
         assert!(bodies[1].find("CNAME") < bodies[1].find("REPLACE"), "{}", bodies[1]);
-        let large = Patch::new(&zone, &changes, 120).send(|_| Ok(()));
+        let large = Patch::new(&zone, &changes, 150).send(|_| Ok(()));
         assert!(large[0].as_ref().is_err_and(|it| it.message.contains("maxBody")) && large[1].is_ok(), "{large:?}");
     }
 

@@ -111,6 +111,30 @@ fn parse_generic(rtype: Type, words: &[Word<'_>], out: &mut Vec<u8>) -> Result<(
     read(rtype, &mut Reader::new(&bytes), out).map_err(malformed)
 }
 
+/// Rules over several fields of a declared value, in its canonical wire form: a digest is as long as its algorithm makes it. A
+/// server refuses the whole message that holds another one, and does not say why.
+///
+/// # Errors
+/// Names the field and the rule.
+pub fn check(rtype: Type, wire: &[u8]) -> Result<(), Invalid> {
+    let (field, kind, head) = match (rtype, wire) {
+        (Type::DS, [_, _, _, kind, ..]) => ("digest", *kind, 4),
+        (Type::SSHFP, [_, kind, ..]) => ("fingerprint", *kind, 2),
+        _ => return Ok(()),
+    };
+    let want = match (rtype, kind) {
+        (_, 1) => 20,
+        (_, 2) => 32,
+        (Type::DS, 4) => 48,
+        _ => return Ok(()),
+    };
+    let has = wire.len().saturating_sub(head);
+    if has == want {
+        return Ok(());
+    }
+    Err(Invalid { field, rule: format!("of type {kind} has {want} bytes, not {has}"), word: None })
+}
+
 /// Appends the canonical form of the value that fills the reader, which may be in the midst of a message.
 ///
 /// # Errors

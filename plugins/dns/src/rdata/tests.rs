@@ -302,7 +302,8 @@ fn spell_bytes(bytes: &[u8], style: &mut Dice, is_name: bool) -> String {
             || (!is_name && matches!(byte, b' ' | b';' | b'(' | b'@'));
         let byte = if is_name && byte.is_ascii_alphabetic() { letter_in_any_case(byte, style) as u8 } else { byte };
         match style.roll(4) {
-            0 if byte.is_ascii_graphic() && !byte.is_ascii_digit() => text.extend(['\\', char::from(byte)]),
+            // `\\#` alone would begin the generic form.
+            0 if byte.is_ascii_graphic() && !byte.is_ascii_digit() && byte != b'#' => text.extend(['\\', char::from(byte)]),
             1..=2 if plain => text.push(char::from(byte)),
             _ => text.push_str(&format!("\\{byte:03}")),
         }
@@ -356,5 +357,20 @@ proptest! {
             let _ = canonical(info.name, &text, Style::Document);
             let _ = canonical(info.name, &text, Style::Master);
         }
+    }
+}
+
+#[test]
+fn a_digest_is_as_long_as_its_algorithm_makes_it() {
+    for (rtype, text, want) in [
+        (Type::SSHFP, "4 2 aabb", Some("fingerprint: of type 2 has 32 bytes, not 2")),
+        (Type::SSHFP, "4 1 0123456789abcdef0123456789abcdef01234567", None),
+        (Type::SSHFP, "4 9 aabb", None),
+        (Type::DS, "1 13 4 aabb", Some("digest: of type 4 has 48 bytes, not 2")),
+        (Type::TLSA, "3 1 1 aabb", None),
+    ] {
+        let mut wire = Vec::new();
+        parse_text(rtype, text, Context { origin: &Name::root(), style: Style::Document }, &mut wire).unwrap();
+        assert_eq!(check(rtype, &wire).err().map(|it| it.to_string()).as_deref(), want, "{text}");
     }
 }

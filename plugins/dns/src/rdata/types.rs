@@ -43,6 +43,7 @@ impl Type {
     pub const SRV: Self = Self(33);
     pub const DNAME: Self = Self(39);
     pub const DS: Self = Self(43);
+    pub const SSHFP: Self = Self(44);
     pub const RRSIG: Self = Self(46);
     pub const NSEC: Self = Self(47);
     pub const SVCB: Self = Self(64);

@@ -76,6 +76,10 @@ impl Backend for Rfc2136 {
         Ok(self.serial(zone)?.map(|_| None))
     }
 
+    fn is_guarded(&self) -> bool {
+        true
+    }
+
     fn change(&self, zone: &Name, changes: &[SetChange]) -> Vec<Result<()>> {
         self.update(zone, changes)
     }

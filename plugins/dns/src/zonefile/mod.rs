@@ -259,6 +259,7 @@ impl<'a> Parser<'a> {
         let mut value = std::mem::take(&mut self.value);
         value.clear();
         let parsed = rdata::parse(rtype, words, Context { origin: &self.origin, style: Style::Master }, &mut value);
+        let parsed = parsed.and_then(|()| rdata::check(rtype, &value));
         self.value = value;
         if let Err(invalid) = parsed {
             let at = invalid.word.and_then(|it| words.get(it)).map_or(at, |it| it.at);
