@@ -205,7 +205,7 @@ fn a_transfer_that_fails_stops_everything_and_deletes_nothing() {
     );
     fate(|asked| if reads(asked) { Fate::Answer(rcode(asked, 0)) } else { Fate::Pass }, &["zone `example.test`"]);
     // A whole zone, cut in its midst and at its end.
-    for most in [60, 150, 250] {
+    for most in [60, 120, 180] {
         forget(&project);
         proxy.decide(move |asked| if reads(asked) { Fate::Cut(most) } else { Fate::Pass });
         blind(&project, server.dns, &["dns://127.0.0.1"]);

@@ -130,10 +130,11 @@ fn value(dice: &mut Dice, rtype: &str, zone: &str) -> (String, String) {
         }
         "HTTPS" => (format!("1 .{blank}port={port} alpn=\"h2,h3\""), format!("1 . alpn=\"h2,h3\" port={port}")),
         "SVCB" => (format!("{}{blank}{far} port={port}", dice.number(1 + weight)), format!("{} {host} port={port}", 1 + weight)),
-        "LOC" => (
-            format!("{weight} 22 23 N{blank}4 53 32.000 E -2m"),
-            format!("{weight} 22 23.000 N 4 53 32.000 E -2.00m 1m 10000m 10m"),
-        ),
+        "LOC" => {
+            let degrees = weight % 90;
+            let spelled = format!("{degrees} 22 23 N{blank}4 53 32.000 E -2m");
+            (spelled, format!("{degrees} 22 23.000 N 4 53 32.000 E -2.00m 1m 10000m 10m"))
+        }
         "MX" => (format!("{}{blank}{far}", dice.number(weight)), format!("{weight} {host}")),
         "NAPTR" => (
             format!("{} 10 \"U\"{blank}\"E2U+sip\" \"!^.*$!sip:a@b.c!\" .", dice.number(weight)),
