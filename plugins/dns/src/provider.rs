@@ -407,3 +407,6 @@ fn unknown_types(scope: &str, unknown: &[String]) -> Option<Diagnostic> {
         path: None,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,9 @@ impl Rfc2136 {
     fn view(&self, ask: &Ask<'_>, answer: Result<Vec<Vec<u8>>>) -> Result<View> {
         let since = ask.since.and_then(parse_version);
         match transferred(ask.zone, since, answer)? {
-            Ok(Transferred::Unchanged { .. }) => Ok(View::Unchanged),
+            Ok(Transferred::Unchanged { serial }) if Some(serial) == since => Ok(View::Unchanged),
+            // An older serial than ours: the zone was put back to what it once was.
+            Ok(Transferred::Unchanged { .. }) => self.transfer(ask.zone),
             Ok(Transferred::Whole { serial, sets }) => Ok(whole(&self.server, ask.zone, serial, &sets)),
             Ok(Transferred::Delta { serial, steps }) => match self.delta(ask.zone, serial, &steps)? {
                 Some(view) => Ok(view),
@@ -213,4 +215,50 @@ fn told(message: &[u8], name: &Name, rtype: Type) -> Result<Result<Told, Rcode>,
         (Rcode::NOERROR | Rcode::NXDOMAIN, None) => Ok(Told::Absent),
         (rcode, _) => Err(rcode),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use trueup_sdk::double::Double;
+    use trueup_sdk::json;
+
+    use super::*;
+    use crate::backend::Backend as _;
+    use crate::config::Config;
+    use crate::message::{Head, IN, record_into};
+
+    /// An answer to a query, with SOAs of these serials.
+    fn answer(query: &[u8], serials: &[u32]) -> Vec<u8> {
+        let mut out = query.to_vec();
+        // Head and question only: IXFR carries a SOA of its own.
+        let end = 12 + query[12..].iter().position(|it| *it == 0).unwrap() + 5;
+        out.truncate(end);
+        out[2] |= 0x84;
+        out[6..12].fill(0);
+        out[7] = serials.len() as u8;
+        for serial in serials {
+            let soa = [&[0, 0][..], &serial.to_be_bytes(), &[0; 16]].concat();
+            record_into(Head { labels: &[], rtype: Type::SOA, class: IN, ttl: 60 }, &soa, &mut out);
+        }
+        out
+    }
+
+    #[test]
+    fn a_zone_that_was_put_back_to_an_older_serial_is_read_anew() {
+        let zone = Name::absolute("example.com").unwrap();
+        let config = Config::parse(&json!({ "flavor": "rfc2136", "server": "dns://127.0.0.1:53" })).unwrap();
+        let (double, backend) = (Double::install(), Rfc2136::new(&config));
+        let ask = |since: &str, serial: u32| {
+            double.resolve(move |query| {
+                let is_ixfr = query.message.ends_with(&[0; 16]);
+                let serials = if is_ixfr { vec![serial] } else { vec![serial, serial] };
+                Ok(vec![answer(&query.message, &serials)])
+            });
+            double.take_calls();
+            let view = backend.observe(&[Ask { zone: &zone, since: Some(since) }]).pop().unwrap().unwrap();
+            (view == View::Unchanged, double.take_calls().len())
+        };
+        assert_eq!(ask("1-7", 7), (true, 1));
+        assert_eq!(ask("1-7", 3), (false, 2), "an older serial is another state");
+    }
 }
