@@ -24,6 +24,8 @@ const MAX_WORDS: usize = 4096;
 /// Findings of one item, and sensitive pointers, attributes of one object.
 const MAX_FINDINGS: usize = 100;
 const MAX_LIST: usize = 10_000;
+/// Objects of one declaration: a zone file has tens of thousands.
+const MAX_OBJECTS: usize = 100_000;
 /// Nesting of a document.
 const MAX_DEPTH: usize = 64;
 /// The largest integer that every JSON reader keeps exactly (RFC 7493).
@@ -186,8 +188,8 @@ impl Reader<'_> {
         if findings.iter().any(|it| it.severity == Severity::Error) {
             return Ok(Rendered { objects: Vec::new(), findings });
         }
-        if it.objects.len() > MAX_LIST {
-            return Err(format!("one declaration became more than {MAX_LIST} objects"));
+        if it.objects.len() > MAX_OBJECTS {
+            return Err(format!("one declaration became more than {MAX_OBJECTS} objects"));
         }
         let free = |it: wit::Address| {
             short(&it.scope, "scope")?;
