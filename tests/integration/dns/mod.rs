@@ -7,6 +7,7 @@ mod mixed;
 mod powerdns;
 mod rfc2136;
 mod roundtrip;
+mod whole;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,0 +1,106 @@
+//! Zones as a whole: one that claims all that is in it, one that is taken over from somebody else, and names that stand alone.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use trueup_tests::servers::bind::{Allow, Bind, nsupdate};
+use trueup_tests::servers::dig::dig;
+use trueup_tests::servers::pdns::Pdns;
+
+use super::{Way, ZONE, apply, declare, plan, project, record, settled};
+
+/// The zone's document: it is there already, and taken over.
+fn zone(authoritative: bool) -> String {
+    let spec = json!({ "name": ZONE, "authoritative": authoritative, "ignore": ["_acme-challenge* TXT", "dyn"] });
+    let metadata = json!({ "name": "zone", "annotations": { "trueup.dev/adopt": "true" } });
+    json!({ "apiVersion": "dns/v1", "kind": "Zone", "metadata": metadata, "spec": spec }).to_string()
+}
+
+#[test]
+fn an_authoritative_zone_lists_all_that_it_would_remove_and_waits_for_a_word_the_first_time() {
+    let server = Pdns::start();
+    server.zone(ZONE).put(ZONE, "stale.example.test.", "A", 300, &["10.1.1.1"]);
+    server.put(ZONE, "_acme-challenge.www.example.test.", "TXT", 60, &["\"token\""]);
+    server.put(ZONE, "dyn.example.test.", "AAAA", 60, &["2001:db8::1"]);
+    let project = project(&Way::Api(server.api));
+    declare(&project, "www", &record("www", "A", 60, &["10.0.0.1"]));
+    declare(&project, "zone", &zone(false));
+    apply(&project).expect_exit(0);
+    assert_eq!(dig(server.dns, "stale.example.test", "A").len(), 1, "nothing is claimed yet");
+    declare(&project, "zone", &zone(true));
+    let seen = plan(&project);
+    let mut gone: Vec<&str> = seen["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .chain(seen["refused"].as_array().into_iter().flatten())
+        .filter_map(|it| it["key"].as_str().or_else(|| it["address"]["key"].as_str()))
+        .filter(|it| it.contains(' '))
+        .collect();
+    gone.sort_unstable();
+    assert_eq!(gone, ["foreign TXT", "stale A"], "{seen:#}");
+    apply(&project).expect_exit(1).expect_text(&["TU0602", "--allow-deletes"]);
+    assert_eq!(dig(server.dns, "stale.example.test", "A").len(), 1);
+    project.run(&["apply", "--yes", "--trust", "--allow-deletes", "2"]).expect_exit(0);
+    assert!(dig(server.dns, "stale.example.test", "A").is_empty());
+    assert!(dig(server.dns, "foreign.example.test", "TXT").is_empty());
+    assert_eq!(dig(server.dns, "_acme-challenge.www.example.test", "TXT").len(), 1);
+    assert_eq!(dig(server.dns, "dyn.example.test", "AAAA").len(), 1);
+    assert_eq!(dig(server.dns, "www.example.test", "A").len(), 1);
+    assert!(!dig(server.dns, ZONE, "SOA").is_empty() && !dig(server.dns, ZONE, "NS").is_empty());
+    settled(&project);
+    // Once it is settled, what another hand adds is drift like any other.
+    server.put(ZONE, "later.example.test.", "A", 60, &["10.2.2.2"]);
+    apply(&project).expect_exit(0);
+    assert!(dig(server.dns, "later.example.test", "A").is_empty());
+    settled(&project);
+}
+
+#[test]
+fn a_zone_of_a_thousand_mixed_records_is_taken_over_as_documents_and_the_plan_after_it_is_empty() {
+    let server = Bind::start(&[ZONE], Allow::Key);
+    let mut updates = String::new();
+    for index in 0..1_000 {
+        let (name, last) = (format!("h{index}.example.test"), index % 250);
+        let _ = match index % 8 {
+            0 => writeln!(updates, "update add {name} 60 A 10.0.0.{last}"),
+            1 => writeln!(updates, "update add {name} 3600 AAAA 2001:DB8::{index:x}"),
+            2 => writeln!(updates, "update add {name} 60 TXT \"v=one; \\\"quoted\\\"\" \"part {index}\""),
+            3 => writeln!(updates, "update add {name} 60 MX 10 Mail{index}.Example.TEST."),
+            4 => writeln!(updates, "update add _sip._tcp.{name} 60 SRV 1 2 5060 h0.example.test."),
+            5 => writeln!(updates, "update add {name} 60 CAA 0 issue \"ca{index}.example.net\""),
+            6 => writeln!(updates, "update add {name} 60 CNAME h0.example.test."),
+            _ => writeln!(updates, "update add {name} 60 SSHFP 1 1 123456789abcdef67890123456789abcdef67890"),
+        };
+    }
+    nsupdate(server.dns, ZONE, updates.trim_end());
+    let project = project(&Way::Dns(server.dns));
+    project.commit("empty");
+    let adopt = ["adopt", "--provider", "dns", "--scope", ZONE, "--trust"];
+    project.run(&adopt).expect_exit(0).expect_text(&["adopt --declared"]);
+    project.commit("what exists");
+    let seen = plan(&project);
+    let refused = seen["refused"].as_array().map_or(0, Vec::len);
+    assert!(refused >= 1_000, "nobody claimed them yet: {refused}");
+    project.run(&["adopt", "--declared", "--yes", "--trust"]).expect_exit(0);
+    settled(&project);
+    let seen = plan(&project);
+    assert!(seen["summary"]["unchanged"].as_u64() >= Some(1_000), "{}", seen["summary"]);
+    assert_eq!(dig(server.dns, "h3.example.test", "MX"), ["60 MX 10 mail3.example.test."]);
+}
+
+#[test]
+fn a_cname_beside_another_record_set_of_its_name_is_an_error_of_both_documents() {
+    let server = Pdns::start();
+    server.zone(ZONE);
+    let project = project(&Way::Api(server.api));
+    declare(&project, "a", &record("www", "A", 60, &["10.0.0.1"]));
+    declare(&project, "b", &record("www", "CNAME", 60, &["other"]));
+    let words = ["TU0208", "www A", "www CNAME", "stands alone at its name", "base/a.json", "base/b.json"];
+    project.run(&["plan", "--trust"]).expect_exit(1).expect_text(&words);
+    project.remove("base/b.json").commit("one of the two");
+    apply(&project).expect_exit(0);
+    // What is new is judged against what was there before.
+    declare(&project, "b", &record("www", "CNAME", 60, &["other"]));
+    project.run(&["plan", "--trust"]).expect_exit(1).expect_text(&words);
+}
