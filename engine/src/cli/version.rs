@@ -40,7 +40,9 @@ mod tests {
         let it: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!((code, &it["format"]), (0, &"trueup.version/1".into()));
         assert!(it["contract"].as_str().unwrap().starts_with("trueup:"), "{out}");
-        assert_eq!(it["plugins"][0]["name"], "file");
+        let names: Vec<_> = it["plugins"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+        assert_eq!(names, crate::bundled::ALL.iter().map(|it| it.name).collect::<Vec<_>>());
+        assert!(names.contains(&"file") && names.contains(&"dns"), "{out}");
         assert!(run_line("trueup version").1.starts_with("trueup 0."));
     }
 }
