@@ -90,7 +90,11 @@ fn a_zone_of_a_thousand_mixed_records_is_taken_over_as_documents_and_the_plan_af
     settled(&project);
     let seen = plan(&project);
     assert!(seen["summary"]["unchanged"].as_u64() >= Some(1_000), "{}", seen["summary"]);
-    assert_eq!(dig(server.dns, "h3.example.test", "MX"), ["60 MX 10 mail3.example.net."]);
+    assert_eq!(
+        dig(server.dns, "h3.example.test", "MX"),
+        ["60 MX 10 Mail3.Example.NET."],
+        "what stands there stays as it is spelt"
+    );
 }
 
 #[test]
