@@ -129,6 +129,9 @@ pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
     Ok(planned)
 }
 
+/// Resources that one finding names.
+const NAMED: usize = 5;
+
 /// Names what an apply arms or lifts without a step: who reads "no changes" must not take it for done.
 fn pending(planned: &Planned) -> Option<Diagnostic> {
     let records = &planned.plan.records;
@@ -141,11 +144,14 @@ fn pending(planned: &Planned) -> Option<Diagnostic> {
         let settings = wanted.get(&it.address).map(|it| &it.settings);
         settings.is_some_and(|want| it.protect != want.protect || it.prune == want.no_prune)
     };
-    let names: Vec<String> =
-        planned.entries.iter().filter(differs).map(|it| planned.short.shorten(&it.resource)).take(6).collect();
-    let [shown @ .., last] = names.as_slice() else { return None };
-    let shown =
-        if names.len() > 5 { format!("{} and more", shown.join(", ")) } else { [shown, &[last.clone()]].concat().join(", ") };
+    let differing = planned.entries.iter().filter(differs).map(|it| planned.short.shorten(&it.resource));
+    let mut names: Vec<String> = differing.take(NAMED + 1).collect();
+    if names.is_empty() {
+        return None;
+    }
+    let more = if names.len() > NAMED { " and more" } else { "" };
+    names.truncate(NAMED);
+    let shown = format!("{}{more}", names.join(", "));
     let text = format!("`protect` or `prune` of {shown} is not what was applied last");
     let note = Diagnostic { severity: Severity::Note, ..Diagnostic::error(codes::PENDING, text) };
     Some(note.hint("`trueup apply` records it, and sends nothing for it; until then the resource is treated as before"))
@@ -187,7 +193,7 @@ fn removed_providers(around: &Surroundings, entries: &[Entry]) -> Result<(), Pas
         return Ok(());
     }
     let finding = |(alias, entries): (&str, Vec<&Entry>)| {
-        let names: Vec<&str> = entries.iter().take(5).map(|it| it.resource.local()).collect();
+        let names: Vec<&str> = entries.iter().take(NAMED).map(|it| it.resource.local()).collect();
         let more = entries.len().saturating_sub(names.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         Diagnostic::error(

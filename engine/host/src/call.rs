@@ -25,6 +25,8 @@ use crate::state::Context;
 /// Items that one call carries; the host cuts longer lists.
 const MAX_SCOPES: usize = 256;
 const MAX_ITEMS: usize = 1000;
+/// Objects that one `read` asks for, of a plugin that takes as many changes in one `apply`.
+const MAX_LOOKUPS: usize = 50_000;
 /// Bytes of documents that one call carries.
 const MAX_BATCH: usize = 4 << 20;
 /// Below this many scopes a scan is not spread over several instances.
@@ -237,7 +239,10 @@ impl Provider {
     ///
     /// See [`CallError`].
     pub async fn read(&self, info: &CallInfo, lookups: Vec<Lookup>) -> Result<Vec<Observation>, CallError> {
-        let parts = cut(lookups, MAX_ITEMS, |it| size(it.desired.as_ref()));
+        // What a plugin changes in one call it shows again in one: it may have to fetch a whole zone for it.
+        let batches = self.0.plugin.manifest().kinds.values().filter_map(|it| it.batch).map(|it| it.items as usize);
+        let most = batches.max().unwrap_or(0).clamp(MAX_ITEMS, MAX_LOOKUPS);
+        let parts = cut(lookups, most, |it| size(it.desired.as_ref()));
         self.parts(info, parts, |it, info, part| async move { it.read_part(&info, part).await }).await
     }
 

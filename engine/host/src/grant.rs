@@ -131,7 +131,7 @@ pub enum Scheme {
         key_pem: Secret,
     },
     /// Signs DNS messages.
-    Tsig(TsigKey),
+    Tsig(Box<TsigKey>),
 }
 
 impl Scheme {

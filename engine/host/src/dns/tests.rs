@@ -177,7 +177,7 @@ fn granted(origin: &str) -> Grant {
         name: "zone-key".to_owned(),
         origins: Vec::new(),
         servers: vec![server.clone()],
-        scheme: Scheme::Tsig(key()),
+        scheme: Scheme::Tsig(Box::new(key())),
         ca_pem: None,
         base: None,
     });

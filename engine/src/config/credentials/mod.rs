@@ -214,7 +214,7 @@ impl Credentials {
                 Scheme::ClientCertificate { cert_pem: value(cert)?.expose().to_owned(), key_pem: value(key)? }
             }
             Means::Tsig { name: key, algorithm, secret } => {
-                Scheme::Tsig(TsigKey::new(key, *algorithm, &value(secret)?).map_err(|what| wrong(what.to_owned()))?)
+                Scheme::Tsig(Box::new(TsigKey::new(key, *algorithm, &value(secret)?).map_err(|what| wrong(what.to_owned()))?))
             }
             Means::Later(scheme) => return Err(Fault::Later { name: name.to_owned(), scheme }),
         };

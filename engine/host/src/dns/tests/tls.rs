@@ -45,7 +45,7 @@ async fn tls_trusts_the_credentials_authority_and_nobody_unknown() {
             name: "zone-key".to_owned(),
             origins: Vec::new(),
             servers: slot.read.servers.clone(),
-            scheme: Scheme::Tsig(key()),
+            scheme: Scheme::Tsig(Box::new(key())),
             ca_pem: ca,
             base: None,
         };
