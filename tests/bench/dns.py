@@ -13,7 +13,7 @@ on the same server, so that a change of one is no drift for another. Each figure
 runs in turn (A B A B). That a pass without changes changed nothing, and that each change arrived, is asked of the server. Requests are
 counted by a proxy in a run of its own. Nothing here fails on a slow machine: it prints, people judge.
 """
-import argparse, json, os, shutil, subprocess, sys, tempfile, urllib.request
+import argparse, functools, json, os, shutil, subprocess, sys, tempfile, urllib.request
 
 sys.dont_write_bytecode = True
 from common import BINARY, PEERS, Case, git, once, together
@@ -70,6 +70,9 @@ class Contestant:
     def change(self):
         self.flip = not self.flip
         self.declare()
+
+    def apply(self):
+        once(self.command(), self.folder, self.env or os.environ)
 
     def case(self, what, command=None, before=None, most=None):
         return Case(f"{self.label} {self.size}: {what}", command or self.command(), self.folder, before, self.env, most)
@@ -265,12 +268,41 @@ def count(server, port, ours, peers):
         for what, limit in ((None, None), ("no-op", 1), ("one change", 3), ("no-op after a change", None)):
             if what == "one change":
                 each.change()
-            once(each.command(), each.folder, each.env or os.environ)
+            each.apply()
             taken = counter.take()
             if what:
                 asked = verdict(len(taken) == limit, str(limit)) if limit and each in ours else ""
                 print(f"    -> {each.label} {each.size}: {what}: requests {len(taken)}, {' '.join(taken)}{asked}", flush=True)
     counter.close()
+
+
+def series(server, size, runs, floor, ours, peers):
+    """What is timed. A pass of ours that follows a change reads anew what that change touched, so a change of a zone at rest, a change
+    straight after another and the pass behind a change differ. A peer, to which they are all one, runs in the first of each only."""
+    everyone = [floor, *ours, *peers]
+    # A peer takes minutes at 50,000: one run of it says enough.
+    most = 1 if size > 10000 else None
+    before = [serial(server, each) for each in everyone]
+    reads = [peer.case("no-op", most=most) for peer in peers]
+    timed(size, runs, floor.case("fetch", floor.fetch()), [it.case("no-op") for it in ours], reads, 0.150)
+    for each, was in zip(everyone, before):
+        if serial(server, each) != was:
+            print(f"    -> {each.label}: a pass without changes changed the zone: its serial was {was} and is {serial(server, each)}")
+    writes = [peer.case("one change", None, peer.change, most) for peer in peers]
+    for what, prepare in (("one change", lambda it: (it.apply(), it.change())), ("change after a change", lambda it: it.change())):
+        mine = [it.case(what, None, functools.partial(prepare, it)) for it in ours]
+        timed(size, runs, floor.case("fetch and one change", None, floor.change), mine, writes, 0.200)
+    for each in everyone:
+        if value(server, each) != middle(each.flip):
+            print(f"    -> {each.label}: the change did not arrive: {value(server, each)} instead of {middle(each.flip)}")
+    mine = [it.case("no-op after a change", None, functools.partial(lambda it: (it.change(), it.apply()), it)) for it in ours]
+    timed(size, runs, floor.case("fetch", floor.fetch()), mine, reads, 0.150)
+
+
+def timed(size, runs, floor, ours, peers, above):
+    """Runs all in turn, peers only that have not run yet, and prints how ours are beside the others."""
+    together([floor, *ours, *(it for it in peers if not it.runs)], runs)
+    compare(size, floor, ours, peers, above)
 
 
 def contest(work, server, port, size, runs, peers):
@@ -286,23 +318,7 @@ def contest(work, server, port, size, runs, peers):
     try:
         for each in ours:
             each.own()
-        # A peer takes minutes at 50,000: one run of it says enough.
-        most = 1 if size > 10000 else None
-        before = [serial(server, each) for each in everyone]
-        noop = [floor.case("fetch", floor.fetch()), *(each.case("no-op") for each in ours), *(each.case("no-op", most=most) for each in peers)]
-        together(noop, runs)
-        for each, was in zip(everyone, before):
-            if serial(server, each) != was:
-                print(f"    -> {each.label}: a pass without changes changed the zone: its serial was {was} and is {serial(server, each)}")
-        change = [floor.case("fetch and one change", None, floor.change), *(each.case("one change", None, each.change) for each in ours),
-                  *(each.case("one change", None, each.change, most) for each in peers)]
-        together(change, runs)
-        for each in everyone:
-            if value(server, each) != middle(each.flip):
-                print(f"    -> {each.label}: the change did not arrive: {value(server, each)} instead of {middle(each.flip)}")
-        split = 1 + len(ours)
-        compare(size, noop[0], noop[1:split], noop[split:], 0.150)
-        compare(size, change[0], change[1:split], change[split:], 0.200)
+        series(server, size, runs, floor, ours, peers)
         count(server, port, ours, peers)
     finally:
         server.stop()
