@@ -375,11 +375,46 @@ fn other_owners(around: &Surroundings, planned: &Planned) -> Result<HashMap<Addr
     let target = |address: &Address| around.context.providers.get(&address.scope.provider).map_or("", |it| &*it.target);
     let asked: Vec<(&str, &Address)> = strange.iter().map(|it| (target(it), *it)).collect();
     let owners = around.store.owners(&asked)?;
-    let foreign = strange.into_iter().zip(owners).filter_map(|(address, owner)| {
-        let owner = owner?.environment;
-        (*owner != *around.context.environment).then(|| (address.clone(), owner))
+    let environment = &*around.context.environment;
+    let foreign = strange.iter().zip(owners).filter_map(|(address, owner)| {
+        let owner = owner?;
+        // Another alias that leads to the same place is another owner too.
+        let same = owner.environment == environment && owner.resource.alias() == &*address.scope.provider;
+        let named =
+            if owner.environment == environment { format!("{environment}` as `{}", owner.resource) } else { owner.environment };
+        (!same).then(|| ((*address).clone(), named))
     });
-    Ok(foreign.collect())
+    let mut foreign: HashMap<Address, String> = foreign.collect();
+    let twins = twins(around, planned);
+    for address in strange.iter().filter(|_| !twins.is_empty()) {
+        let scope = &address.scope;
+        let asked = (target(address), &*scope.kind, &*scope.scope, &*address.key);
+        if let Some(other) = twins.get(&asked).filter(|it| *it.alias() != *scope.provider) {
+            foreign.entry((*address).clone()).or_insert_with(|| format!("{environment}` as `{other}"));
+        }
+    }
+    Ok(foreign)
+}
+
+/// Target, kind, scope and key.
+type Twin<'a> = (&'a str, &'a str, &'a str, &'a str);
+
+/// What is declared through aliases that lead to one place.
+fn twins<'a>(around: &'a Surroundings, planned: &'a Planned) -> HashMap<Twin<'a>, &'a ResourceId> {
+    let providers = &around.context.providers;
+    let shared = |alias: &Arc<str>| {
+        let target = providers.get(alias).map(|it| &it.target);
+        target.filter(|mine| providers.iter().any(|(other, it)| other != alias && it.target == **mine))
+    };
+    let targets: HashMap<&Arc<str>, &Arc<str>> = providers.keys().filter_map(|alias| Some((alias, shared(alias)?))).collect();
+    if targets.is_empty() {
+        return HashMap::new();
+    }
+    let twin = |it: &'a plan::Desired| {
+        let scope = &it.address.scope;
+        Some(((&***targets.get(&scope.provider)?, &*scope.kind, &*scope.scope, &*it.address.key), &it.resource))
+    };
+    planned.desired.objects.iter().filter_map(twin).collect()
 }
 
 /// Our label on an object: project, environment, and the first half of the identity's SHA-256.

@@ -31,7 +31,9 @@ fn alias(row: &Row) -> &str {
 fn doubles(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], errors: &mut Vec<Diagnostic>) {
     let kind = |alias: &str, name: &str| context.providers.get(alias)?.manifest.kinds.get(name);
     let is_place = |alias: &str, name: &str| kind(alias, name).is_some_and(|it| it.nests.is_some());
-    let place = |alias, kind, scope, key| if is_place(alias, kind) { (alias, "", scope, key) } else { (alias, kind, scope, key) };
+    // Two aliases may lead to one place.
+    let target = |alias| context.providers.get(alias).map_or(alias, |it| &*it.target);
+    let place = |alias, kind, scope, key| (target(alias), if is_place(alias, kind) { "" } else { kind }, scope, key);
     let addresses: HashSet<(&str, &str, &str, &str)> = fresh
         .iter()
         .flat_map(|made| made.objects.iter())

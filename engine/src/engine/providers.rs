@@ -10,6 +10,7 @@ use trueup_core::schema;
 use trueup_core::value::{Digest, Json, Map, canonical, json};
 use trueup_host as host;
 use trueup_host::grant::{self, DirGrant, Given, Slot};
+use url::Url;
 
 use super::{Bound, Engine, Problem, Providers, Reading, folders};
 use crate::blobs::BlobTable;
@@ -218,6 +219,12 @@ fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, engine:
         && !manifest.target.is_empty()
     {
         fields.retain(|name, _| manifest.target.contains(name));
+        for name in &manifest.target {
+            let default = manifest.config.pointer(&format!("/properties/{name}/default")).cloned();
+            if let Some(default) = default.filter(|_| !fields.contains_key(name)) {
+                fields.insert(name.clone(), default);
+            }
+        }
     }
     let placed = place.in_texts(&mut settings) > 0;
     let named = config.hosts.iter().chain(&config.dns).any(|host| names(&settings, host));
@@ -247,6 +254,10 @@ impl Place<'_> {
     /// Puts real paths in place of texts that lead into a granted directory; how many there were.
     fn in_texts(&self, settings: &mut Json) -> usize {
         match settings {
+            Json::String(text) if text.contains("://") => {
+                *text = server(text);
+                0
+            }
             Json::String(text) => {
                 let path = resolve(self.root, Path::new(text));
                 let inside = self.dirs.iter().any(|it| path.starts_with(&it.path));
@@ -260,6 +271,20 @@ impl Place<'_> {
             _ => 0,
         }
     }
+}
+
+/// One spelling of a server: lower case, with its port, without a final slash.
+fn server(text: &str) -> String {
+    let Ok(url) = Url::parse(text) else { return text.to_owned() };
+    let Some(host) = url.host_str() else { return text.to_owned() };
+    let known = match url.scheme() {
+        "dns" => Some(53),
+        "dns+tls" => Some(853),
+        _ => url.port_or_known_default(),
+    };
+    let port = url.port().or(known).map(|it| format!(":{it}")).unwrap_or_default();
+    let query = url.query().map(|it| format!("?{it}")).unwrap_or_default();
+    format!("{}://{}{port}{}{query}", url.scheme(), host.to_lowercase(), url.path().trim_end_matches('/'))
 }
 
 /// Whether any text begins with the origin.

@@ -340,15 +340,26 @@ impl Ignore {
     /// Reads a pattern: a name within the zone with `*` for any characters, and a type, or `*` or nothing for any type.
     ///
     /// # Errors
-    /// For an empty pattern, and for a type that is none.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    /// For an empty pattern, for a type that is none, and for a name that no name within the zone is spelt like: it would match
+    /// nothing, and what it is to keep would go.
+    pub fn parse(text: &str, zone: &Name) -> Result<Self, String> {
         let mut words = text.split_ascii_whitespace();
-        let name = words.next().ok_or("a pattern must not be empty")?;
+        let name = words.next().ok_or("a pattern must not be empty")?.to_ascii_lowercase();
+        if !name.is_ascii() {
+            return Err(format!("`{}`: patterns are of names as servers have them, write the A-label (xn--…)", shorten(text)));
+        }
+        let apex = zone.to_string().to_ascii_lowercase();
+        let name = match name.strip_suffix(&apex) {
+            Some("") => "@".to_owned(),
+            Some(below) if below.ends_with('.') => below.trim_end_matches('.').to_owned(),
+            _ if name.ends_with('.') => return Err(format!("`{}` is outside the zone", shorten(text))),
+            _ => name,
+        };
         let rtype = words.next().filter(|it| *it != "*").map(Type::parse).transpose()?;
         if words.next().is_some() {
             return Err(format!("a pattern is a name and perhaps a type, not `{}`", shorten(text)));
         }
-        Ok(Self { name: name.to_ascii_lowercase(), rtype })
+        Ok(Self { name, rtype })
     }
 
     /// Whether the pattern is about a set whose name within the zone is `name`.
@@ -411,7 +422,7 @@ impl Zone {
             let texts = list.and_then(|list| list.iter().map(Json::as_str).collect::<Option<Vec<_>>>());
             texts.ok_or_else(|| wrong(field, "must be a list of texts".to_owned()))
         };
-        let ignore = texts("ignore")?.into_iter().map(Ignore::parse).collect::<Result<Vec<_>, _>>();
+        let ignore = texts("ignore")?.into_iter().map(|it| Ignore::parse(it, &name)).collect::<Result<Vec<_>, _>>();
         let context = Context { origin: &name, style: Style::Document };
         let nameservers = texts("nameservers")?.into_iter().map(|it| Name::parse(it, context)).collect::<Result<Vec<_>, _>>();
         let (ignore, nameservers) =

@@ -47,7 +47,7 @@ fn config() -> Json {
         "properties": {
             "flavor": { "enum": ["powerdns", "rfc2136"], "description": "How the server is spoken to: PowerDNS's HTTP API, or DNS UPDATE and zone transfers (BIND, Knot, PowerDNS)." },
             "server": { "x-trueup-target": true, "type": "string", "minLength": 1, "maxLength": 1024, "pattern": "^(https?|dns|dns\\+tls)://[^/?#@ ]+/?$", "description": "Where it is: http://127.0.0.1:8081 for PowerDNS (`hosts` must grant it), dns://127.0.0.1:53 or dns+tls://ns1.example.com:853 else (`dns` must)." },
-            "serverId": { "x-trueup-target": true, "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "description": "PowerDNS's name for the server; `localhost` where it is not given." },
+            "serverId": { "x-trueup-target": true, "default": "localhost", "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$", "description": "PowerDNS's name for the server; `localhost` where it is not given." },
             "zones": { "type": "array", "items": { "type": "string", "minLength": 1, "maxLength": 1024 }, "maxItems": 100_000, "uniqueItems": true, "description": "The only zones that documents may be about. Absent: all that the server has." },
             "maxBody": { "type": "integer", "minimum": 4096, "maximum": 67_108_864, "description": "Most bytes of one request to PowerDNS, 2 MiB where it is not given; its own setting is `webserver-max-bodysize`." },
             "ttl": { "type": "integer", "minimum": 0, "maximum": MAX_TTL, "description": "TTL of a new record set that declares none, in seconds; 3600 where it is not given." },
@@ -124,6 +124,8 @@ fn record_set() -> Json {
     }));
     // RFC 1034 §3.6.2.
     set.insert("sole".to_owned(), Json::from("CNAME"));
+    // A set comes to be whole or not at all: another one than was sent is somebody else's.
+    set.insert("recover".to_owned(), Json::from("conditional"));
     Json::Object(set)
 }
 

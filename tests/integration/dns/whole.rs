@@ -6,8 +6,9 @@ use serde_json::json;
 use trueup_tests::servers::bind::{Allow, Bind, nsupdate};
 use trueup_tests::servers::dig::dig;
 use trueup_tests::servers::pdns::Pdns;
+use trueup_tests::servers::proxy::{Fate, Proxy, status};
 
-use super::{Way, ZONE, apply, declare, plan, project, record, settled};
+use super::{Way, ZONE, apply, declare, plan, project, project_file, record, settled};
 
 /// The zone's document: it is there already, and taken over.
 fn zone(authoritative: bool) -> String {
@@ -53,6 +54,58 @@ fn an_authoritative_zone_lists_all_that_it_would_remove_and_waits_for_a_word_the
     apply(&project).expect_exit(0);
     assert!(dig(server.dns, "later.example.test", "A").is_empty());
     settled(&project);
+}
+
+#[test]
+fn a_claim_spares_what_another_alias_of_the_same_server_declares() {
+    let server = Pdns::start();
+    server.zone(ZONE);
+    let project = project(&Way::Api(server.api));
+    let file = project_file(&Way::Api(server.api), "");
+    let line = file.lines().find(|it| it.starts_with("  dns:")).unwrap();
+    // The same server, in another spelling.
+    let twin = line.replacen("  dns:", "  two:", 1).replacen(
+        "server: \"http://127.0.0.1",
+        "serverId: localhost, server: \"http://127.0.0.1",
+        1,
+    );
+    project.write("trueup.yaml", file.replace(line, &format!("{line}\n{twin}")));
+    declare(&project, "zone", &zone(true));
+    declare(&project, "app", &record("app", "A", 60, &["10.0.0.1"]).replace("dns/v1", "two/v1"));
+    for _ in 0..3 {
+        project.run(&["apply", "--yes", "--trust", "--allow-deletes", "9"]).expect_exit(0);
+        assert_eq!(dig(server.dns, "app.example.test", "A"), ["60 A 10.0.0.1"]);
+    }
+    assert!(dig(server.dns, "foreign.example.test", "TXT").is_empty(), "what nobody declares is claimed");
+    declare(&project, "again", &record("app", "A", 60, &["10.0.0.2"]));
+    project.run(&["plan", "--trust"]).expect_exit(1).expect_text(&["TU0208", "are both", "base/again.json", "base/app.json"]);
+}
+
+#[test]
+fn an_answer_that_is_not_all_of_a_zone_proves_nothing() {
+    let server = Pdns::start();
+    server.zone(ZONE).put(ZONE, "www.example.test.", "A", 300, &["10.8.8.8"]);
+    let proxy = Proxy::http(server.api);
+    let project = project(&Way::Api(proxy.port));
+    declare(&project, "www", &record("www", "A", 60, &["10.0.0.1"]));
+    apply(&project).expect_exit(1).expect_text(&["TU0600"]);
+    declare(&project, "zone", &zone(true));
+    let name = "\"name\": \"example.test.\", \"kind\": \"Native\"";
+    for answer in [
+        status(200, &format!("{{{name}}}")),
+        status(200, &format!("{{{name}, \"rrsets\": []}}")),
+        status(404, "<html>no backend</html>"),
+    ] {
+        proxy.decide(move |asked| if asked.what.starts_with("GET") { Fate::Answer(answer.clone()) } else { Fate::Pass });
+        project.run(&["apply", "--yes", "--trust", "--allow-deletes", "9"]).expect_exit(1).expect_text(&["PowerDNS"]);
+        assert_eq!(dig(server.dns, "www.example.test", "A"), ["300 A 10.8.8.8"]);
+        assert_eq!(dig(server.dns, "foreign.example.test", "TXT").len(), 1);
+    }
+    proxy.decide(|_| Fate::Pass);
+    // Nothing was learnt from these: the claim still waits.
+    project.remove("base/www.json").commit("no www");
+    apply(&project).expect_exit(1).expect_text(&["TU0602"]);
+    assert_eq!(dig(server.dns, "www.example.test", "A"), ["300 A 10.8.8.8"]);
 }
 
 #[test]

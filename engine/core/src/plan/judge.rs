@@ -87,9 +87,12 @@ impl Judge<'_> {
     fn unowned(&self, draft: &mut Draft) -> Result<(), No> {
         if let Some(other) = (self.world.others)(&self.want.address) {
             let shown = (self.world.shown)(&self.want.resource);
-            let hint = format!(
-                "let `{other}` release it (`trueup forget -e {other} {shown}`), or take it out of one of the two environments"
-            );
+            let hint = match other.contains('`') {
+                true => "declare it through one of the two providers".to_owned(),
+                false => format!(
+                    "let `{other}` release it (`trueup forget -e {other} {shown}`), or take it out of one of the two environments"
+                ),
+            };
             return Err((codes::OTHER_ENVIRONMENT, format!("the environment `{other}` owns this object"), Some(hint)));
         }
         match self.seen(self.pair.new)? {

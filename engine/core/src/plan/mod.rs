@@ -84,6 +84,7 @@ pub struct World<'a> {
     /// By alias: providers that failed before anything of theirs could be compared.
     pub halted: &'a BTreeMap<Arc<str>, Halted>,
     /// Which other environment owns the object, if one does.
+    // (Where it is this environment through another provider, as "prod` as `alias:Kind/name".)
     pub others: &'a (dyn Fn(&Address) -> Option<String> + Sync),
     /// The kind of objects that are owned and no longer desired; None where the provider does not have it (any more).
     pub kinds: &'a (dyn Fn(&Scope) -> Option<Arc<Kind>> + Sync),

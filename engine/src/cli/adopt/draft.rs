@@ -1,6 +1,7 @@
 //! The document of an object that has none.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 use trueup_core::address::{Address, ResourceId};
@@ -25,11 +26,13 @@ pub struct Draft {
 pub struct Drafts<'a> {
     bound: &'a Bound,
     taken: HashSet<ResourceId>,
+    /// Where counting goes on, by the name that is numbered.
+    numbers: RefCell<HashMap<String, usize>>,
 }
 
 impl<'a> Drafts<'a> {
     pub fn new(bound: &'a Bound, taken: HashSet<ResourceId>) -> Self {
-        Self { bound, taken }
+        Self { bound, taken, numbers: RefCell::default() }
     }
 
     /// The document of what was seen.
@@ -79,7 +82,13 @@ impl<'a> Drafts<'a> {
         }
         let short = legal_part(&address.key, &kind.name);
         let long = legal_part(&format!("{}-{}", address.scope.scope, address.key), &kind.name);
-        let numbered = (2_usize..).map(|it| {
+        let mut numbers = self.numbers.borrow_mut();
+        let last = numbers.entry(long.clone()).or_insert(1);
+        let numbered = std::iter::from_fn(|| {
+            *last += 1;
+            Some(*last)
+        });
+        let numbered = numbered.map(|it| {
             let end = format!("-{it}");
             format!("{}{end}", long.get(..long.len().min(NAME - end.len())).unwrap_or_default())
         });

@@ -52,9 +52,9 @@ pub fn place(session: &Session, context: &Context, arguments: &AdoptArgs, shell:
     };
     // A layer that is a link leads where whoever wrote the repository wants it to.
     let real = real(&folder).map_err(|error| failed(&folder, &error))?;
-    if arguments.out.is_none() && !real.starts_with(root) {
+    if folder.starts_with(root) && !real.starts_with(root) {
         let text = format!("`{}` leads out of the project, to {}", folder.display(), real.display());
-        return Err(CliError::new(codes::PROJECT, text).hint("give a folder with --out"));
+        return Err(CliError::new(codes::PROJECT, text).hint("name a real folder with --out"));
     }
     let alias = arguments.provider.as_deref().unwrap_or_default();
     let words = [alias, &arguments.scope].into_iter().chain(arguments.kinds.iter().map(String::as_str));

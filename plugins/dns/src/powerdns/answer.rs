@@ -20,8 +20,9 @@ pub struct ZoneAnswer<'a> {
     name: Cow<'a, str>,
     #[serde(default, borrow)]
     kind: Cow<'a, str>,
+    /// Left out only where they were not asked for: else it is half an answer, not an empty zone.
     #[serde(default, borrow)]
-    rrsets: Vec<SetAnswer<'a>>,
+    rrsets: Option<Vec<SetAnswer<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,6 +65,19 @@ impl<'a> ZoneAnswer<'a> {
         })
     }
 
+    /// Whether it shows the zone as a whole: each has a SOA at its apex, so that an answer without one proves no absence.
+    ///
+    /// # Errors
+    /// For an answer without it.
+    pub fn is_whole(&self, zone: &Name) -> Result<()> {
+        let is_apex = |it: &&SetAnswer<'_>| it.rtype == "SOA" && Name::absolute(&it.name).as_ref() == Ok(zone);
+        if self.rrsets.iter().flatten().any(|it| is_apex(&it)) {
+            return Ok(());
+        }
+        let text = format!("the server's answer is no whole zone of PowerDNS: `{}` has no SOA in it", zone.without_dot());
+        Err(Error::transient("dns.answer", text))
+    }
+
     /// How the zone is replicated, in the words that this server's versions share.
     pub fn kind(&self) -> Option<String> {
         let kind = match &*self.kind {
@@ -98,7 +112,7 @@ impl<'a> ZoneAnswer<'a> {
             return Err(wrong(format!("it is of `{}`", crate::name::shorten(&self.name))));
         }
         let mut contents = Contents { kind: self.kind(), version, ..Contents::default() };
-        for set in &self.rrsets {
+        for set in self.rrsets.as_ref().ok_or_else(|| wrong("it has no `rrsets`".to_owned()))? {
             match set.read(zone).map_err(wrong)? {
                 Read::Seen(seen) => contents.sets.push(*seen),
                 Read::Left => {}

@@ -59,10 +59,13 @@ impl PowerDns {
         self.request(http::get(self.url(zone)))
     }
 
-    /// The whole zone, or what of it has one name.
+    /// The whole zone; none where the server does not have it.
     fn fetch(&self, zone: &Name) -> Result<Option<Contents>> {
-        let found = self.get(zone).send()?.found().map_err(explained)?;
-        found.map(|it| self.contents(zone, &it)).transpose()
+        let Some(response) = found(self.get(zone).send()?)? else { return Ok(None) };
+        let answer = ZoneAnswer::parse(&response)?;
+        let contents = answer.contents(zone, version(response.bytes()))?;
+        answer.is_whole(zone)?;
+        Ok(Some(contents))
     }
 
     fn contents(&self, zone: &Name, response: &Response) -> Result<Contents> {
@@ -70,14 +73,16 @@ impl PowerDns {
     }
 
     fn view(&self, ask: &Ask<'_>, response: Result<Response>) -> Result<View> {
-        let Some(response) = response?.found().map_err(explained)? else { return Ok(View::Missing) };
+        let Some(response) = found(response?)? else { return Ok(View::Missing) };
         let version = version(response.bytes());
         if ask.since == Some(&version) {
             return Ok(View::Unchanged);
         }
         let answer = ZoneAnswer::parse(&response)?;
         answer.writable(ask.zone)?;
-        Ok(View::Whole(Rc::new(answer.contents(ask.zone, version)?)))
+        let contents = answer.contents(ask.zone, version)?;
+        answer.is_whole(ask.zone)?;
+        Ok(View::Whole(Rc::new(contents)))
     }
 }
 
@@ -96,8 +101,29 @@ fn said(body: &[u8]) -> String {
     body.as_ref().and_then(|it| it.get("error")?.as_str()).unwrap_or_default().to_owned()
 }
 
+/// What a GET found. Only PowerDNS itself may say that a zone is not there: what stands before it knows nothing of zones.
+///
+/// # Errors
+/// Where the server refuses, or something else than PowerDNS answers.
+fn found(response: Response) -> Result<Option<Response>> {
+    if response.status() == 404 && !is_own(response.bytes()) {
+        return Err(Error::transient("dns.answer", STRANGE));
+    }
+    response.found().map_err(explained)
+}
+
+/// Whether a 404 is PowerDNS's: a JSON of its own, or just these words.
+fn is_own(body: &[u8]) -> bool {
+    body.trim_ascii() == b"Not Found" || !said(body).is_empty()
+}
+
+const STRANGE: &str = "404, and not in PowerDNS's words: something else answers in its place";
+
 fn explained(mut error: Error) -> Error {
     let text = error.detail.as_deref().map(|it| said(it.as_bytes())).unwrap_or_default();
+    if error.fault == Fault::NotFound && !error.detail.as_deref().is_none_or(|it| is_own(it.as_bytes())) {
+        return Error::transient("dns.answer", format!("{}: {STRANGE}", error.message));
+    }
     if !text.is_empty() {
         error.message = format!("{}: {text}", error.message);
         error.detail = None;
