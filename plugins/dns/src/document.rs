@@ -138,27 +138,6 @@ fn quote(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// A name for the resource that declares a set, for documents that are written from what exists: unique over zones, and of the
-/// characters that `metadata.name` may have.
-pub fn resource_name(name: &Name, rtype: Type) -> String {
-    const MOST: usize = 253;
-    let full = format!("{}-{rtype}", name.without_dot());
-    let mut text = String::with_capacity(full.len());
-    for character in full.chars() {
-        match character {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '*' | '@' | '-' => text.push(character),
-            _ => rdata::field::print_display(format_args!("_{:02x}_", u32::from(character)), &mut text),
-        }
-    }
-    if text.len() > MOST {
-        // FNV-1a: no secret, only to tell long names apart.
-        let hash = full.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |it, byte| (it ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-        text.truncate(MOST - 17);
-        rdata::field::print_display(format_args!("-{hash:016x}"), &mut text);
-    }
-    text
-}
-
 fn invalid(problem: &Problem, pointer: &str) -> Error {
     Error::invalid("dns.record", problem.to_string()).at(pointer)
 }
@@ -214,24 +193,6 @@ impl Declaration {
             invalid(&problem, pointer)
         })?;
         Ok(Self { zone, name, rtype, ttl, values })
-    }
-
-    /// The set, once nothing of it is unknown.
-    ///
-    /// # Errors
-    /// `internal` while something is: the host resolves references before `apply`.
-    pub fn into_set(self, default_ttl: u32) -> Result<RecordSet> {
-        let unknown = || Error::internal("a field of a record set is still unknown");
-        let ttl = match self.ttl {
-            None => default_ttl,
-            Some(Field::Known(ttl)) => ttl,
-            Some(Field::Unknown(_)) => return Err(unknown()),
-        };
-        let Field::Known(values) = self.values else { return Err(unknown()) };
-        let known = values.into_iter().map(|it| if let Field::Known(value) = it { Ok(value) } else { Err(unknown()) });
-        let mut set = RecordSet { name: self.name, rtype: self.rtype, ttl, values: known.collect::<Result<_>>()? };
-        set.settle();
-        Ok(set)
     }
 
     pub fn address(&self) -> Address {
@@ -362,38 +323,11 @@ impl Ignore {
         Ok(Self { name, rtype })
     }
 
-    /// Whether the pattern is about a set whose name within the zone is `name`.
-    pub fn matches(&self, name: &str, rtype: Type) -> bool {
-        self.rtype.is_none_or(|it| it == rtype) && glob(self.name.as_bytes(), name.as_bytes())
-    }
-
     /// A glob over keys, as the manifest's `claimsExcept` wants it.
     fn spelled(&self) -> String {
         match self.rtype {
             Some(rtype) => format!("{} {rtype}", self.name),
             None => format!("{} *", self.name),
-        }
-    }
-}
-
-/// Matches with one way back, to the last star: linear in practice, never worse than the product of the lengths.
-fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
-    let mut back: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (pattern.split_first(), text.split_first()) {
-            (Some((b'*', rest)), _) => {
-                back = Some((rest, text));
-                pattern = rest;
-            }
-            (Some((one, rest)), Some((other, tail))) if one == other => (pattern, text) = (rest, tail),
-            (None, None) => return true,
-            _ => match back {
-                Some((after, [_, tail @ ..])) => {
-                    (pattern, text) = (after, tail);
-                    back = Some((after, tail));
-                }
-                _ => return false,
-            },
         }
     }
 }
@@ -428,12 +362,6 @@ impl Zone {
         let (ignore, nameservers) =
             (ignore.map_err(|it| wrong("ignore", it))?, nameservers.map_err(|it| wrong("nameservers", it))?);
         Ok(Self { name, authoritative, ignore, kind, nameservers })
-    }
-
-    /// Whether the zone claims a set, if it is authoritative.
-    pub fn claims(&self, name: &Name, rtype: Type) -> bool {
-        let relative = name.relative_to(&self.name);
-        !is_servers(&self.name, name, rtype) && !self.ignore.iter().any(|it| it.matches(&relative, rtype))
     }
 
     pub fn address(&self) -> Address {

@@ -216,11 +216,6 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Whether the closing SOA has come: nothing more is to be read.
-    pub fn is_done(&self) -> bool {
-        self.state == State::Closed
-    }
-
     /// What the messages say together.
     ///
     /// # Errors

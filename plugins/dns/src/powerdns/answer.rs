@@ -65,14 +65,16 @@ impl<'a> ZoneAnswer<'a> {
         })
     }
 
-    /// Whether it shows the zone as a whole: each has a SOA at its apex, so that an answer without one proves no absence.
+    /// All sets of a zone that was asked for as a whole: each zone has a SOA at its apex, so that an answer without one proves no
+    /// absence.
     ///
     /// # Errors
-    /// For an answer without it.
-    pub fn is_whole(&self, zone: &Name) -> Result<()> {
+    /// As [`ZoneAnswer::contents`], and for an answer without the SOA.
+    pub fn whole(&self, zone: &Name, version: String) -> Result<Contents> {
+        let contents = self.contents(zone, version)?;
         let is_apex = |it: &&SetAnswer<'_>| it.rtype == "SOA" && Name::absolute(&it.name).as_ref() == Ok(zone);
         if self.rrsets.iter().flatten().any(|it| is_apex(&it)) {
-            return Ok(());
+            return Ok(contents);
         }
         let text = format!("the server's answer is no whole zone of PowerDNS: `{}` has no SOA in it", zone.without_dot());
         Err(Error::transient("dns.answer", text))
@@ -102,7 +104,7 @@ impl<'a> ZoneAnswer<'a> {
         }
     }
 
-    /// All sets in canonical spelling.
+    /// The sets that are in the answer, in canonical spelling.
     ///
     /// # Errors
     /// Where the answer is of another zone, or a name in it is none.

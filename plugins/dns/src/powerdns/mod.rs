@@ -62,14 +62,7 @@ impl PowerDns {
     /// The whole zone; none where the server does not have it.
     fn fetch(&self, zone: &Name) -> Result<Option<Contents>> {
         let Some(response) = found(self.get(zone).send()?)? else { return Ok(None) };
-        let answer = ZoneAnswer::parse(&response)?;
-        let contents = answer.contents(zone, version(response.bytes()))?;
-        answer.is_whole(zone)?;
-        Ok(Some(contents))
-    }
-
-    fn contents(&self, zone: &Name, response: &Response) -> Result<Contents> {
-        ZoneAnswer::parse(response)?.contents(zone, version(response.bytes()))
+        ZoneAnswer::parse(&response)?.whole(zone, version(response.bytes())).map(Some)
     }
 
     fn view(&self, ask: &Ask<'_>, response: Result<Response>) -> Result<View> {
@@ -80,9 +73,7 @@ impl PowerDns {
         }
         let answer = ZoneAnswer::parse(&response)?;
         answer.writable(ask.zone)?;
-        let contents = answer.contents(ask.zone, version)?;
-        answer.is_whole(ask.zone)?;
-        Ok(View::Whole(Rc::new(contents)))
+        Ok(View::Whole(Rc::new(answer.whole(ask.zone, version)?)))
     }
 }
 
@@ -101,7 +92,7 @@ fn said(body: &[u8]) -> String {
     body.as_ref().and_then(|it| it.get("error")?.as_str()).unwrap_or_default().to_owned()
 }
 
-/// What a GET found. Only PowerDNS itself may say that a zone is not there: what stands before it knows nothing of zones.
+/// What was found, or was there to be deleted. Only PowerDNS itself may say that a zone is not there: what stands before it knows nothing of zones.
 ///
 /// # Errors
 /// Where the server refuses, or something else than PowerDNS answers.
@@ -121,7 +112,7 @@ const STRANGE: &str = "404, and not in PowerDNS's words: something else answers 
 
 fn explained(mut error: Error) -> Error {
     let text = error.detail.as_deref().map(|it| said(it.as_bytes())).unwrap_or_default();
-    if error.fault == Fault::NotFound && !error.detail.as_deref().is_none_or(|it| is_own(it.as_bytes())) {
+    if error.fault == Fault::NotFound && error.detail.as_deref().is_some_and(|it| !is_own(it.as_bytes())) {
         return Error::transient("dns.answer", format!("{}: {STRANGE}", error.message));
     }
     if !text.is_empty() {
@@ -158,8 +149,8 @@ impl Backend for PowerDns {
                 }
             };
             for answer in http::send_all(names.iter().map(request).collect(), PARALLEL) {
-                if let Some(answer) = answer?.found().map_err(explained)? {
-                    seen.extend(self.contents(zone, &answer)?.sets);
+                if let Some(response) = found(answer?)? {
+                    seen.extend(ZoneAnswer::parse(&response)?.contents(zone, String::new())?.sets);
                 }
             }
         }
@@ -172,8 +163,8 @@ impl Backend for PowerDns {
     }
 
     fn look_at_zone(&self, zone: &Name) -> Result<Option<Option<String>>> {
-        let found = self.get(zone).query("rrsets", "false").send()?.found().map_err(explained)?;
-        found.map(|it| Ok(ZoneAnswer::parse(&it)?.kind())).transpose()
+        let answer = found(self.get(zone).query("rrsets", "false").send()?)?;
+        answer.map(|it| Ok(ZoneAnswer::parse(&it)?.kind())).transpose()
     }
 
     fn is_guarded(&self) -> bool {
@@ -224,7 +215,6 @@ impl Backend for PowerDns {
             );
             return Err(Error::new(Fault::Transient(Some(200)), "dns.zone-not-empty", text));
         }
-        let answer = self.request(http::delete(self.url(zone))).send()?.found();
-        answer.map(drop).map_err(explained)
+        found(self.request(http::delete(self.url(zone))).send()?).map(drop)
     }
 }
