@@ -53,6 +53,32 @@ pub(super) struct Rendering {
     pub halted: Halts,
 }
 
+/// What a plugin finds wrong with a document.
+pub(super) struct Wrong {
+    /// Placed where the document is declared.
+    pub finding: Diagnostic,
+    resource: ResourceId,
+    /// The files it was made from.
+    files: Vec<u32>,
+    /// RFC 6901, into its document.
+    pointer: Option<String>,
+}
+
+/// Findings of plugins at the fields that they are about.
+pub(super) fn place(context: &Context, files: &[File], wrong: Vec<Wrong>) -> Vec<Diagnostic> {
+    let which: BTreeSet<usize> = wrong.iter().flat_map(|it| &it.files).map(|it| *it as usize).collect();
+    let fields: Vec<(&ResourceId, &str)> =
+        wrong.iter().map(|it| (&it.resource, it.pointer.as_deref().unwrap_or_default())).collect();
+    // Without the files the document's own place is what is known.
+    let places = with_input(context, files, which.into_iter().collect(), |input| document::locate(input, &fields));
+    let mut places = places.unwrap_or_default().into_iter();
+    let place = |Wrong { finding, pointer, .. }: Wrong| match places.next().flatten().filter(|_| pointer.is_some()) {
+        Some(place) => finding.at(place),
+        None => finding,
+    };
+    wrong.into_iter().map(place).collect()
+}
+
 /// Identities of the documents in these files, unmerged.
 ///
 /// # Errors
@@ -133,7 +159,10 @@ pub async fn evaluate(
     if !errors.is_empty() {
         return Err(errors.into());
     }
-    let Rendering { resources, halted } = render(context, resources).await?;
+    let Rendering { resources, halted } = match render(context, resources).await {
+        Ok(rendering) => rendering,
+        Err(wrong) => return Err(place(context, files, wrong).into()),
+    };
     Ok(Made { resources, removed: evaluation.removed, files_parsed, halted })
 }
 
@@ -229,7 +258,7 @@ fn fill_secrets(context: &Context, resource: &mut Resource) -> Result<(), Diagno
 /// # Errors
 ///
 /// What plugins find wrong with documents.
-pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Result<Rendering, Vec<Diagnostic>> {
+pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Result<Rendering, Vec<Wrong>> {
     let mut by_provider: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
     for resource in resources {
         by_provider.entry(resource.id.alias().to_owned()).or_default().push(resource);
@@ -252,11 +281,7 @@ pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Resul
 }
 
 /// Renders what one provider has, and says why it stopped where its plugin failed.
-async fn render_all(
-    context: &Context,
-    bound: &Bound,
-    resources: Vec<Resource>,
-) -> (Vec<Resolved>, Option<Halted>, Vec<Diagnostic>) {
+async fn render_all(context: &Context, bound: &Bound, resources: Vec<Resource>) -> (Vec<Resolved>, Option<Halted>, Vec<Wrong>) {
     let (mut made, mut errors) = (Vec::new(), Vec::new());
     if !bound.renders() {
         made.extend(resources.into_iter().map(|it| Resolved { objects: vec![itself(&it)], resource: it }));
@@ -285,7 +310,7 @@ async fn render_batch(
     bound: &Bound,
     batch: Vec<Resource>,
     made: &mut Vec<Resolved>,
-    errors: &mut Vec<Diagnostic>,
+    errors: &mut Vec<Wrong>,
 ) -> Result<(), (Vec<Resource>, Halted)> {
     let declared =
         batch.iter().map(|it| host::Declared { address: natural_address(it, &it.doc), doc: handles(context, it) }).collect();
@@ -303,7 +328,8 @@ async fn render_batch(
                 Diagnostic { severity: finding.severity, ..Diagnostic::error(codes::RENDER, text) }.at(resource.location.clone());
             finding_out.hint = finding.detail.map(|it| context.sealer.mask(&it));
             if finding.severity == Severity::Error {
-                errors.push(finding_out);
+                let (resource, files) = (resource.id.clone(), resource.files.clone());
+                errors.push(Wrong { finding: finding_out, resource, files, pointer: finding.path });
             } else {
                 resource.warnings.push(finding_out);
             }

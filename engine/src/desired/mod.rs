@@ -202,7 +202,9 @@ impl Desired {
         if resources.is_empty() {
             return Ok(false);
         }
-        let evaluate::Rendering { resources, halted } = evaluate::render(context, resources).await?;
+        let rendering = evaluate::render(context, resources).await;
+        let evaluate::Rendering { resources, halted } =
+            rendering.map_err(|it| evaluate::place(context, &self.index.files, it))?;
         let mut changed = !halted.is_empty();
         self.halted.extend(halted);
         for made in resources {

@@ -59,7 +59,9 @@ async fn together(context: &Context, texts: &[String], range: Range<usize>) -> R
     if evaluation.diagnostics.iter().any(Diagnostic::is_error) {
         return Err(evaluation.diagnostics);
     }
-    let evaluate::Rendering { resources, halted } = evaluate::render(context, evaluation.resources).await?;
+    let rendering = evaluate::render(context, evaluation.resources).await;
+    let rendering = rendering.map_err(|wrong| wrong.into_iter().map(|it| it.finding).collect::<Vec<_>>());
+    let evaluate::Rendering { resources, halted } = rendering?;
     if !halted.is_empty() {
         return Err(halted.values().map(|it| Diagnostic::error(it.code, it.reason.clone())).collect());
     }

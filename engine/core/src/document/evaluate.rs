@@ -373,8 +373,7 @@ impl Run<'_> {
                 waiting.documents.insert(id.clone(), doc);
             }
         }
-        let location = self.sources.location(node.draft.place);
-        let entry = Entry { doc: doc.clone(), slots, granted, references: node.references.clone(), location };
+        let entry = Entry { doc: doc.clone(), slots, granted, references: node.references.clone() };
         waiting.entries.insert(node.id.clone(), entry);
     }
 }

@@ -39,7 +39,7 @@ use std::time::Duration;
 pub use self::evaluate::evaluate;
 pub use self::gather::identities;
 pub use self::names::{NameFault, Shortener, resolve_name};
-pub use self::provenance::provenance;
+pub use self::provenance::{locate, provenance};
 pub use self::read::{RawDocument, parse};
 pub use self::settle::{Settled, Waiting};
 use crate::address::ResourceId;

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::gather::{Gathered, Part, gather};
+use super::gather::{Declared, Gathered, Part, gather};
 use super::layer::Merge;
 use super::node::{Node, Value};
 use super::{Input, Limits, Provenance, ReadFrom, Shortener};
 use crate::address::ResourceId;
+use crate::diagnostic::Location;
 use crate::expression::Template;
 use crate::manifest::{Hints, Kind};
 use crate::value::{Json, Path, Segment};
@@ -43,20 +44,53 @@ pub fn provenance(input: &Input<'_>, id: &ResourceId, path: &Path) -> Vec<Proven
     out
 }
 
+/// Where each field stands that a resource and an RFC 6901 pointer into its document name: in the layer that set it, or what is
+/// nearest around it. None for resources that these files do not declare.
+pub fn locate(input: &Input<'_>, fields: &[(&ResourceId, &str)]) -> Vec<Option<Location>> {
+    let gathered = gather(input, &Limits::default());
+    let place = |(id, pointer): &(&ResourceId, &str)| {
+        let found = gathered.declared.get(*id)?;
+        let merged = merged(found, &gathered)?;
+        let mut path = Path::default();
+        let mut at = &merged;
+        for token in pointer.split('/').skip(1) {
+            let token = token.replace("~1", "/").replace("~0", "~");
+            let segment = match &at.value {
+                Value::List(_) => token.parse().map(Segment::Index).ok(),
+                _ => Some(Segment::Key(token)),
+            };
+            let Some((segment, next)) = segment.and_then(|it| at.step(&it).map(|next| (it, next))) else { break };
+            path.0.push(segment);
+            at = next;
+        }
+        Some(gathered.sources.location(merged.span_of(&path)))
+    };
+    fields.iter().map(place).collect()
+}
+
+/// Parts of a resource that no later layer removed.
+fn parts_of(found: &Declared) -> &[Part] {
+    let first = found.parts.iter().rposition(|it| it.remove).map_or(0, |at| at + 1);
+    found.parts.get(first..).unwrap_or_default()
+}
+
+/// The document of all layers together; none where nothing is left of it.
+fn merged(found: &Declared, gathered: &Gathered) -> Option<Node> {
+    let mut merge = Merge::new(&found.kind, &gathered.sources);
+    let mut bodies = parts_of(found).iter().map(|it| it.body.clone());
+    let mut merged = bodies.next()?;
+    bodies.for_each(|body| merge.over(&mut merged, body));
+    Some(merged)
+}
+
 /// The answer for one resource, reads left out.
 fn leaves(input: &Input<'_>, gathered: &Gathered, id: &ResourceId, path: &Path) -> Vec<Provenance> {
     let Some(found) = gathered.declared.get(id) else { return Vec::new() };
-    // What a layer removed left nothing behind.
-    let first = found.parts.iter().rposition(|it| it.remove).map_or(0, |at| at + 1);
-    let parts = found.parts.get(first..).unwrap_or_default();
-    let mut merge = Merge::new(&found.kind, &gathered.sources);
-    let mut bodies = parts.iter().map(|it| it.body.clone());
-    let Some(mut merged) = bodies.next() else { return Vec::new() };
-    bodies.for_each(|body| merge.over(&mut merged, body));
+    let Some(merged) = merged(found, gathered) else { return Vec::new() };
     let Some((path, node)) = named(&merged, path, &found.kind) else { return Vec::new() };
     let mut leaves = Vec::new();
     collect(node, &mut path.0.clone(), &found.kind, &mut leaves);
-    leaves.into_iter().map(|path| sources_of(path, &merged, parts, input, &gathered.sources)).collect()
+    leaves.into_iter().map(|path| sources_of(path, &merged, parts_of(found), input, &gathered.sources)).collect()
 }
 
 /// The path with items of keyed lists by their keys, and the node it leads to.

@@ -29,8 +29,6 @@ pub(crate) struct Entry {
     pub slots: Vec<(Path, Template)>,
     pub granted: Arc<[String]>,
     pub references: References,
-    /// Where it is declared.
-    pub location: Location,
 }
 
 /// A document with its waiting values filled in.
@@ -57,7 +55,8 @@ impl Resource {
         let Some(waiting) = &self.waiting else { return Ok(plain()) };
         let mut done = BTreeMap::new();
         for id in waiting.chain(&self.id) {
-            let settled = waiting.settle(&id, &done, status).map_err(|finding| finding.at(self.location.clone()))?;
+            let settled =
+                waiting.settle(&id, &self.location, &done, status).map_err(|finding| finding.at(self.location.clone()))?;
             done.insert(id, settled);
         }
         let mut settled = done.remove(&self.id).unwrap_or_else(plain);
@@ -101,6 +100,7 @@ impl Waiting {
     fn settle(
         &self,
         id: &ResourceId,
+        location: &Location,
         done: &BTreeMap<ResourceId, Settled>,
         status: &dyn Fn(&ResourceId) -> Option<Json>,
     ) -> Result<Settled, Diagnostic> {
@@ -134,7 +134,7 @@ impl Waiting {
                     unknown(&after)
                 }
                 Evaluated::Secret { name, parts } => {
-                    out.secrets.push(SecretField { path: path.clone(), parts, location: entry.location.clone() });
+                    out.secrets.push(SecretField { path: path.clone(), parts, location: location.clone() });
                     secret(&name, "")
                 }
             };

@@ -154,6 +154,22 @@ fn a_value_says_what_its_expressions_read() {
     assert_eq!((status.path.to_string().as_str(), status.sources.len()), ("status.url", 0));
 }
 
+#[test]
+fn a_pointer_leads_to_the_layer_that_set_the_field_or_to_what_is_nearest_around_it() {
+    let case = two("content: a, rules: [{name: a, port: 1}]", &patch("\n  content: b"));
+    let id = ResourceId::parse("site:File/x").unwrap();
+    let other = ResourceId::parse("site:File/none").unwrap();
+    let at = |id, pointer| {
+        let found = case.with_input(|input| locate(input, &[(id, pointer)]));
+        found[0].as_ref().map(|it| format!("{}:{}:{}", it.file, it.line, it.column))
+    };
+    let [content, port] = ["/spec/content", "/spec/rules/0/port"].map(|it| at(&id, it).unwrap());
+    assert!(content.starts_with("prod/a.yaml:5:") && port.starts_with("base/a.yaml:4:"), "{content} {port}");
+    assert_eq!(at(&id, "/spec/rules/0/none/x"), at(&id, "/spec/rules/0"));
+    assert_eq!(at(&id, "/spec/rules/7"), at(&id, "/spec/rules"));
+    assert_eq!(at(&other, "/spec"), None);
+}
+
 /// RFC 7386, as its text has it.
 fn rfc_7386(target: Json, patch: &Json) -> Json {
     let Json::Object(patch) = patch else { return patch.clone() };
