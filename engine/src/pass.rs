@@ -8,7 +8,7 @@ mod moved;
 mod record;
 mod renamed;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::future::join_all;
@@ -17,7 +17,7 @@ use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::Shortener;
 use trueup_core::inventory::{Entry, Intent};
 use trueup_core::manifest::Kind;
-use trueup_core::plan::{self, Docs, Options, Plan, World};
+use trueup_core::plan::{self, Docs, Holder, Options, Plan, World};
 use trueup_core::value::{Digest, Json};
 
 use crate::apply::{self, Applied, Cancel, Report, Work};
@@ -26,7 +26,7 @@ use crate::desired::{self, Context, Desired};
 use crate::health;
 use crate::observe::{self, Observation};
 use crate::refine;
-use crate::store::{NewRun, RunRecorder, ScopeRecord, Store, StoreError};
+use crate::store::{NewRun, Owner, RunRecorder, ScopeRecord, Store, StoreError};
 use claimed::ClaimedScopes;
 use interest::Interest;
 use renamed::Renamed;
@@ -99,7 +99,8 @@ impl From<StoreError> for PassError {
 /// Errors of documents and of the store. What goes wrong with one provider or scope is in the plan, as refusals.
 pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
     let environment = around.context.environment.clone();
-    let (mut desired, known) = tokio::join!(desired(around), load_known(around.store.clone(), environment));
+    // The store is read by a thread of its own, begun first: making the documents keeps this one.
+    let (known, mut desired) = tokio::join!(load_known(around.store.clone(), environment), desired(around));
     let mut known = known?;
     if desired.has_errors() {
         return Err(PassError::Documents(desired.diagnostics));
@@ -319,7 +320,7 @@ async fn load_documents(views: &Views<'_>, planned: &mut Planned) -> Result<Docs
 struct Views<'a> {
     around: &'a Surroundings,
     /// Looked up at the first question: only an object that is not ours yet asks.
-    others: OnceLock<Result<HashMap<Address, String>, StoreError>>,
+    others: OnceLock<Result<HashMap<Address, Holder>, StoreError>>,
     short: Arc<Shortener>,
 }
 
@@ -329,7 +330,7 @@ struct Lens<'a> {
     planned: &'a Planned,
     kinds: Box<dyn Fn(&Scope) -> Option<Arc<Kind>> + Sync + 'a>,
     mark: Box<dyn Fn(&ResourceId) -> String + Sync + 'a>,
-    others: Box<dyn Fn(&Address) -> Option<String> + Sync + 'a>,
+    others: Box<dyn Fn(&Address) -> Option<Holder> + Sync + 'a>,
     shown: Box<dyn Fn(&ResourceId) -> String + Sync + 'a>,
 }
 
@@ -367,33 +368,43 @@ impl Lens<'_> {
     }
 }
 
-/// Objects that are wanted or claimed, not ours, and owned by another environment of this store.
-fn other_owners(around: &Surroundings, planned: &Planned) -> Result<HashMap<Address, String>, StoreError> {
-    let ours: std::collections::HashSet<&Address> = planned.entries.iter().map(|it| &it.address).collect();
+/// Objects that are wanted or claimed, not ours, and owned by somebody else.
+fn other_owners(around: &Surroundings, planned: &Planned) -> Result<HashMap<Address, Holder>, StoreError> {
+    let ours: HashSet<&Address> = planned.entries.iter().map(|it| &it.address).collect();
     let declared = planned.desired.objects.iter().map(|it| &it.address).filter(|it| !ours.contains(it));
     let strange: Vec<&Address> = declared.chain(planned.claimed.others(&planned.observation, &ours)).collect();
-    let target = |address: &Address| around.context.providers.get(&address.scope.provider).map_or("", |it| &*it.target);
-    let asked: Vec<(&str, &Address)> = strange.iter().map(|it| (target(it), *it)).collect();
-    let owners = around.store.owners(&asked)?;
-    let environment = &*around.context.environment;
-    let foreign = strange.iter().zip(owners).filter_map(|(address, owner)| {
-        let owner = owner?;
-        // Another alias that leads to the same place is another owner too.
-        let same = owner.environment == environment && owner.resource.alias() == &*address.scope.provider;
-        let named =
-            if owner.environment == environment { format!("{environment}` as `{}", owner.resource) } else { owner.environment };
-        (!same).then(|| ((*address).clone(), named))
-    });
-    let mut foreign: HashMap<Address, String> = foreign.collect();
+    let mut held = holders(around, &strange)?;
     let twins = twins(around, planned);
     for address in strange.iter().filter(|_| !twins.is_empty()) {
         let scope = &address.scope;
-        let asked = (target(address), &*scope.kind, &*scope.scope, &*address.key);
+        let asked = (target(around, &scope.provider), &*scope.kind, &*scope.scope, &*address.key);
         if let Some(other) = twins.get(&asked).filter(|it| *it.alias() != *scope.provider) {
-            foreign.entry((*address).clone()).or_insert_with(|| format!("{environment}` as `{other}"));
+            let holder = || Holder { environment: around.context.environment.clone(), through: Some((*other).clone()) };
+            held.entry((*address).clone()).or_insert_with(holder);
         }
     }
-    Ok(foreign)
+    Ok(held)
+}
+
+/// Which of these objects the inventory gives to somebody else: to another environment, or to another alias of this one that
+/// leads to the same place.
+pub fn holders(around: &Surroundings, addresses: &[&Address]) -> Result<HashMap<Address, Holder>, StoreError> {
+    let environment = &around.context.environment;
+    let asked: Vec<(&str, &Address)> = addresses.iter().map(|it| (target(around, &it.scope.provider), *it)).collect();
+    let owners = around.store.owners(&asked)?;
+    let held = addresses.iter().zip(owners).filter_map(|(address, owner)| {
+        let Owner { environment: other, resource } = owner?;
+        let here = *other == **environment;
+        let ours = here && resource.alias() == &*address.scope.provider;
+        let holder = Holder { environment: other.into(), through: here.then_some(resource) };
+        (!ours).then(|| ((*address).clone(), holder))
+    });
+    Ok(held.collect())
+}
+
+/// What a provider acts on.
+fn target<'a>(around: &'a Surroundings, alias: &str) -> &'a str {
+    around.context.providers.get(alias).map_or("", |it| &*it.target)
 }
 
 /// Target, kind, scope and key.
@@ -493,7 +504,7 @@ fn ending(plan: &Plan, applied: &Applied) -> &'static str {
 }
 
 fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder: RunRecorder, order: Order) -> Arc<Work> {
-    let touched: std::collections::HashSet<&Address> =
+    let touched: HashSet<&Address> =
         plan.steps.iter().flat_map(|it| it.from.iter().map(|it| &it.address).chain([&it.address])).collect();
     let entries =
         planned.entries.iter().filter(|it| touched.contains(&it.address)).map(|it| (it.address.clone(), it.clone())).collect();
@@ -507,7 +518,7 @@ fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder:
     // Statuses are kept for what somebody waits for; nothing else is asked for one.
     let mut statuses = HashMap::new();
     if !waiting.is_empty() {
-        let named: std::collections::HashSet<&ResourceId> = waiting.values().flat_map(|it| it.after.iter()).collect();
+        let named: HashSet<&ResourceId> = waiting.values().flat_map(|it| it.after.iter()).collect();
         for desired in planned.desired.objects.iter().filter(|it| named.contains(&it.resource)) {
             if let Some(outputs) = planned.observation.object(&desired.address).and_then(|it| it.outputs.clone()) {
                 statuses.insert(desired.resource.clone(), outputs);

@@ -104,14 +104,16 @@ impl Address {
     pub fn new(provider: &str, kind: &str, scope: &str, key: &str) -> Self {
         Self { scope: Scope { provider: provider.into(), kind: kind.into(), scope: scope.into() }, key: key.into() }
     }
+
+    /// Where the object is within its provider and kind, for messages: as [`place`].
+    pub fn local(&self) -> String {
+        place(&self.scope.scope, &self.key)
+    }
 }
 
-impl Address {
-    /// Where the object is within its provider and kind, for messages: `[scope/]key`.
-    pub fn local(&self) -> String {
-        let scope = &self.scope.scope;
-        if scope.is_empty() { self.key.to_string() } else { format!("{scope}/{}", self.key) }
-    }
+/// `[scope/]key`, for messages.
+pub fn place(scope: &str, key: &str) -> String {
+    if scope.is_empty() { key.to_owned() } else { format!("{scope}/{key}") }
 }
 
 impl fmt::Display for Address {

@@ -29,21 +29,20 @@ pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exi
     let _lock = session.engine.lock(environment).map_err(|it| session.failure(it))?;
     let owned = store.inventory(environment)?;
     let names = Shortener::new(owned.iter().map(|it| it.resource.clone()));
-    let mut ids = Vec::new();
+    let mut ids: HashSet<ResourceId> = HashSet::new();
     for text in &arguments.resources {
         match text.strip_suffix(":*") {
             Some(alias) => {
-                let before = ids.len();
-                ids.extend(owned.iter().map(|it| &it.resource).filter(|it| it.alias() == alias).cloned());
-                if ids.len() == before {
+                let mut all = owned.iter().map(|it| &it.resource).filter(|it| it.alias() == alias).peekable();
+                if all.peek().is_none() {
                     return Err(CliError::usage(format!("{environment} owns nothing of a provider `{alias}`")));
                 }
+                ids.extend(all.cloned());
             }
-            None => ids.push(named(&names, text)?),
+            None => drop(ids.insert(named(&names, text)?)),
         }
     }
-    let ids: HashSet<ResourceId> = ids.into_iter().collect();
-    let chosen: Vec<&Entry> = owned.iter().filter(|it| ids.contains(&it.resource)).collect();
+    let (chosen, kept): (Vec<&Entry>, Vec<&Entry>) = owned.iter().partition(|it| ids.contains(&it.resource));
     let mut list = String::new();
     for entry in &chosen {
         let _ = writeln!(list, "  {}  {}", clean(&names.shorten(&entry.resource)), clean(&entry.address.to_string()));
@@ -60,7 +59,12 @@ pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exi
         }
     }
     let run = begin(&*store, &session, "forget").await?;
-    let edits = chosen.iter().map(|it| Edit::Remove(it.address.clone())).collect();
+    // A claim to all of a scope would take what is released there: it asks anew.
+    let place = |it: &&Entry| (it.address.scope.provider.clone(), it.address.scope.scope.clone());
+    let places: HashSet<_> = chosen.iter().map(place).collect();
+    let claims = kept.iter().filter(|it| it.claims && places.contains(&place(it)));
+    let claims = claims.map(|it| Edit::Unsettle(Box::new(Entry::clone(it))));
+    let edits = chosen.iter().map(|it| Edit::Remove(it.address.clone())).chain(claims).collect();
     store.edit(environment, Some(run), "forgotten", edits).await?;
     store.end_run(run, DONE, json!({"forget": chosen.len()})).await?;
     if shell.output.format.is_object() {

@@ -1,6 +1,6 @@
 //! What an apply records before its first effect: everything that changes ownership and sends nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use trueup_core::address::Address;
@@ -43,6 +43,7 @@ fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
     let moved = planned.plan.steps.iter().any(|it| matches!(it.action, Action::Adopt | Action::Move));
     let held: HashMap<&Address, &Entry> =
         if moved { planned.entries.iter().map(|it| (&it.address, it)).collect() } else { HashMap::new() };
+    edits.extend(unsettled(planned));
     for record in &planned.plan.records {
         let Some(desired) = planned.desired.objects.get(record.desired) else { continue };
         let entry = entry(desired, record.identity.clone(), record.ownership, Some(record.agreed));
@@ -78,6 +79,14 @@ fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
         }
     }
     edits
+}
+
+/// Claims that were settled and are not any more. One whose document is applied anew says so with its own entry.
+fn unsettled(planned: &Planned) -> impl Iterator<Item = Edit> {
+    let lost = planned.plan.claims.iter().filter(|it| !it.settled);
+    let lost: HashSet<&Address> = lost.filter_map(|it| Some(&planned.desired.objects.get(it.desired)?.address)).collect();
+    let held = planned.entries.iter().filter(move |it| it.claims && lost.contains(&it.address));
+    held.map(|it| Edit::Unsettle(Box::new(it.clone())))
 }
 
 pub(crate) fn put(around: &Surroundings, entry: Entry, applied: Option<Arc<Json>>) -> Edit {

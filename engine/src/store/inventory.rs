@@ -311,6 +311,11 @@ pub(super) fn apply(
             session.execute("UPDATE entries SET agreed = ?3 WHERE place = ?1 AND key = ?2", (place, &*address.key, digest.0))?;
             Ok(None)
         }
+        Edit::Unsettle(entry) => {
+            let place = session.place(environment, &entry.address.scope)?;
+            session.execute(PUT_FLAGS, flags_row(place, &Entry { claims: false, ..Entry::clone(entry) }))?;
+            Ok(Some((entry.resource.clone(), "unsettled")))
+        }
     }
 }
 
@@ -337,11 +342,16 @@ pub(super) fn flag_secrets(path: &Path, db: &Connection) -> Result<(), StoreErro
 
 /// Writes the flags of an entry anew, and nothing else of it.
 pub(super) fn put_flags(db: &Connection, place: i64, entry: &Entry) -> rusqlite::Result<()> {
-    let (flags, identity, after) = (flags(entry), own_identity(entry), join(&entry.after, &entry.siblings));
+    db.execute(PUT_FLAGS, flags_row(place, entry)).map(drop)
+}
+
+const PUT_FLAGS: &str = "UPDATE entries SET flags = ?3, checksum = ?4 WHERE place = ?1 AND key = ?2";
+
+fn flags_row(place: i64, entry: &Entry) -> (i64, &str, i64, i64) {
+    let (flags, after) = (flags(entry), join(&entry.after, &entry.siblings));
     let key = &*entry.address.key;
-    let sum = row_sum(key, entry.resource.as_str(), identity, flags, &entry.applied.0, after.as_deref());
-    let sql = "UPDATE entries SET flags = ?3, checksum = ?4 WHERE place = ?1 AND key = ?2";
-    db.execute(sql, (place, key, flags, sum)).map(drop)
+    let sum = row_sum(key, entry.resource.as_str(), own_identity(entry), flags, &entry.applied.0, after.as_deref());
+    (place, key, flags, sum)
 }
 
 /// The identity, where it is another text than the key.
@@ -402,7 +412,7 @@ pub(super) fn edit(
     for edit in edits {
         if let Some((resource, event)) = apply(session, id, edit)? {
             let address = match edit {
-                Edit::Put { entry, .. } => &entry.address,
+                Edit::Put { entry, .. } | Edit::Unsettle(entry) => &entry.address,
                 Edit::Remove(address) | Edit::Agreed(address, _) => address,
             };
             let body = json!({ "object": object(address), "reason": reason });

@@ -99,6 +99,8 @@ pub enum Edit {
     Remove(Address),
     /// The observed digest that was found to agree with the applied document.
     Agreed(Address, Digest),
+    /// What the document of this entry claims waits for a permission again ([`Entry::claims`]); the rest stays as it is given.
+    Unsettle(Box<Entry>),
 }
 
 /// What an apply stands on, recorded before its first effect.

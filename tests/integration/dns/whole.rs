@@ -57,6 +57,40 @@ fn an_authoritative_zone_lists_all_that_it_would_remove_and_waits_for_a_word_the
 }
 
 #[test]
+fn what_a_person_releases_in_a_claimed_zone_is_not_removed_without_a_word() {
+    let server = Pdns::start();
+    server.zone(ZONE);
+    let project = project(&Way::Api(server.api));
+    declare(&project, "zone", &zone(true));
+    for name in ["one", "two"] {
+        declare(&project, name, &record(name, "A", 60, &["10.0.0.1"]));
+    }
+    project.run(&["apply", "--yes", "--trust", "--allow-deletes", "9"]).expect_exit(0);
+    settled(&project);
+    let stays = |name: &str| assert_eq!(dig(server.dns, &format!("{name}.example.test"), "A").len(), 1, "{name}");
+    // By command, and by annotation.
+    project.run(&["forget", "RecordSet/one-a", "--yes"]).expect_exit(0);
+    project.remove("base/one.json");
+    project.commit("release one");
+    apply(&project).expect_exit(1).expect_text(&["TU0602", "--allow-deletes"]);
+    stays("one");
+    project.run(&["apply", "--yes", "--trust", "--allow-deletes", "9"]).expect_exit(0);
+    assert!(dig(server.dns, "one.example.test", "A").is_empty(), "now somebody said so");
+    settled(&project);
+    let kept = record("two", "A", 60, &["10.0.0.1"]);
+    let kept = kept.replacen("\"metadata\":{", "\"metadata\":{\"annotations\":{\"trueup.dev/prune\":\"false\"},", 1);
+    declare(&project, "two", &kept);
+    apply(&project).expect_exit(0);
+    project.remove("base/two.json");
+    project.commit("release two");
+    apply(&project).expect_exit(0);
+    for _ in 0..2 {
+        apply(&project).expect_exit(1).expect_text(&["TU0602", "--allow-deletes"]);
+        stays("two");
+    }
+}
+
+#[test]
 fn a_claim_spares_what_another_alias_of_the_same_server_declares() {
     let server = Pdns::start();
     server.zone(ZONE);

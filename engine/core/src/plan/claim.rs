@@ -134,8 +134,12 @@ pub(super) fn plan(world: &World<'_>, docs: &Docs, doubts: &Doubts, joined: &Joi
     let unread = world.views.values().filter(|it| it.coverage != Coverage::Whole);
     let unread: HashSet<usize> = unread.flat_map(|it| claimants.of(&it.scope)).copied().collect();
     let known = |at: &usize| settled.get(at).copied().unwrap_or_default();
+    // What a person lets go of is not to go by the claim without a word.
+    let released = draft.plan.steps.iter().filter(|it| it.action == Action::Forget && it.prior.is_some());
+    let released: HashSet<usize> = released.flat_map(|it| claimants.of(&it.address.scope)).copied().collect();
     for at in claimants.places.values().flatten() {
-        claims.insert(*at, Claims { desired: *at, settled: known(at) || !unread.contains(at), new: Vec::new() });
+        let settled = (known(at) || !unread.contains(at)) && !released.contains(at);
+        claims.insert(*at, Claims { desired: *at, settled, new: Vec::new() });
     }
     let mut steps = Vec::new();
     for Stranger { found, by } in claimants.strangers(doubts, joined) {

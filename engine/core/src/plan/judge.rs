@@ -87,13 +87,14 @@ impl Judge<'_> {
     fn unowned(&self, draft: &mut Draft) -> Result<(), No> {
         if let Some(other) = (self.world.others)(&self.want.address) {
             let shown = (self.world.shown)(&self.want.resource);
-            let hint = match other.contains('`') {
-                true => "declare it through one of the two providers".to_owned(),
-                false => format!(
-                    "let `{other}` release it (`trueup forget -e {other} {shown}`), or take it out of one of the two environments"
+            let name = &other.environment;
+            let hint = match other.through {
+                Some(_) => "declare it through one of the two providers".to_owned(),
+                None => format!(
+                    "let `{name}` release it (`trueup forget -e {name} {shown}`), or take it out of one of the two environments"
                 ),
             };
-            return Err((codes::OTHER_ENVIRONMENT, format!("the environment `{other}` owns this object"), Some(hint)));
+            return Err((codes::OTHER_ENVIRONMENT, format!("{other} owns this object"), Some(hint)));
         }
         match self.seen(self.pair.new)? {
             None => self.create(Reason::new("new", self.why_new()), draft),
@@ -264,11 +265,7 @@ impl Judge<'_> {
             return self.compared(held, old, draft);
         }
         if let Some(other) = (self.world.others)(&self.want.address) {
-            return Err((
-                codes::OTHER_ENVIRONMENT,
-                format!("the environment `{other}` owns the object at the new address"),
-                None,
-            ));
+            return Err((codes::OTHER_ENVIRONMENT, format!("{other} owns the object at the new address"), None));
         }
         if self.seen(self.pair.new)?.is_some() {
             let text =
@@ -457,7 +454,7 @@ pub(super) fn same_realm(one: &str, other: &str) -> bool {
 }
 
 /// The part of a mark that names project and environment.
-fn realm(mark: &str) -> &str {
+pub fn realm(mark: &str) -> &str {
     mark.rsplit_once('/').map_or(mark, |(realm, _)| realm)
 }
 

@@ -21,6 +21,7 @@ mod prune;
 mod verdicts;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use crate::address::{Address, ResourceId, Scope};
@@ -34,6 +35,7 @@ use crate::value::{Digest, Json, Path};
 pub use crate::diff::{Change, Origin};
 pub use digest::digest;
 pub use intents::{Evidence, Resolved};
+pub use judge::realm;
 pub use late::{Late, Outputs, known_outputs, settle};
 pub use verdicts::{Verdict, apply_verdicts};
 
@@ -83,9 +85,8 @@ pub struct World<'a> {
     pub views: &'a BTreeMap<Scope, ScopeView>,
     /// By alias: providers that failed before anything of theirs could be compared.
     pub halted: &'a BTreeMap<Arc<str>, Halted>,
-    /// Which other environment owns the object, if one does.
-    // (Where it is this environment through another provider, as "prod` as `alias:Kind/name".)
-    pub others: &'a (dyn Fn(&Address) -> Option<String> + Sync),
+    /// Who else owns the object, if somebody does.
+    pub others: &'a (dyn Fn(&Address) -> Option<Holder> + Sync),
     /// The kind of objects that are owned and no longer desired; None where the provider does not have it (any more).
     pub kinds: &'a (dyn Fn(&Scope) -> Option<Arc<Kind>> + Sync),
     /// The mark that an object of this resource carries.
@@ -95,6 +96,23 @@ pub struct World<'a> {
     /// Milliseconds since 1970.
     pub now_ms: u64,
     pub options: Options,
+}
+
+/// Somebody else who owns an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub environment: Arc<str>,
+    /// The resource, where it is one of this environment: through another provider that leads to the same place.
+    pub through: Option<ResourceId>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.through {
+            None => write!(f, "the environment `{}`", self.environment),
+            Some(resource) => write!(f, "the environment `{}` as `{resource}`", self.environment),
+        }
+    }
 }
 
 /// Why nothing is decided for a provider in this pass: its plugin was stopped, crashed or broke the contract. Everything it
@@ -237,7 +255,8 @@ pub struct Claimed {
 pub struct Claims {
     /// Index of the claiming document into [`World::desired`].
     pub desired: usize,
-    /// Nothing waits that is claimed for the first time, and all of the scope was seen: what [`Entry::claims`] is to say.
+    /// Nothing waits that is claimed for the first time, all of the scope was seen, and nothing in it is being released: what
+    /// [`Entry::claims`] is to say.
     pub settled: bool,
     /// What is claimed for the first time.
     new: Vec<Address>,

@@ -17,7 +17,7 @@ use trueup_core::diff;
 use trueup_core::document::Shortener;
 use trueup_core::manifest::{Kind, Observe};
 use trueup_core::observation::{Coverage, Observed};
-use trueup_core::plan::Options;
+use trueup_core::plan::{Holder, Options, realm};
 
 use super::Shell;
 use super::again;
@@ -32,7 +32,7 @@ use crate::observe::{self, Declared, Observation};
 use crate::output::Format;
 use crate::output::clean::clean;
 use crate::output::value::count;
-use crate::pass::{Surroundings, mark};
+use crate::pass::{Surroundings, holders, mark};
 use crate::veil::Veil;
 use draft::Draft;
 
@@ -157,7 +157,7 @@ async fn scan(
 struct Owners {
     declared: HashSet<Address>,
     owned: HashSet<Address>,
-    elsewhere: HashMap<Address, String>,
+    elsewhere: HashMap<Address, Holder>,
     mark: String,
 }
 
@@ -165,13 +165,10 @@ impl Owners {
     fn of(desired: &Desired, observation: &Observation, around: &Surroundings, bound: &Bound) -> Result<Self, CliError> {
         let environment = &around.context.environment;
         let all: Vec<&Address> = observation.views.values().flat_map(|it| it.objects.values()).map(|it| &it.address).collect();
-        let asked: Vec<(&str, &Address)> = all.iter().map(|it| (&*bound.target, *it)).collect();
-        let owners = all.iter().zip(around.store.owners(&asked)?);
-        let foreign = owners.filter_map(|(address, owner)| Some(((*address).clone(), owner?.environment.to_string())));
         Ok(Self {
             declared: desired.objects.iter().map(|it| it.address.clone()).collect(),
             owned: around.store.inventory(environment)?.into_iter().map(|it| it.address).collect(),
-            elsewhere: foreign.filter(|(_, it)| **it != **environment).collect(),
+            elsewhere: holders(around, &all)?,
             mark: realm(&mark(&around.project, environment, &ResourceId::new(&bound.alias, "x", None, "x"))).to_owned(),
         })
     }
@@ -186,18 +183,13 @@ impl Owners {
             return Some("it is owned already, and its document is gone: a plan says what becomes of it".to_owned());
         }
         if let Some(other) = self.elsewhere.get(address) {
-            return Some(format!("the environment `{other}` owns it"));
+            return Some(format!("{other} owns it"));
         }
         if let Some(other) = found.mark.as_deref().map(realm).filter(|it| *it != self.mark) {
             return Some(format!("it carries the mark of another owner (`{other}`)"));
         }
         found.unclaimed.then(|| "its system makes or needs it by itself".to_owned())
     }
-}
-
-/// The part of a mark that names project and environment.
-fn realm(mark: &str) -> &str {
-    mark.rsplit_once('/').map_or(mark, |(realm, _)| realm)
 }
 
 /// Makes a document for each object and keeps those that come back as what was seen.

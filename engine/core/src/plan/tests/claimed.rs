@@ -117,6 +117,30 @@ fn a_claim_over_an_empty_scope_needs_no_word_and_is_settled() {
 }
 
 #[test]
+fn what_is_released_in_a_claimed_scope_does_not_go_without_a_word() {
+    let mut sim = claimed(&[]);
+    sim.left("kept", json!({})).prune = false;
+    let plan = sim.check_plan(&["forget kept"]);
+    assert!(!plan.claims(0));
+    sim.apply(&plan);
+    for _ in 0..2 {
+        let plan = sim.check_plan(&[&code(codes::DELETE_LIMIT, "kept")]);
+        sim.apply(&plan);
+    }
+    // Left alone by the document, it is no question any more, and the claim is as good as before.
+    let all = json!({"all": true, "ignore": ["kept"]});
+    declare(&mut sim, all);
+    sim.converge(&["update zone"]);
+    sim.see("stray", json!({}));
+    sim.converge(&["delete stray"]);
+    // Of what is gone, nothing is left to be released.
+    sim.left("gone", json!({})).prune = false;
+    sim.vanish(&at("gone"));
+    let plan = sim.check_plan(&["forget gone"]);
+    assert!(plan.claims(0));
+}
+
+#[test]
 fn a_claim_is_not_settled_by_a_scope_that_was_not_seen_whole() {
     for coverage in [Coverage::Partial, Coverage::Failed("timeout".into())] {
         let all = json!({"all": true});
@@ -181,7 +205,7 @@ fn what_a_claim_is_not_about_stays() {
     sim.see("soa", json!({})).unclaimed = true;
     // Another environment's, in this store and by its mark.
     sim.see("theirs", json!({}));
-    sim.others.insert(at("theirs"), "dev".to_owned());
+    sim.others.insert(at("theirs"), another("dev"));
     sim.see("marked", json!({})).mark = Some("project/dev/p:K/s/marked".into());
     // Other scopes, other providers, and the claiming kind itself.
     for address in [Address::new("p", "K", "t", "a"), Address::new("q", "K", "s", "b"), Address::new("p", "Z", "s", "c")] {
@@ -219,7 +243,7 @@ fn nothing_is_claimed_by_a_document_that_is_refused_or_halted() {
     // Somebody else has it.
     let mut foreign = sim.clone();
     foreign.entries.clear();
-    foreign.others.insert(zone_at(), "dev".to_owned());
+    foreign.others.insert(zone_at(), another("dev"));
     foreign.check_plan(&[&code(codes::OTHER_ENVIRONMENT, "zone")]);
     // Its own scope cannot be read, though that of the others can.
     let mut unread = sim.clone();

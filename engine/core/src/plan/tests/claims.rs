@@ -118,7 +118,7 @@ fn an_identity_taken_by_another_object_stops_where_identities_matter() {
 fn another_environments_object_is_left_to_it() {
     let mut sim = Sim::new();
     sim.options.adopt_declared = true;
-    sim.others.insert(at("a"), "dev".into());
+    sim.others.insert(at("a"), another("dev"));
     sim.want("a", json!({}));
     let refused = sim.check_plan(&[&code(codes::OTHER_ENVIRONMENT, "a")]).refused;
     assert!(refused[0].reason.contains("`dev`"), "{refused:?}");

@@ -65,6 +65,11 @@ pub fn mark(resource: &ResourceId) -> String {
     format!("project/prod/{resource}")
 }
 
+/// Another environment as an owner.
+pub fn another(environment: &str) -> Holder {
+    Holder { environment: environment.into(), through: None }
+}
+
 pub fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
     let mut out = Settings::default();
     change(&mut out);
@@ -80,7 +85,7 @@ pub struct Sim {
     pub applied: HashMap<Address, Arc<Json>>,
     pub views: BTreeMap<Scope, ScopeView>,
     pub intents: Vec<Intent>,
-    pub others: BTreeMap<Address, String>,
+    pub others: BTreeMap<Address, Holder>,
     pub halted: BTreeMap<Arc<str>, Halted>,
     pub options: Options,
     pub kinds: bool,
@@ -277,6 +282,10 @@ impl Sim {
         }
         for record in &plan.records {
             self.record(plan, record.desired, record.ownership, record.identity.clone(), record.agreed);
+        }
+        for lost in plan.claims.iter().filter(|it| !it.settled) {
+            let address = &self.desired[lost.desired].0.address;
+            self.entries.get_mut(address).into_iter().for_each(|it| it.claims = false);
         }
         let mut last = Vec::new();
         for step in &plan.steps {

@@ -109,7 +109,7 @@ proptest! {
             let key = format!("s{nature}{index}");
             sim.see(&key, json!({})).unclaimed = *nature == 1;
             if *other {
-                sim.others.insert(at(&key), "dev".to_owned());
+                sim.others.insert(at(&key), another("dev"));
             }
         }
         // Random objects that are neither declared nor owned are nobody's as well.
