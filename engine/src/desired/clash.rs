@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use trueup_core::address::place;
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
 
 use super::index::{File, Object, Row};
@@ -17,9 +18,10 @@ type Place<'a> = (&'a str, &'a str, &'a str);
 /// One for each object that cannot be beside another one.
 pub(super) fn judge(context: &Context, rows: &[Row], files: &[File], fresh: &[Made]) -> Result<(), Vec<Diagnostic>> {
     let mut errors = Vec::new();
+    let new: HashSet<&str> = fresh.iter().map(|it| it.resource.id.as_str()).collect();
     doubles(context, rows, files, fresh, &mut errors);
-    inside(context, rows, files, fresh, &mut errors);
-    beside(context, rows, files, fresh, &mut errors);
+    inside(context, rows, files, &new, &mut errors);
+    beside(context, rows, files, &new, &mut errors);
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
@@ -29,21 +31,29 @@ fn alias(row: &Row) -> &str {
 
 /// Two resources that render to one object, or to two objects of one place (a file and a directory).
 fn doubles(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], errors: &mut Vec<Diagnostic>) {
-    let kind = |alias: &str, name: &str| context.providers.get(alias)?.manifest.kinds.get(name);
-    let is_place = |alias: &str, name: &str| kind(alias, name).is_some_and(|it| it.nests.is_some());
-    // Two aliases may lead to one place.
-    let target = |alias| context.providers.get(alias).map_or(alias, |it| &*it.target);
-    let place = |alias, kind, scope, key| (target(alias), if is_place(alias, kind) { "" } else { kind }, scope, key);
+    // What of an address tells objects apart, in place of alias and kind: two aliases may lead to one target, and objects
+    // that are places have one name whatever their kind.
+    let mut told_by: HashMap<(&str, &str), (&str, &str)> = HashMap::new();
+    for (alias, bound) in &context.providers {
+        told_by.extend(bound.manifest.kinds.values().map(|kind| {
+            let name = if kind.nests.is_some() { "" } else { &*kind.name };
+            ((&**alias, &*kind.name), (&*bound.target, name))
+        }));
+    }
+    let address = |alias, kind, scope, key| {
+        let (target, kind) = told_by.get(&(alias, kind)).copied().unwrap_or((alias, kind));
+        (target, kind, scope, key)
+    };
     let addresses: HashSet<(&str, &str, &str, &str)> = fresh
         .iter()
         .flat_map(|made| made.objects.iter())
         .map(|made| &made.address)
-        .map(|it| place(&*it.scope.provider, &*it.scope.kind, &*it.scope.scope, &*it.key))
+        .map(|it| address(&*it.scope.provider, &*it.scope.kind, &*it.scope.scope, &*it.key))
         .collect();
     let mut owners: HashMap<(&str, &str, &str, &str), (&Row, &String)> = HashMap::with_capacity(addresses.len());
     for row in rows {
         for object in &row.objects {
-            let address = place(alias(row), object.kind.as_str(), object.scope.as_str(), object.key.as_str());
+            let address = address(alias(row), object.kind.as_str(), object.scope.as_str(), object.key.as_str());
             if !addresses.contains(&address) {
                 continue;
             }
@@ -57,8 +67,7 @@ fn doubles(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], erro
 }
 
 /// Something that is to stand in an object which can hold nothing (a file in a file).
-fn inside(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], errors: &mut Vec<Diagnostic>) {
-    let new: HashSet<&str> = fresh.iter().map(|it| it.resource.id.as_str()).collect();
+fn inside(context: &Context, rows: &[Row], files: &[File], new: &HashSet<&str>, errors: &mut Vec<Diagnostic>) {
     // Alias, kind and joint; a handful, so that looking through them is faster than any map.
     let all: Vec<(&str, &str, &str)> = context
         .providers
@@ -113,13 +122,12 @@ fn inside(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], error
 }
 
 /// Something beside what stands alone at its name (another record set beside a CNAME).
-fn beside(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], errors: &mut Vec<Diagnostic>) {
+fn beside(context: &Context, rows: &[Row], files: &[File], new: &HashSet<&str>, errors: &mut Vec<Diagnostic>) {
     let kinds = context.providers.iter().flat_map(|(alias, it)| it.manifest.kinds.values().map(move |kind| (&**alias, kind)));
     let words: Words<'_> = kinds.filter_map(|(alias, kind)| Some(((alias, &*kind.name), kind.sole.as_deref()?))).collect();
     if words.is_empty() {
         return;
     }
-    let new: HashSet<&str> = fresh.iter().map(|it| it.resource.id.as_str()).collect();
     let objects = || rows.iter().flat_map(|row| row.objects.iter().map(move |it| (row, it)));
     let touched = objects().filter(|(row, _)| new.contains(row.id.as_str())).filter_map(|(row, it)| named(&words, row, it));
     let mut groups: BTreeMap<Name<'_>, Group<'_>> = touched.map(|(name, _)| (name, Group::default())).collect();
@@ -189,6 +197,5 @@ fn name(row: &Row) -> &str {
 }
 
 fn path(object: &Object) -> String {
-    let separator = if object.scope.is_empty() { "" } else { "/" };
-    format!("{}{separator}{}", object.scope, object.key)
+    place(&object.scope, &object.key)
 }

@@ -227,10 +227,12 @@ fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, engine:
         }
     }
     let placed = place.in_texts(&mut settings) > 0;
-    let named = config.hosts.iter().chain(&config.dns).any(|host| names(&settings, host));
+    let mut hosts: Vec<String> = config.hosts.iter().chain(&config.dns).map(|it| server(&it.to_lowercase())).collect();
     // What a setting says is what is acted on; a right says it only where no setting does.
     let dirs: Vec<String> = given.dirs.iter().filter(|_| !placed).map(|it| place.shown(&it.path)).collect();
-    let mut hosts: Vec<String> = config.hosts.iter().chain(&config.dns).filter(|_| !named).map(|it| it.to_lowercase()).collect();
+    if hosts.iter().any(|it| names(&settings, it)) {
+        hosts.clear();
+    }
     hosts.sort_unstable();
     canonical(&json!([manifest.name, settings, dirs, hosts]))
 }
@@ -275,22 +277,20 @@ impl Place<'_> {
 
 /// One spelling of a server: lower case, with its port, without a final slash.
 fn server(text: &str) -> String {
+    if let Ok(server) = host::DnsServer::parse(text) {
+        return server.to_string();
+    }
     let Ok(url) = Url::parse(text) else { return text.to_owned() };
     let Some(host) = url.host_str() else { return text.to_owned() };
-    let known = match url.scheme() {
-        "dns" => Some(53),
-        "dns+tls" => Some(853),
-        _ => url.port_or_known_default(),
-    };
-    let port = url.port().or(known).map(|it| format!(":{it}")).unwrap_or_default();
+    let port = url.port_or_known_default().map(|it| format!(":{it}")).unwrap_or_default();
     let query = url.query().map(|it| format!("?{it}")).unwrap_or_default();
     format!("{}://{}{port}{}{query}", url.scheme(), host.to_lowercase(), url.path().trim_end_matches('/'))
 }
 
-/// Whether any text begins with the origin.
+/// Whether any text, in the spelling of [`server`], is of this origin.
 fn names(settings: &Json, origin: &str) -> bool {
     match settings {
-        Json::String(text) => text.get(..origin.len()).is_some_and(|it| it.eq_ignore_ascii_case(origin)),
+        Json::String(text) => text.strip_prefix(origin).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])),
         Json::Array(items) => items.iter().any(|it| names(it, origin)),
         Json::Object(fields) => fields.values().any(|it| names(it, origin)),
         _ => false,

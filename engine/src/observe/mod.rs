@@ -187,17 +187,16 @@ pub async fn observe(
 ) -> Observation {
     let mut observation = Observation::default();
     let mark = format!("{:.16}/", Digest::of(bound.target.as_bytes()).to_string());
-    let known = |scope: &Scope| {
+    let mut remembered = |scope: &Scope| {
         let record = known.remove(scope)?;
         // A version that another place gave says nothing of this one.
-        let version = record.version.as_ref().map(|it| it.strip_prefix(&mark).map(str::to_owned));
-        match version {
-            Some(None) => None,
-            version => Some(ScopeRecord { version: version.flatten(), ..record }),
-        }
+        let version = match &record.version {
+            Some(version) => Some(version.strip_prefix(&mark)?.to_owned()),
+            None => None,
+        };
+        Some(ScopeRecord { version, ..record })
     };
-    let scopes =
-        scopes.iter().map(known).collect::<Vec<_>>().into_iter().zip(&scopes).map(|(it, scope)| (scope.clone(), it)).collect();
+    let scopes = scopes.into_iter().map(|it| (it.clone(), remembered(&it))).collect();
     Reader { bound, declared, sealer, now, mark: &mark, observation: &mut observation }.read(scopes).await;
     observation
 }
@@ -383,7 +382,7 @@ impl Reader<'_> {
             (host::Coverage::Whole, _) => (objects, Coverage::Whole, true),
             (host::Coverage::Unchanged, Some(Base { record, names: Some(names), version })) => {
                 self.observation.read.unchanged += 1;
-                let version = version.map(|it| format!("{}{it}", self.mark));
+                let version = self.kept(version);
                 return self.insert(scope, Coverage::Whole, names, (record, Some(version)));
             }
             (host::Coverage::Delta, Some(base)) => {
@@ -399,13 +398,18 @@ impl Reader<'_> {
             }
         };
         let record = memory::encode(&objects);
-        let version = version.map(|it| format!("{}{it}", self.mark));
+        let version = self.kept(version);
         if fresh {
             let version = version.clone();
             self.observation.fresh.push(ScopeRecord { scope: scope.clone(), version, objects: record.clone() });
         }
         let seen = objects.into_iter().map(|(key, it)| (key, it.observed)).collect();
         self.insert(scope, coverage, seen, (record, fresh.then_some(version)));
+    }
+
+    /// A version as it is remembered.
+    fn kept(&self, version: Version) -> Version {
+        version.map(|it| format!("{}{it}", self.mark))
     }
 
     fn insert(
