@@ -6,7 +6,8 @@ use trueup_core::address::{ResourceId, Scope};
 use trueup_core::diagnostic::Diagnostic;
 
 use super::index::{File, Index, Object, Row, SettingsRow};
-use super::{Context, Counts, Halts, Made, Rendered, clash, evaluate, listing};
+use super::listing::{self, Listing};
+use super::{Context, Counts, Halts, Made, Rendered, clash, evaluate};
 use trueup_core::value::Digest;
 
 /// Rounds in which references lead to further files, before everything is evaluated.
@@ -27,19 +28,23 @@ pub struct Current {
 ///
 /// Everything that forbids a plan, of all files: where a change brings an error, all files are judged anew, so that the
 /// list is the same as without a memory.
-pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current, Vec<Diagnostic>> {
+pub async fn bring_up_to_date(context: &Context, mut index: Index) -> Result<Current, Vec<Diagnostic>> {
     let root = context.snapshot.tree_id("").map(|it| it.as_bytes().to_vec()).unwrap_or_default();
     let same = !root.is_empty() && root == index.root && !index.files.is_empty();
-    let (files, mut diagnostics) = if same { (index.files.clone(), Vec::new()) } else { listing::list(context)? };
+    let Listing { files, trees, warnings: mut diagnostics } = match same {
+        true => Listing { files: index.files.clone(), trees: std::mem::take(&mut index.trees), warnings: Vec::new() },
+        false => listing::list(context, &index)?,
+    };
     // What a listing warns of is told at every pass: such a tree is listed again.
     let root = if diagnostics.is_empty() { root } else { Vec::new() };
+    let trees = Trees { root, trees };
     if index.rows.is_empty() {
-        return whole(context, files, root, diagnostics).await;
+        return whole(context, files, trees, diagnostics).await;
     }
     let mut change = Change::between(context, &index, &files, same);
     // A file that cannot be read is told of together with all others.
     let Ok(brought) = evaluate::identities(context, &files, &change.new_files) else {
-        return whole(context, files, root, diagnostics).await;
+        return whole(context, files, trees, diagnostics).await;
     };
     change.take_in(&index, &brought);
     if change.affected.is_empty() && change.new_files.is_empty() {
@@ -47,7 +52,7 @@ pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current
         let is_moved = !same;
         let rows = change.keep(index.rows);
         return Ok(Current {
-            index: Index { root, files, rows, is_moved, ..Index::new(context.key.0) },
+            index: trees.index(context, files, rows, is_moved),
             made: Vec::new(),
             halted: Halts::new(),
             diagnostics,
@@ -64,11 +69,25 @@ pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current
             rows.sort_by(|one, other| one.id.cmp(&other.id));
             clash::judge(context, &rows, &files, &made)?;
             let counts = Counts { files: files.len(), files_parsed, resources: resources(&rows), evaluated: made.len() };
-            let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
+            let index = trees.index(context, files, rows, true);
             Ok(Current { index, made, halted, diagnostics, counts })
         }
         // Judged in part, an error may be another one than judged as a whole.
-        Err(_) => whole(context, files, root, diagnostics).await,
+        Err(_) => whole(context, files, trees, diagnostics).await,
+    }
+}
+
+/// What Git says of the directories that were listed.
+struct Trees {
+    /// Of the project's root; empty where it is to be listed again.
+    root: Vec<u8>,
+    trees: Vec<File>,
+}
+
+impl Trees {
+    fn index(self, context: &Context, files: Vec<File>, rows: Vec<Row>, is_moved: bool) -> Index {
+        let Self { root, trees } = self;
+        Index { root, trees, files, rows, is_moved, ..Index::new(context.key.0) }
     }
 }
 
@@ -76,7 +95,7 @@ pub async fn bring_up_to_date(context: &Context, index: Index) -> Result<Current
 async fn whole(
     context: &Context,
     files: Vec<File>,
-    root: Vec<u8>,
+    trees: Trees,
     mut diagnostics: Vec<Diagnostic>,
 ) -> Result<Current, Vec<Diagnostic>> {
     let all = (0..files.len()).collect();
@@ -92,7 +111,7 @@ async fn whole(
     diagnostics.extend(made.iter().flat_map(|it| it.resource.warnings.iter().cloned()));
     clash::judge(context, &rows, &files, &made)?;
     let counts = Counts { files: files.len(), files_parsed, resources: made.len(), evaluated: made.len() };
-    let index = Index { root, files, rows, is_moved: true, ..Index::new(context.key.0) };
+    let index = trees.index(context, files, rows, true);
     Ok(Current { index, made, halted, diagnostics, counts })
 }
 

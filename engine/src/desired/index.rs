@@ -13,7 +13,7 @@ use trueup_core::document::{DriftMode, ReplaceMode, Settings};
 use trueup_core::value;
 
 /// Changes whenever the layout of [`Index`] does, or what goes into a digest.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -25,6 +25,9 @@ pub struct Index {
     pub key: [u8; 32],
     /// Tree of the project's root; while it is the same, nothing in Git changed.
     pub root: Vec<u8>,
+    /// Directories of the layers, by layer and path: those whose tree is the same are not read again.
+    pub trees: Vec<File>,
+    /// By layer and path.
     pub files: Vec<File>,
     /// By id.
     pub rows: Vec<Row>,
@@ -33,12 +36,12 @@ pub struct Index {
     pub is_moved: bool,
 }
 
-/// One file of a layer.
+/// One file of a layer, or a directory.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq)]
 pub struct File {
     pub layer: u16,
     pub path: String,
-    /// Git's id of its content.
+    /// Git's id of its content; of a directory that of its tree.
     pub id: Vec<u8>,
 }
 
@@ -83,7 +86,6 @@ pub struct SettingsRow {
     ignore: Vec<String>,
     depends_on: Vec<String>,
     moved_from: Option<String>,
-    wait_for: Option<String>,
     timeout_ms: Option<u64>,
 }
 
@@ -98,7 +100,6 @@ impl SettingsRow {
                 ignore: it.ignore.iter().map(ToString::to_string).collect(),
                 depends_on: it.depends_on.clone(),
                 moved_from: it.moved_from.clone(),
-                wait_for: it.wait_for.clone(),
                 timeout_ms: it.timeout.and_then(|it| u64::try_from(it.as_millis()).ok()),
             })
         })
@@ -124,7 +125,6 @@ impl SettingsRow {
             ignore: self.ignore.iter().filter_map(|it| value::Path::parse(it)).collect(),
             depends_on: self.depends_on.clone(),
             moved_from: self.moved_from.clone(),
-            wait_for: self.wait_for.clone(),
             timeout: self.timeout_ms.map(Duration::from_millis),
         }
     }

@@ -105,6 +105,16 @@ pub struct Entry {
     pub executable: bool,
 }
 
+/// What a listing meets, in the order of paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    Entry(Entry),
+    /// A directory, with its id; what it holds follows.
+    Directory(Arc<str>, BlobId),
+    /// A directory that whoever asked knows already: what it holds is left out.
+    Known(Arc<str>),
+}
+
 /// One commit, resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -208,7 +218,8 @@ impl Source {
     /// [`SourceError::Missing`] where the project's folder does not exist at that commit.
     pub fn snapshot(&self, commit: &Commit) -> Result<Snapshot, SourceError> {
         let tree = self.repository()?.with(|repo| git::tree::root(repo, commit, &self.prefix, &self.limits))?;
-        Ok(Snapshot { source: self.clone(), commit: Some(commit.clone()), content: Content::Commit { tree } })
+        let content = Content::Commit { tree, directories: Arc::default() };
+        Ok(Snapshot { source: self.clone(), commit: Some(commit.clone()), content })
     }
 
     /// The files as they stand on disk: tracked ones, and untracked ones that are not ignored.
@@ -266,6 +277,7 @@ enum Content {
     /// The tree of the project's folder.
     Commit {
         tree: BlobId,
+        directories: Arc<git::tree::Directories>,
     },
     Worktree {
         root: Arc<Path>,
@@ -300,12 +312,28 @@ impl Snapshot {
     /// [`SourceError::Missing`] where the directory does not exist, [`SourceError::Path`] for a name that is not safe,
     /// [`SourceError::Limit`] where a limit is crossed.
     pub fn list(&self, dir: &str) -> Result<Vec<Entry>, SourceError> {
+        let all = self.list_unknown(dir, &|_, _| false)?.into_iter();
+        Ok(all.filter_map(|it| if let Listed::Entry(entry) = it { Some(entry) } else { None }).collect())
+    }
+
+    /// As [`Snapshot::list`], with the directories on the way; what is in those that `is_known` by path and id is neither read
+    /// nor listed. In a worktree none is known, and none is told of.
+    ///
+    /// # Errors
+    ///
+    /// As [`Snapshot::list`].
+    pub fn list_unknown(&self, dir: &str, is_known: &dyn Fn(&str, &BlobId) -> bool) -> Result<Vec<Listed>, SourceError> {
         let dir = git::tidy(dir)?;
+        let limits = &self.source.limits;
         match &self.content {
-            Content::Commit { tree } => {
-                self.source.repository()?.with(|repo| git::tree::list(repo, *tree, &dir, &self.source.limits))
+            Content::Commit { tree, directories } => self.source.repository()?.with(|repo| {
+                let start = git::tree::lookup(repo, directories, *tree, &dir, limits)?
+                    .ok_or_else(|| SourceError::Missing { dir: dir.clone(), revision: String::new() })?;
+                git::tree::list(repo, start, &dir, is_known, limits)
+            }),
+            Content::Worktree { root } => {
+                git::worktree::list(&self.source, root, &dir).map(|all| all.into_iter().map(Listed::Entry).collect())
             }
-            Content::Worktree { root } => git::worktree::list(&self.source, root, &dir),
         }
         .map_err(|err| err.at_revision(&self.revision()))
     }
@@ -314,18 +342,19 @@ impl Snapshot {
     /// read, or in a worktree.
     pub fn tree_id(&self, dir: &str) -> Option<BlobId> {
         let dir = git::tidy(dir).ok()?;
-        let Content::Commit { tree } = &self.content else {
+        let Content::Commit { tree, directories } = &self.content else {
             return None;
         };
-        self.source.repository().ok()?.with(|repo| git::tree::lookup(repo, *tree, &dir, &self.source.limits)).ok()?
+        let lookup = |repo: &gix::Repository| git::tree::lookup(repo, directories, *tree, &dir, &self.source.limits);
+        self.source.repository().ok()?.with(lookup).ok()?
     }
 
     /// The file at a path of the project; None where there is none (or a directory, or one behind a symbolic link).
     pub fn find(&self, path: &str) -> Result<Option<Entry>, SourceError> {
         let path = git::tidy(path)?;
         match &self.content {
-            Content::Commit { tree } => {
-                self.source.repository()?.with(|repo| git::tree::find(repo, *tree, &path, &self.source.limits))
+            Content::Commit { tree, directories } => {
+                self.source.repository()?.with(|repo| git::tree::find(repo, directories, *tree, &path, &self.source.limits))
             }
             Content::Worktree { root } => git::worktree::find(&self.source, root, &path),
         }

@@ -102,5 +102,5 @@ fn content(repo: &gix::Repository, blob: BlobId) -> Result<Vec<u8>, SourceError>
 
 fn blob_at(repo: &gix::Repository, commit: ObjectId, path: &str, limits: &Limits) -> Result<Option<BlobId>, SourceError> {
     let tree = blob_id(&revision::tree_of(repo, commit, limits)?)?;
-    Ok(tree::find(repo, tree, path, limits)?.map(|it| it.id))
+    Ok(tree::find(repo, &tree::Directories::default(), tree, path, limits)?.map(|it| it.id))
 }

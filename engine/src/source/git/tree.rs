@@ -2,28 +2,67 @@
 //!
 //! Trees are walked with a stack of their own: the depth of a repository is never the depth of our calls.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gix::ObjectId;
 use gix::objs::tree::{EntryKind as TreeEntryKind, EntryRef};
 use gix::objs::{Kind, TreeRefIter};
 
-use super::super::{BlobId, Commit, Entry, EntryKind, Limits, SourceError};
+use super::super::{BlobId, Commit, Entry, EntryKind, Limits, Listed, SourceError};
 use super::{blob_id, checked_name, object, object_id};
+
+/// Names that [`Directories`] hold at most; then they begin anew.
+const REMEMBERED: usize = 1 << 20;
+
+/// Directories that were looked into, by id, so that many files are found in one without reading it for each.
+#[derive(Debug, Default)]
+pub struct Directories(Mutex<HashMap<BlobId, Names>>);
+
+/// What stands in one directory.
+type Names = Arc<HashMap<Box<[u8]>, (TreeEntryKind, ObjectId)>>;
+
+impl Directories {
+    fn names(&self, repo: &gix::Repository, tree: BlobId, name: &str, limits: &Limits) -> Result<Names, SourceError> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get(&tree) {
+            return Ok(known.clone());
+        }
+        let data = object(repo, object_id(&tree)?, Kind::Tree, limits.object, || format!("the directory of `{name}`"))?;
+        let mut names = HashMap::new();
+        for entry in TreeRefIter::from_bytes(&data, gix::hash::Kind::Sha1) {
+            let entry = entry.map_err(|err| broken_tree(name, &super::cause(&err)))?;
+            // A hostile tree may hold a name twice: the first one counts, wherever it stands.
+            names.entry(entry.filename.to_vec().into()).or_insert((entry.mode.kind(), entry.oid.to_owned()));
+        }
+        let names = Arc::new(names);
+        if all.values().map(|it| it.len()).sum::<usize>() + names.len() > REMEMBERED {
+            all.clear();
+        }
+        all.insert(tree, names.clone());
+        Ok(names)
+    }
+}
 
 /// The tree of the project's folder at `commit`.
 pub fn root(repo: &gix::Repository, commit: &Commit, prefix: &str, limits: &Limits) -> Result<BlobId, SourceError> {
     let tree = super::revision::tree_of(repo, super::revision::parse_id(&commit.id)?, limits)?;
-    lookup(repo, blob_id(&tree)?, prefix, limits)?
+    lookup(repo, &Directories::default(), blob_id(&tree)?, prefix, limits)?
         .ok_or_else(|| SourceError::Missing { dir: prefix.to_owned(), revision: commit.id.clone() })
 }
 
 /// The tree at `dir` below `root`; None where there is none.
-pub fn lookup(repo: &gix::Repository, root: BlobId, dir: &str, limits: &Limits) -> Result<Option<BlobId>, SourceError> {
+pub fn lookup(
+    repo: &gix::Repository,
+    directories: &Directories,
+    root: BlobId,
+    dir: &str,
+    limits: &Limits,
+) -> Result<Option<BlobId>, SourceError> {
     let mut tree = root;
     for name in dir.split('/').filter(|name| !name.is_empty()) {
-        match child(repo, tree, name, limits)? {
-            Some((TreeEntryKind::Tree, id)) => tree = blob_id(&id)?,
+        match directories.names(repo, tree, name, limits)?.get(name.as_bytes()) {
+            Some((TreeEntryKind::Tree, id)) => tree = blob_id(id)?,
             _ => return Ok(None),
         }
     }
@@ -31,24 +70,35 @@ pub fn lookup(repo: &gix::Repository, root: BlobId, dir: &str, limits: &Limits) 
 }
 
 /// The file at `path` below `root`; None where there is none.
-pub fn find(repo: &gix::Repository, root: BlobId, path: &str, limits: &Limits) -> Result<Option<Entry>, SourceError> {
+pub fn find(
+    repo: &gix::Repository,
+    directories: &Directories,
+    root: BlobId,
+    path: &str,
+    limits: &Limits,
+) -> Result<Option<Entry>, SourceError> {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let Some(tree) = lookup(repo, root, dir, limits)? else {
+    let Some(tree) = lookup(repo, directories, root, dir, limits)? else {
         return Ok(None);
     };
-    let Some((kind, id)) = child(repo, tree, name, limits)? else {
-        return Ok(None);
-    };
-    entry(kind, &id, Arc::from(path))
+    match directories.names(repo, tree, name, limits)?.get(name.as_bytes()) {
+        Some((kind, id)) => entry(*kind, id, Arc::from(path)),
+        None => Ok(None),
+    }
 }
 
-/// All files below `dir`, sorted by path.
-pub fn list(repo: &gix::Repository, root: BlobId, dir: &str, limits: &Limits) -> Result<Vec<Entry>, SourceError> {
-    let Some(start) = lookup(repo, root, dir, limits)? else {
-        return Err(SourceError::Missing { dir: dir.to_owned(), revision: String::new() });
-    };
-    let mut walk = Walk { repo, limits, path: dir.to_owned(), stack: Vec::new(), found: Vec::new(), trees: 0 };
-    walk.enter(object_id(&start)?)?;
+/// Everything below `dir`, which is the tree `start`, sorted by path. Directories that `is_known` by their path and id are
+/// named and not read.
+pub fn list(
+    repo: &gix::Repository,
+    start: BlobId,
+    dir: &str,
+    is_known: &dyn Fn(&str, &BlobId) -> bool,
+    limits: &Limits,
+) -> Result<Vec<Listed>, SourceError> {
+    let mut walk =
+        Walk { repo, limits, is_known, path: dir.to_owned(), stack: Vec::new(), found: Vec::new(), last: None, trees: 0 };
+    walk.enter(start)?;
     while let Some(frame) = walk.stack.last_mut() {
         walk.path.truncate(frame.path);
         let mut rest = TreeRefIter::from_bytes(frame.data.get(frame.at..).unwrap_or_default(), gix::hash::Kind::Sha1);
@@ -87,15 +137,19 @@ struct Frame {
 struct Walk<'a> {
     repo: &'a gix::Repository,
     limits: &'a Limits,
+    is_known: &'a dyn Fn(&str, &BlobId) -> bool,
     path: String,
     stack: Vec<Frame>,
-    found: Vec<Entry>,
+    found: Vec<Listed>,
+    /// The file that came last.
+    last: Option<Arc<str>>,
     /// Directories entered: a few small trees can name each other into billions.
     trees: usize,
 }
 
 impl Walk<'_> {
-    fn enter(&mut self, id: ObjectId) -> Result<(), SourceError> {
+    /// Goes into the directory that `self.path` names, unless it is known.
+    fn enter(&mut self, id: BlobId) -> Result<(), SourceError> {
         self.trees += 1;
         if self.stack.len() > self.limits.depth {
             return Err(limit(format!("the nesting of directories at `{}`", self.path), self.limits.depth));
@@ -103,7 +157,14 @@ impl Walk<'_> {
         if self.trees > self.limits.files {
             return Err(limit("the number of directories".to_owned(), self.limits.files));
         }
-        let data = object(self.repo, id, Kind::Tree, self.limits.object, || format!("the directory `{}`", self.path))?;
+        let path: Arc<str> = self.path.as_str().into();
+        if (self.is_known)(&path, &id) {
+            self.found.push(Listed::Known(path));
+            return Ok(());
+        }
+        let data =
+            object(self.repo, object_id(&id)?, Kind::Tree, self.limits.object, || format!("the directory `{}`", self.path))?;
+        self.found.push(Listed::Directory(path, id));
         self.stack.push(Frame { data, at: 0, path: self.path.len() });
         Ok(())
     }
@@ -111,16 +172,17 @@ impl Walk<'_> {
     /// Takes the entry that `self.path` names.
     fn take(&mut self, kind: TreeEntryKind, id: ObjectId) -> Result<(), SourceError> {
         if kind == TreeEntryKind::Tree {
-            return self.enter(id);
+            return self.enter(blob_id(&id)?);
         }
         if self.found.len() >= self.limits.files {
             return Err(limit("the number of files".to_owned(), self.limits.files));
         }
+        let path: Arc<str> = self.path.as_str().into();
         // Git sorts trees so that a walk meets whole paths in order; an entry out of order may be there twice.
-        if self.found.last().is_some_and(|last| *last.path >= *self.path) {
+        if self.last.replace(path.clone()).is_some_and(|last| *last >= *path) {
             return Err(broken_tree(&self.path, "its entries are not in order"));
         }
-        self.found.extend(entry(kind, &id, Arc::from(self.path.as_str()))?);
+        self.found.extend(entry(kind, &id, path)?.map(Listed::Entry));
         Ok(())
     }
 }
@@ -141,23 +203,6 @@ fn extend(path: &mut String, entry: &EntryRef<'_>, limits: &Limits) -> Result<()
     }
     path.push_str(name);
     Ok(())
-}
-
-/// The entry `name` of a tree. Entries are compared one by one: a hostile tree need not be sorted.
-fn child(
-    repo: &gix::Repository,
-    tree: BlobId,
-    name: &str,
-    limits: &Limits,
-) -> Result<Option<(TreeEntryKind, ObjectId)>, SourceError> {
-    let data = object(repo, object_id(&tree)?, Kind::Tree, limits.object, || format!("the directory of `{name}`"))?;
-    for entry in TreeRefIter::from_bytes(&data, gix::hash::Kind::Sha1) {
-        let entry = entry.map_err(|err| broken_tree(name, &super::cause(&err)))?;
-        if entry.filename == name.as_bytes() {
-            return Ok(Some((entry.mode.kind(), entry.oid.to_owned())));
-        }
-    }
-    Ok(None)
 }
 
 fn entry(kind: TreeEntryKind, id: &gix::oid, path: Arc<str>) -> Result<Option<Entry>, SourceError> {

@@ -39,6 +39,7 @@ pub fn list(source: &Source, root: &Path, dir: &str) -> Result<Vec<Entry>, Sourc
             Ok(())
         })?;
         found.sort_unstable_by(|left, right| left.path.cmp(&right.path));
+        disk.is_whole(dir, &found)?;
         Ok(found)
     })
 }
@@ -319,6 +320,25 @@ impl Disk<'_> {
             return Ok(blob_id(&known.id)? == entry.id);
         }
         Ok(metadata.len() <= COMPARED && self.hash(&entry.path, kind)? == entry.id)
+    }
+
+    /// A folder without files that are committed in it, because a sparse checkout leaves them out, would look like one from which
+    /// they were removed.
+    fn is_whole(&self, dir: &str, found: &[Entry]) -> Result<(), SourceError> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let below = join(self.prefix, dir);
+        for entry in index.prefixed_entries(below.as_bytes().as_bstr()).unwrap_or_default() {
+            let path = entry.path(index).to_str_lossy();
+            let Some(inside) = path.strip_prefix(&below).filter(|it| below.is_empty() || it.starts_with('/')) else { continue };
+            let local = join(dir, inside.trim_start_matches('/'));
+            let skipped = entry.flags.contains(Flags::SKIP_WORKTREE);
+            if skipped && found.binary_search_by(|it| (*it.path).cmp(local.as_str())).is_err() {
+                let cause = "a sparse checkout leaves it out, and without it the folder would look as if it was removed; leave \
+                             --worktree away, or check it out with `git sparse-checkout disable`";
+                return Err(SourceError::Unreadable { what: format!("`{local}`"), cause: cause.into() });
+            }
+        }
+        Ok(())
     }
 
     /// Whether a sparse checkout leaves the file out on purpose.

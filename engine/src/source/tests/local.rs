@@ -3,7 +3,7 @@ use std::os::unix::fs::symlink;
 use trueup_core::diagnostic::codes;
 use trueup_core::value::Digest;
 
-use super::super::{EntryKind, Source, SourceError};
+use super::super::{BlobId, EntryKind, Listed, Source, SourceError};
 use super::{Repository, paths, resolved, text};
 
 #[test]
@@ -27,6 +27,46 @@ fn files_of_a_commit_are_listed_in_order_and_read_by_id() {
     assert_eq!(head.find("base").unwrap(), None);
     assert_eq!(head.find("base/nothing").unwrap(), None);
     assert_eq!(head.find("base/a.yaml/deeper").unwrap(), None);
+}
+
+#[test]
+fn a_directory_that_is_known_is_named_and_not_read() {
+    let repo = Repository::new();
+    repo.write("base/a/x.yaml", "x").write("base/a/deep/y.yaml", "y").write("base/a.yaml", "a").write("base/b/z.yaml", "z");
+    repo.commit("first");
+    let all = repo.head().list_unknown("base", &|_, _| false).unwrap();
+    let shown = |all: &[Listed]| {
+        let show = |it: &Listed| match it {
+            Listed::Entry(entry) => entry.path.to_string(),
+            Listed::Directory(path, _) => format!("{path}/"),
+            Listed::Known(path) => format!("{path}/…"),
+        };
+        all.iter().map(show).collect::<Vec<_>>()
+    };
+    let want =
+        ["base/", "base/a.yaml", "base/a/", "base/a/deep/", "base/a/deep/y.yaml", "base/a/x.yaml", "base/b/", "base/b/z.yaml"];
+    assert_eq!(shown(&all), want);
+    let known: Vec<(String, BlobId)> = all
+        .iter()
+        .filter_map(|it| if let Listed::Directory(path, id) = it { Some((path.to_string(), *id)) } else { None })
+        .collect();
+    // The tree of a known directory may be anywhere: nobody asks for it.
+    let id = known.iter().find(|(path, _)| path == "base/a").unwrap().1.to_string();
+    std::fs::remove_file(repo.path().join(".git/objects").join(&id[..2]).join(&id[2..])).unwrap();
+    let is_known = |path: &str, id: &BlobId| path == "base/a" && known.iter().any(|it| it.0 == path && it.1 == *id);
+    let again = repo.head().list_unknown("base", &is_known).unwrap();
+    assert_eq!(shown(&again), ["base/", "base/a.yaml", "base/a/…", "base/b/", "base/b/z.yaml"]);
+    assert!(repo.head().list("base").is_err());
+}
+
+#[test]
+fn many_files_are_found_in_a_directory_that_is_read_once() {
+    let repo = Repository::new();
+    repo.write("base/a.yaml", "a").write("base/b.yaml", "b").commit("first");
+    let head = repo.head();
+    assert!(head.find("base/a.yaml").unwrap().is_some());
+    std::fs::remove_dir_all(repo.path().join(".git/objects")).unwrap();
+    assert!(head.find("base/b.yaml").unwrap().is_some() && head.find("base/none").unwrap().is_none());
 }
 
 #[test]
