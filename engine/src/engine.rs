@@ -160,7 +160,8 @@ impl Engine {
     /// # Errors
     ///
     /// Where there is no project, no commit, or its settings are wrong.
-    pub fn open(place: Where) -> Result<Self, Problem> {
+    pub fn open(mut place: Where) -> Result<Self, Problem> {
+        place.source = place.source.map(real);
         let (source, root, protected, snapshot) = match &place.source {
             Some(url) => open_remote(url, &place)?,
             None => open_local(&place)?,
@@ -210,13 +211,22 @@ impl Engine {
         project::place_of_variable(&text, environment, name)
     }
 
+    /// What of the settings is not what a reader of them would expect.
+    pub fn warnings(&self, environment: &Environment) -> Vec<Diagnostic> {
+        let after = (!environment.after.is_empty()).then(|| {
+            let text = format!(
+                "`{}` is to come after {}, and this version does not wait: it applies an environment when it is told to",
+                environment.name,
+                environment.after.join(", ")
+            );
+            Diagnostic::warning(codes::PROJECT, text).at(environment.location.clone())
+        });
+        after.into_iter().chain(self.other_settings().ok().flatten()).collect()
+    }
+
     /// Says where the settings of the revision are others than those that are used: rights come from no branch that was not
     /// reviewed, and so nothing of the file does.
-    ///
-    /// # Errors
-    ///
-    /// Where a file cannot be read.
-    pub fn other_settings(&self) -> Result<Option<Diagnostic>, Problem> {
+    fn other_settings(&self) -> Result<Option<Diagnostic>, Problem> {
         if self.place.rev.is_none() || settings(&self.snapshot, project::FILE)? == settings(&self.protected, project::FILE)? {
             return Ok(None);
         }
@@ -276,7 +286,7 @@ impl Engine {
     pub fn store(&self) -> Result<Arc<SqliteStore>, Problem> {
         self.state_is_ours()?;
         self.has_state()?;
-        Ok(Arc::new(SqliteStore::open(&self.state)?))
+        Ok(Arc::new(SqliteStore::open(&self.state, &self.project.id)?))
     }
 
     /// State that came with the project is somebody else's word on what may be deleted here.
@@ -413,6 +423,16 @@ fn open_local(place: &Where) -> Result<Opened, Problem> {
         None => protected.clone(),
     };
     Ok((source, root, protected, snapshot))
+}
+
+/// A source on this machine by its real path: what is trusted must not depend on where somebody stands.
+fn real(url: String) -> String {
+    match RemoteUrl::parse(&url, true) {
+        Ok(RemoteUrl::Local(path)) => {
+            path.canonicalize().ok().and_then(|it| it.into_os_string().into_string().ok()).unwrap_or(url)
+        }
+        _ => url,
+    }
 }
 
 /// Fetches the source and opens it in its cache.

@@ -97,6 +97,9 @@ pub struct Look {
     pub drifted: usize,
     /// The worst first, 20 at most.
     pub troubles: Vec<Trouble>,
+    /// The revision that was found carried out: None where something was left to do.
+    #[serde(default)]
+    pub settled: Option<String>,
 }
 
 impl Look {
@@ -158,7 +161,9 @@ pub fn remember_apply(around: &Surroundings, planned: &Planned, applied: &Applie
 }
 
 fn look(around: &Surroundings, planned: &Planned, told: &Told, done: &dyn Fn(usize) -> bool) -> Look {
-    let mut look = Look { time: around.context.now, drifted: drifted(&planned.plan, done), ..Look::default() };
+    let is_settled = (0..planned.plan.steps.len()).all(done) && planned.plan.refused.is_empty() && !planned.is_pending();
+    let settled = is_settled.then(|| around.revision.clone());
+    let mut look = Look { time: around.context.now, drifted: drifted(&planned.plan, done), settled, ..Look::default() };
     // Objects that a step which is done made another thing of: None where they went.
     let mut touched: HashMap<&Address, Option<&Step>> = HashMap::new();
     for (_, step) in planned.plan.steps.iter().enumerate().filter(|(at, _)| done(*at)) {

@@ -72,6 +72,11 @@ impl Planned {
         !agreed.is_empty() || !records.is_empty() || !resolved.is_empty() || !self.renamed.is_empty()
     }
 
+    /// Whether an apply would arm or lift something without a step.
+    pub fn is_pending(&self) -> bool {
+        self.diagnostics.iter().any(|it| it.code == codes::PENDING)
+    }
+
     /// What the environment owned when this was planned, scope by scope.
     pub fn entries(&self) -> &[Entry] {
         &self.entries

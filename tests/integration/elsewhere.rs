@@ -201,6 +201,17 @@ fn a_folder_of_the_operators_stands_for_the_projects_own_and_nothing_of_it_is_fr
     project.git(&["clone", "-q", ".", clone.to_str().unwrap()]);
     let other = ["plan", "--source", clone.to_str().unwrap()];
     Run::of(project.command(&other).current_dir(project.home()).output().unwrap()).expect_exit(1).expect_text(&["TU0501"]);
+    // The same words from another folder mean another source.
+    let (here, there) = (project.outside().join("here/in"), project.outside().join("there/in"));
+    for (folder, source) in [(&here, &repo), (&there, &clone)] {
+        fs::create_dir_all(folder).unwrap();
+        std::os::unix::fs::symlink(source, folder.parent().unwrap().join("shop")).unwrap();
+    }
+    let from = |folder: &std::path::Path| {
+        Run::of(project.command(&["plan", "--source", "../shop"]).current_dir(folder).output().unwrap())
+    };
+    from(&here).expect_exit(0).expect_text(&["No changes"]);
+    from(&there).expect_exit(1).expect_text(&["TU0501"]);
 }
 
 #[test]

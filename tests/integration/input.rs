@@ -89,6 +89,39 @@ fn a14_a_layer_that_is_gone_prunes_nothing() {
 }
 
 #[test]
+fn a14_a_source_that_declares_nothing_any_more_prunes_nothing_without_a_word() {
+    let project = Project::new();
+    project.declare("a", "a.txt", "a\n").declare("b", "b.txt", "b\n").commit("good");
+    project.apply();
+    project.write("base/a.yaml", "").write("base/b.yaml", "# generated\n").commit("the generator failed");
+    let said = ["TU0602", "nothing is declared", "--allow-deletes 2"];
+    project.run(&["apply", "--yes"]).expect_exit(1).expect_text(&said);
+    project.remove("base/a.yaml").remove("base/b.yaml").write("base/.gitkeep", "").commit("the layer is empty");
+    project.run(&["apply", "--yes"]).expect_exit(1).expect_text(&said);
+    assert_eq!(project.world().len(), 2);
+    project.run(&["apply", "--yes", "--allow-deletes", "2"]).expect_exit(0);
+    assert!(project.world().is_empty());
+}
+
+#[test]
+fn a14_a_sparse_checkout_is_no_word_on_what_it_leaves_out() {
+    let project = Project::new();
+    for name in ["a", "b", "c", "d"] {
+        project.write(&format!("base/{name}/{name}.yaml"), document(name, &format!("{name}.txt"), "x\n"));
+    }
+    project.commit("good");
+    project.apply();
+    project.git(&["sparse-checkout", "set", "--no-cone", "/*", "!/base/d/"]);
+    assert!(!project.repo().join("base/d").exists());
+    project.run(&["apply", "--yes", "--worktree"]).expect_exit(1).expect_text(&["base/d/d.yaml", "sparse checkout"]);
+    assert_eq!(project.world().len(), 4);
+    // What is committed is whole, and so is a worktree whose layers are.
+    project.run(&["plan"]).expect_exit(0).expect_text(&["No changes"]);
+    project.git(&["sparse-checkout", "disable"]);
+    project.run(&["plan", "--worktree"]).expect_exit(0).expect_text(&["No changes"]);
+}
+
+#[test]
 fn a14_a_repository_without_a_commit_says_so() {
     let project = Project::new();
     project.run(&["plan"]).expect_exit(1).expect_text(&["TU0001", "commit"]);

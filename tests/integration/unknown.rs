@@ -32,11 +32,9 @@ fn chain() -> Project {
 }
 
 fn sha256(text: &str) -> String {
-    let folder = std::env::temp_dir().join(format!("trueup-sum-{}-{:x}", std::process::id(), text.len()));
-    std::fs::write(&folder, text).expect("a file");
-    let sum = trueup_tests::guests::sha256(folder.clone());
-    let _ = std::fs::remove_file(folder);
-    sum
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("its content");
+    trueup_tests::guests::sha256(file.path().to_owned())
 }
 
 #[test]

@@ -189,6 +189,31 @@ fn status_says_which_environment_is_behind_and_what_to_do_next() {
 }
 
 #[test]
+fn a_commit_that_asks_for_nothing_else_is_not_behind_once_a_plan_said_so() {
+    let project = Project::new();
+    project.declare("a", "a.txt", "one\n").commit("one file");
+    project.apply();
+    let sync = || project.run(&["status", "-o", "json"]).expect_exit(0).json()["environments"][0]["sync"].clone();
+    project.write("README.md", "words\n").commit("words");
+    assert_eq!(sync(), "behind", "nobody looked yet");
+    project.run(&["plan"]).expect_exit(0).expect_text(&["No changes"]);
+    assert_eq!(sync(), "synced");
+    project.declare("a", "a.txt", "two\n").commit("a change");
+    project.run(&["plan"]).expect_exit(0);
+    assert_eq!(sync(), "behind");
+    // A setting that an apply would arm is something to do as well.
+    project.declare("a", "a.txt", "one\n");
+    let file = fs::read_to_string(project.repo().join("base/a.yaml")).unwrap();
+    let protected = file.replacen("metadata: {name: a}", "metadata: {name: a, annotations: {trueup.dev/protect: \"true\"}}", 1);
+    assert_ne!(file, protected);
+    project.write("base/a.yaml", protected).commit("protected");
+    project.run(&["plan"]).expect_exit(0).expect_text(&["TU0615"]);
+    assert_eq!(sync(), "behind");
+    project.apply();
+    assert_eq!(sync(), "synced");
+}
+
+#[test]
 fn get_lists_what_is_owned_and_shows_one_with_its_last_applied_document() {
     let project = applied();
     assert_eq!(project.run(&["get", "-o", "name"]).expect_exit(0).stdout, "File/a\nFile/b\n");
@@ -376,6 +401,37 @@ fn state_that_came_with_a_clone_is_not_believed() {
     project.git(&["rm", "-q", "-r", "--cached", ".trueup"]);
     project.git(&["commit", "-q", "-m", "out again"]);
     project.run(&["plan"]).expect_exit(0).expect_text(&["No changes"]);
+}
+
+#[test]
+fn one_provider_inside_the_directory_of_another_is_refused() {
+    for (dev, refused) in [("./site/sub", true), (".", true), ("./sitesub", false), ("site", false)] {
+        let provider = format!("providers: {{site: {{config: {{root: \"{dev}\"}}, dirs: [\"{dev}\"]}}}}");
+        let environments = format!("  dev: {{layers: [dev], {provider}}}\n  prod: {{layers: [base]}}");
+        let project = Project::with(&PROJECT.replace("  prod: {layers: [base]}", &environments));
+        project.declare("a", "a.txt", "one\n").write("dev/.keep", "").commit("one file");
+        for environment in ["dev", "prod"] {
+            let run = project.run(&["plan", "--trust", "-e", environment]);
+            if refused {
+                run.expect_exit(1).expect_text(&["two owners", "dev", "trueup.yaml"]);
+            } else {
+                run.expect_exit(0);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_projects_never_share_a_state() {
+    let (one, two) = (Project::new(), Project::with(&PROJECT.replace("4f0c9a", "5f0c9a")));
+    let state = one.outside().join("state.db");
+    let shared =
+        |project: &Project, arguments: &[&str]| project.run(&[arguments, &["--state", state.to_str().unwrap()]].concat());
+    one.declare("a", "a.txt", "one\n").commit("one file");
+    two.declare("b", "b.txt", "two\n").commit("another");
+    shared(&one, &["apply", "--yes"]).expect_exit(0);
+    shared(&two, &["apply", "--yes"]).expect_exit(1).expect_text(&["state of the project", "--state"]);
+    shared(&one, &["plan"]).expect_exit(0).expect_text(&["No changes"]);
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub fn findings(session: &Session, planned: &Planned, shell: &mut Shell<'_>) {
     let mut found = planned.diagnostics.clone();
     found.extend(session.refused_while_planning());
     // A file that cannot be read was told of when the project was opened.
-    found.extend(session.engine.other_settings().ok().flatten());
+    found.extend(session.engine.warnings(&session.environment));
     shell.output.diagnostics(&found, &|file| texts.get(file));
     // Without a checkout nobody sees where files come to lie.
     let relative = |it: &String| !Path::new(it).is_absolute();

@@ -142,6 +142,8 @@ fn line(engine: &Engine, store: Option<&SqliteStore>, name: &str) -> Result<Line
         (_, _, None) => "unknown",
         (_, _, Some(_)) if drifted => "drifted",
         (_, _, Some(run)) if run.about.revision == engine.revision() => "synced",
+        // Another commit that asks for the same: a plan of it found nothing to do.
+        _ if look.as_ref().and_then(|it| it.settled.as_deref()) == Some(&engine.revision()) => "synced",
         (_, _, Some(_)) => "behind",
     };
     let revision = applied.map(|it| it.about.revision.clone());

@@ -1,7 +1,7 @@
 //! An environment's providers: plugins loaded by digest, rights worked out, configuration judged.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use trueup_core::diagnostic::{Diagnostic, codes};
@@ -81,6 +81,11 @@ pub async fn load(
                 continue;
             }
         };
+        let acts = target(plugin.manifest(), config, engine);
+        if let Some(finding) = nested(engine, environment, alias, config, plugin.manifest(), &acts) {
+            findings.push(finding);
+            continue;
+        }
         fixed.insert(alias.to_string(), as_written(&plugin, config));
         let services = ProviderServices {
             blobs: Some(blobs.clone()),
@@ -100,7 +105,7 @@ pub async fn load(
         let bound = Bound {
             alias: alias.clone(),
             manifest: plugin.manifest().clone(),
-            target: target(&plugin, config, &given, engine).into(),
+            target: acts.text.into(),
             secrets: config.secrets.as_slice().into(),
             provider: plugin.provider(settings),
         };
@@ -180,8 +185,7 @@ fn give(
     manifest: &Manifest,
     credentials: Option<&Credentials>,
 ) -> Result<Given, Diagnostic> {
-    let dirs =
-        config.dirs.iter().map(|text| DirGrant { text: text.clone(), path: resolve(&engine.root, Path::new(text)) }).collect();
+    let dirs = dirs(engine, config);
     let mut slots = BTreeMap::new();
     if let Some(credentials) = credentials {
         let only = manifest.credentials.keys().next().filter(|_| manifest.credentials.len() == 1);
@@ -208,12 +212,25 @@ fn as_written(plugin: &host::Plugin, config: &ProviderConfig) -> Json {
     json!({ "plugin": plugin.digest().to_string(), "config": config.config, "dirs": config.dirs, "hosts": config.hosts, "dns": config.dns, "secrets": config.secrets })
 }
 
+/// Directories of a provider, resolved.
+fn dirs(engine: &Engine, config: &ProviderConfig) -> Vec<DirGrant> {
+    config.dirs.iter().map(|text| DirGrant { text: text.clone(), path: resolve(&engine.root, Path::new(text)) }).collect()
+}
+
+/// What a provider acts on.
+struct Target {
+    /// One text for each place, however it is spelt.
+    text: String,
+    /// The directories among it.
+    roots: Vec<PathBuf>,
+}
+
 /// What a provider acts on: its plugin's name, and where that reaches. The same for every spelling of a path: two environments
 /// must not own one file because one of them says `./site` and the other `site`. What lies beside the state inside the project is
 /// named from the project's folder, as both move together.
-fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, engine: &Engine) -> String {
-    let manifest = plugin.manifest();
-    let place = Place { root: &engine.root, moves: engine.state().starts_with(&engine.root), dirs: &given.dirs };
+fn target(manifest: &Manifest, config: &ProviderConfig, engine: &Engine) -> Target {
+    let dirs = dirs(engine, config);
+    let place = Place { root: &engine.root, moves: engine.state().starts_with(&engine.root), dirs: &dirs };
     let mut settings = config.config.clone();
     if let Json::Object(fields) = &mut settings
         && !manifest.target.is_empty()
@@ -226,15 +243,48 @@ fn target(plugin: &host::Plugin, config: &ProviderConfig, given: &Given, engine:
             }
         }
     }
-    let placed = place.in_texts(&mut settings) > 0;
+    let mut roots = Vec::new();
+    place.in_texts(&mut settings, &mut roots);
     let mut hosts: Vec<String> = config.hosts.iter().chain(&config.dns).map(|it| server(&it.to_lowercase())).collect();
     // What a setting says is what is acted on; a right says it only where no setting does.
-    let dirs: Vec<String> = given.dirs.iter().filter(|_| !placed).map(|it| place.shown(&it.path)).collect();
+    let granted: Vec<PathBuf> = dirs.iter().filter(|_| roots.is_empty()).map(|it| it.path.clone()).collect();
     if hosts.iter().any(|it| names(&settings, it)) {
         hosts.clear();
     }
     hosts.sort_unstable();
-    canonical(&json!([manifest.name, settings, dirs, hosts]))
+    let shown: Vec<String> = granted.iter().map(|it| place.shown(it)).collect();
+    roots.extend(granted);
+    Target { text: canonical(&json!([manifest.name, settings, shown, hosts])), roots }
+}
+
+/// A provider whose directory lies inside that of another one with the same plugin, in whatever environment: a file there would
+/// have two addresses, and so two owners.
+fn nested(
+    engine: &Engine,
+    environment: &Environment,
+    alias: &str,
+    config: &ProviderConfig,
+    manifest: &Manifest,
+    acts: &Target,
+) -> Option<Diagnostic> {
+    let all = engine.project.environments.values().flat_map(|of| of.providers.iter().map(move |(alias, it)| (of, &**alias, it)));
+    let others = all.filter(|(of, other, it)| it.plugin == config.plugin && (of.name != environment.name || *other != alias));
+    for (of, other, it) in others {
+        for theirs in target(manifest, it, engine).roots {
+            let inside = |one: &Path, two: &Path| one != two && one.starts_with(two);
+            let Some(ours) = acts.roots.iter().find(|ours| inside(ours, &theirs) || inside(&theirs, ours)) else { continue };
+            let text = format!(
+                "the provider `{alias}` acts on `{}`, and `{other}` of the environment `{}` on `{}`: one lies inside the other, and \
+                 what is there would have two owners",
+                ours.display(),
+                of.name,
+                theirs.display()
+            );
+            let hint = "give both the same directory and tell their objects apart by paths, or move one of the two";
+            return Some(Diagnostic::error(codes::PROJECT, text).at(config.location.clone()).hint(hint));
+        }
+    }
+    None
 }
 
 /// How real paths are written in a target.
@@ -253,24 +303,20 @@ impl Place<'_> {
         }
     }
 
-    /// Puts real paths in place of texts that lead into a granted directory; how many there were.
-    fn in_texts(&self, settings: &mut Json) -> usize {
+    /// Puts real paths in place of texts that lead into a granted directory, and adds them to `found`.
+    fn in_texts(&self, settings: &mut Json, found: &mut Vec<PathBuf>) {
         match settings {
-            Json::String(text) if text.contains("://") => {
-                *text = server(text);
-                0
-            }
+            Json::String(text) if text.contains("://") => *text = server(text),
             Json::String(text) => {
                 let path = resolve(self.root, Path::new(text));
-                let inside = self.dirs.iter().any(|it| path.starts_with(&it.path));
-                if inside {
+                if self.dirs.iter().any(|it| path.starts_with(&it.path)) {
                     *text = self.shown(&path);
+                    found.push(path);
                 }
-                usize::from(inside)
             }
-            Json::Array(items) => items.iter_mut().map(|it| self.in_texts(it)).sum(),
-            Json::Object(fields) => fields.values_mut().map(|it| self.in_texts(it)).sum(),
-            _ => 0,
+            Json::Array(items) => items.iter_mut().for_each(|it| self.in_texts(it, found)),
+            Json::Object(fields) => fields.values_mut().for_each(|it| self.in_texts(it, found)),
+            _ => {}
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum StoreError {
     Newer { path: PathBuf, found: i64, known: i64 },
     /// An SQLite file of another program.
     Foreign { path: PathBuf },
+    /// The state of another project: what that owns is not this one's to change or delete.
+    OtherProject { path: PathBuf, found: String, ours: String },
     /// Another process holds it for longer than we wait.
     Busy { path: PathBuf },
     /// The SQLite library is one that can lose commits.
@@ -41,6 +43,7 @@ impl StoreError {
             Self::Damaged { .. }
             | Self::Newer { .. }
             | Self::Foreign { .. }
+            | Self::OtherProject { .. }
             | Self::Library { .. }
             | Self::Owned { .. }
             | Self::NoIntent { .. }
@@ -91,6 +94,12 @@ impl fmt::Display for StoreError {
             Self::Foreign { path } => {
                 write!(f, "`{}` is a database of another program; name another file with `--state`", path.display())
             }
+            Self::OtherProject { path, found, ours } => write!(
+                f,
+                "`{}` is the state of the project with id {found}, and this one has id {ours}; each project has a state of its own: \
+                 name another file with `--state`, or put the old `metadata.id` back",
+                path.display()
+            ),
             Self::Busy { path } => {
                 write!(f, "another process is writing the state in `{}`; try again when it is done", path.display())
             }

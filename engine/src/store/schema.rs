@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::{StoreError, inventory};
 use crate::private;
@@ -14,7 +14,7 @@ use crate::private;
 const APPLICATION: i64 = 0x7472_7570;
 
 /// Format of the tables, in `PRAGMA user_version`. A change of them raises it and adds a step to [`migrate`].
-pub(super) const FORMAT: i64 = 2;
+pub(super) const FORMAT: i64 = 3;
 
 /// How long we wait for another process that writes: its commits take milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// SQLite 3.51.3 is the first without the bug that can lose commits of a WAL.
 const SQLITE: (i32, &str) = (3_051_003, "3.51.3");
 
+/// - `project`: the one project that the state is of, by its id; empty until that is known.
 /// - `places`: a scope as an environment names it; `spots`: the same as the remote system knows it, whatever alias leads
 ///   there. `entries` are clustered by place and key, so that reading an environment is one walk over neighbouring pages,
 ///   and unique by spot and key, so that an object has one owner.
@@ -29,6 +30,7 @@ const SQLITE: (i32, &str) = (3_051_003, "3.51.3");
 /// - `documents` stand apart: a pass without changes reads none of them.
 /// - `audit` only grows; see `audit.rs` for its hashes.
 const TABLES: &str = "
+CREATE TABLE project (id TEXT NOT NULL) STRICT;
 CREATE TABLE environments (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
@@ -203,28 +205,52 @@ pub(super) fn check_format(path: &Path, db: &Connection) -> Result<(), StoreErro
     }
     match number("user_version")? {
         FORMAT => Ok(()),
-        1 => migrate(path),
+        1 | 2 => migrate(path),
         found if found > FORMAT => Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT }),
         found => Err(StoreError::damaged(path, format!("its format {found} never was one of ours"))),
     }
 }
 
 /// From format 1: changes under way got their document and what their entries will say, entries whether they hold a secret.
+/// From format 2: the state got the id of its project.
 fn migrate(path: &Path) -> Result<(), StoreError> {
     let fail = |err| StoreError::sqlite(path, "bring the state up to date in", err);
     let mut db = connect(path, true)?;
     let step = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
     // Another process may have been faster.
-    if step.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map_err(fail)? == 1 {
+    let found: i64 = step.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
+    if found == 1 {
         step.execute_batch(
             "ALTER TABLE intents ADD COLUMN document TEXT; ALTER TABLE intents ADD COLUMN flags INTEGER NOT NULL DEFAULT 0; \
              ALTER TABLE intents ADD COLUMN after TEXT;",
         )
         .map_err(fail)?;
         inventory::flag_secrets(path, &step)?;
-        step.execute_batch(&format!("PRAGMA user_version = {FORMAT}")).map_err(fail)?;
+    }
+    if found < FORMAT {
+        let batch = format!("CREATE TABLE project (id TEXT NOT NULL) STRICT; PRAGMA user_version = {FORMAT}");
+        step.execute_batch(&batch).map_err(fail)?;
     }
     step.commit().map_err(fail)
+}
+
+/// Checks that the state is of this project; a state of none becomes its.
+pub(super) fn check_project(path: &Path, db: &Connection, project: &str) -> Result<(), StoreError> {
+    const OF: &str = "SELECT id FROM project";
+    let fail = |err| StoreError::sqlite(path, "read the state in", err);
+    let mut found: Option<String> = db.query_row(OF, [], |row| row.get(0)).optional().map_err(fail)?;
+    if found.is_none() {
+        let mut db = connect(path, true)?;
+        // Another process may be faster.
+        let step = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+        step.execute("INSERT INTO project (id) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM project)", [project]).map_err(fail)?;
+        found = step.query_row(OF, [], |row| row.get(0)).optional().map_err(fail)?;
+        step.commit().map_err(fail)?;
+    }
+    match found {
+        Some(id) if id != project => Err(StoreError::OtherProject { path: path.to_owned(), found: id, ours: project.to_owned() }),
+        _ => Ok(()),
+    }
 }
 
 /// Walks all pages after a run that was killed (its `-wal` file is still there): a torn page must not be found half way

@@ -28,13 +28,14 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the state in `path` and makes it where there is none, with its folder.
+    /// Opens the state of a project (its id) in `path` and makes it where there is none, with its folder.
     ///
     /// # Errors
     ///
+    /// [`StoreError::OtherProject`] where it is the state of another one.
     /// [`StoreError::Damaged`] for a file that is empty, cut or altered: it is never taken for an empty state.
     /// [`StoreError::Newer`], [`StoreError::Foreign`] and [`StoreError::Library`] as they say.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path, project: &str) -> Result<Self, StoreError> {
         schema::check_library()?;
         match path.try_exists() {
             Ok(true) => {}
@@ -45,6 +46,7 @@ impl SqliteStore {
         let reader = schema::connect(path, false)?;
         schema::check_format(path, &reader)?;
         schema::check_after_kill(path, &reader)?;
+        schema::check_project(path, &reader, project)?;
         let path: Arc<Path> = path.into();
         Ok(Self {
             readers: Mutex::new(vec![reader]),

@@ -15,16 +15,19 @@ use trueup_core::value::{Digest, json};
 use super::contract::{self, entry, intent, new_run, put};
 use super::*;
 
+/// The project that states here are of.
+const PROJECT: &str = "4f0c9a000000000000000000000000aa";
+
 fn with(edit: impl FnOnce(&Path)) -> Result<SqliteStore, StoreError> {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, PROJECT).unwrap();
     let edits = (0..200).map(|it| put(&entry(&format!("site:File/{it}"), &format!("{it}")), "t")).collect();
     store.edit("prod", None, "adopted", edits).wait().unwrap();
     drop(store);
     edit(&path);
     // The folder goes with `root`: what is judged is judged here.
-    SqliteStore::open(&path).and_then(|store| store.inventory("prod").map(|_| store))
+    SqliteStore::open(&path, PROJECT).and_then(|store| store.inventory("prod").map(|_| store))
 }
 
 #[track_caller]
@@ -39,7 +42,7 @@ fn the_contract_holds() {
     let count = std::cell::Cell::new(0);
     contract::run(&|| {
         count.set(count.get() + 1);
-        Box::new(SqliteStore::open(&root.path().join(format!("{}.db", count.get()))).unwrap())
+        Box::new(SqliteStore::open(&root.path().join(format!("{}.db", count.get())), PROJECT).unwrap())
     });
 }
 
@@ -47,7 +50,7 @@ fn the_contract_holds() {
 fn a_state_of_the_first_format_is_brought_up_to_date() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, PROJECT).unwrap();
     let (plain, sealed) = (entry("site:File/a", "a"), Entry { secrets: true, ..entry("site:File/b", "b") });
     let document = Arc::new(json!({"spec": {"content": {"$secret": "db", "hmac": "00"}}}));
     let secret = Edit::Put { entry: Box::new(sealed.clone()), target: "t".into(), applied: Some(document) };
@@ -62,17 +65,33 @@ fn a_state_of_the_first_format_is_brought_up_to_date() {
     inventory::put_flags(&db, 1, &old).unwrap();
     db.execute_batch(
         "ALTER TABLE intents DROP COLUMN document; ALTER TABLE intents DROP COLUMN flags; ALTER TABLE intents DROP COLUMN after; \
-         PRAGMA user_version = 1",
+         DROP TABLE project; PRAGMA user_version = 1",
     )
     .unwrap();
     drop(db);
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, PROJECT).unwrap();
     assert_eq!(store.inventory("prod").unwrap(), [plain, sealed]);
     let expected =
         Intent { document: None, after: Arc::from([]), siblings: Arc::from([]), protect: false, prune: true, ..begun[0].clone() };
     assert_eq!(store.intents("prod").unwrap(), [expected]);
     drop(store);
-    SqliteStore::open(&path).unwrap();
+    SqliteStore::open(&path, PROJECT).unwrap();
+}
+
+#[test]
+fn a_state_is_of_one_project_and_one_that_was_of_none_becomes_its() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("state.db");
+    let store = SqliteStore::open(&path, PROJECT).unwrap();
+    store.edit("prod", None, "adopted", vec![put(&entry("site:File/a", "a"), "t")]).wait().unwrap();
+    drop(store);
+    let other = "0".repeat(32);
+    let refused = SqliteStore::open(&path, &other).err().unwrap().to_string();
+    assert!(refused.contains(PROJECT) && refused.contains(&other) && refused.contains("--state"), "{refused}");
+    // As the second format wrote it.
+    Connection::open(&path).unwrap().execute_batch("DROP TABLE project; PRAGMA user_version = 2").unwrap();
+    assert_eq!(SqliteStore::open(&path, PROJECT).unwrap().inventory("prod").unwrap().len(), 1);
+    SqliteStore::open(&path, &other).err().unwrap();
 }
 
 #[test]
@@ -110,7 +129,7 @@ fn a_line_of_the_audit_log_that_is_altered_or_taken_out_is_found() {
     ] {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("state.db");
-        let store = SqliteStore::open(&path).unwrap();
+        let store = SqliteStore::open(&path, PROJECT).unwrap();
         let edits = (0..200).map(|it| put(&entry(&format!("site:File/{it}"), &format!("{it}")), "t")).collect();
         store.edit("prod", None, "adopted", edits).wait().unwrap();
         assert_eq!(store.verify().unwrap().unwrap().rows, 200);
@@ -123,7 +142,7 @@ fn a_line_of_the_audit_log_that_is_altered_or_taken_out_is_found() {
 fn the_files_of_a_state_are_private_and_its_folder_is_hidden_from_git() {
     let root = tempfile::tempdir().unwrap();
     let path = default_path(root.path());
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, PROJECT).unwrap();
     store.begin_run(new_run("prod")).wait().unwrap();
     store
         .put_scopes("prod", vec![ScopeRecord { scope: entry("a:K/n", "n").address.scope, version: None, objects: [1].into() }])
@@ -148,21 +167,21 @@ fn the_files_of_a_state_are_private_and_its_folder_is_hidden_from_git() {
 fn a_committed_write_is_there_when_the_process_was_killed_and_the_file_is_checked_then() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, PROJECT).unwrap();
     let run = store.begin_run(new_run("prod")).wait().unwrap();
     store.intend("prod", run, vec![intent("t", &entry("site:File/a", "a"))]).wait().unwrap();
     // As a kill leaves it: neither closed nor checkpointed.
     let copy = root.path().join("copy.db");
     fs::copy(&path, &copy).unwrap();
     fs::copy(root.path().join("state.db-wal"), root.path().join("copy.db-wal")).unwrap();
-    assert_eq!(SqliteStore::open(&copy).unwrap().intents("prod").unwrap().len(), 1);
+    assert_eq!(SqliteStore::open(&copy, PROJECT).unwrap().intents("prod").unwrap().len(), 1);
 }
 
 #[test]
 fn writes_that_are_queued_together_share_a_commit_and_one_that_fails_takes_nothing_from_its_neighbours() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, PROJECT).unwrap();
     let run = store.begin_run(new_run("prod")).wait().unwrap();
     // While another process writes, ours queue up.
     let other = Connection::open(&path).unwrap();
@@ -195,7 +214,7 @@ fn writes_that_are_queued_together_share_a_commit_and_one_that_fails_takes_nothi
 fn two_processes_may_write_to_one_state() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state.db");
-    let stores = [SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap()];
+    let stores = [SqliteStore::open(&path, PROJECT).unwrap(), SqliteStore::open(&path, PROJECT).unwrap()];
     std::thread::scope(|scope| {
         for (store, environment) in stores.iter().zip(["dev", "prod"]) {
             scope.spawn(move || {
@@ -268,7 +287,7 @@ fn a_providers_cache_lets_the_longest_unused_go_and_never_grows_past_its_limit()
 fn an_inventory_of_100_000_is_read_in_80_ms() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state.db");
-    let store = SqliteStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path, PROJECT).unwrap();
     let run = store.begin_run(new_run("prod")).wait().unwrap();
     let entries: Vec<Entry> = (0..100_000)
         .map(|it| {
@@ -301,7 +320,7 @@ fn an_inventory_of_100_000_is_read_in_80_ms() {
     drop(store);
     for _ in 0..3 {
         let begin = Instant::now();
-        let store = SqliteStore::open(&path).unwrap();
+        let store = SqliteStore::open(&path, PROJECT).unwrap();
         let opened = begin.elapsed();
         let read = store.inventory("prod").unwrap();
         let all = begin.elapsed();
@@ -321,6 +340,6 @@ fn an_inventory_of_100_000_is_read_in_80_ms() {
         );
     }
     let begin = Instant::now();
-    let verified = SqliteStore::open(&path).unwrap().verify().unwrap().unwrap();
+    let verified = SqliteStore::open(&path, PROJECT).unwrap().verify().unwrap().unwrap();
     println!("verify {} lines: {:?}", verified.rows, begin.elapsed());
 }

@@ -96,6 +96,12 @@ fn apply(project: &Project) -> Run {
     project.run(&["apply", "--yes", "--trust"])
 }
 
+/// As [`apply`], with the operator's word that this many objects may go.
+#[track_caller]
+fn apply_deleting(project: &Project, count: usize) -> Run {
+    project.run(&["apply", "--yes", "--trust", "--allow-deletes", &count.to_string()])
+}
+
 #[track_caller]
 fn plan(project: &Project) -> Json {
     project.run(&["plan", "--trust", "-o", "json"]).json()

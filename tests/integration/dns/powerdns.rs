@@ -8,7 +8,7 @@ use trueup_tests::servers::dig::dig;
 use trueup_tests::servers::pdns::Pdns;
 use trueup_tests::servers::proxy::{Fate, Proxy};
 
-use super::{Way, ZONE, apply, declare, plan, project, project_with, record, settled};
+use super::{Way, ZONE, apply, apply_deleting, declare, plan, project, project_with, record, settled};
 
 #[test]
 fn a_record_is_made_changed_healed_and_deleted_and_each_plan_after_it_is_empty() {
@@ -34,7 +34,7 @@ fn a_record_is_made_changed_healed_and_deleted_and_each_plan_after_it_is_empty()
     apply(&project).expect_exit(0);
     assert_eq!(dig(server.dns, "www.example.test", "A"), ["60 A 10.0.0.2", "60 A 10.0.0.3"]);
     project.remove("base/www.json").commit("no www");
-    apply(&project).expect_exit(0);
+    apply_deleting(&project, 1).expect_exit(0);
     assert!(dig(server.dns, "www.example.test", "A").is_empty());
     assert_eq!(dig(server.dns, "foreign.example.test", "TXT"), ["300 TXT \"theirs\""]);
     settled(&project);
@@ -99,11 +99,11 @@ fn a_zone_is_made_with_its_records_and_goes_with_them_but_never_with_those_of_ot
     settled(&project);
     server.put(ZONE, "theirs.example.test.", "A", 300, &["10.1.1.1"]);
     project.remove("base/zone.json").remove("base/www.json").commit("no zone");
-    apply(&project).expect_exit(1).expect_text(&["`theirs.example.test. A`", "not empty"]);
+    apply_deleting(&project, 2).expect_exit(1).expect_text(&["`theirs.example.test. A`", "not empty"]);
     assert_eq!(dig(server.dns, "theirs.example.test", "A"), ["300 A 10.1.1.1"]);
     assert!(dig(server.dns, "www.example.test", "A").is_empty());
     server.delete(ZONE, "theirs.example.test.", "A");
-    apply(&project).expect_exit(0);
+    apply_deleting(&project, 1).expect_exit(0);
     assert_eq!(server.ask("GET", "/zones/example.test.", &json!(null)).0, 404);
     settled(&project);
 }

@@ -7,7 +7,7 @@ use trueup_tests::servers::knot::Knot;
 use trueup_tests::servers::pdns::Pdns;
 use trueup_tests::servers::proxy::Proxy;
 
-use super::{Way, ZONE, apply, declare, plan, project, record, settled};
+use super::{Way, ZONE, apply, apply_deleting, declare, plan, project, record, settled};
 
 /// One record set of each type, as documents spell it and as `dig` shows it.
 const TYPES: [(&str, &str, &str, &str); 21] = [
@@ -202,7 +202,7 @@ fn servers_of_a_zone_change_without_leaving_it_without_any() {
         assert_eq!(dig(port, ZONE, "NS"), ["600 NS ns2.example.net.", "600 NS ns3.example.net."], "{name}");
         settled(&project);
         project.remove("base/ns.json").commit("no servers");
-        apply(&project).expect_exit(1).expect_text(&["cannot be without NS", "trueup forget"]);
+        apply_deleting(&project, 1).expect_exit(1).expect_text(&["cannot be without NS", "trueup forget"]);
         assert_eq!(dig(port, ZONE, "NS").len(), 2, "{name}");
     }
 }

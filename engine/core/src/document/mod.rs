@@ -98,7 +98,6 @@ pub struct Settings {
     pub depends_on: Vec<String>,
     /// As written: an identity this resource had before.
     pub moved_from: Option<String>,
-    pub wait_for: Option<String>,
     pub timeout: Option<Duration>,
 }
 

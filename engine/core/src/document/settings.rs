@@ -6,7 +6,6 @@ use super::node::{Sources, Span};
 use super::text::shown;
 use super::{DriftMode, ReplaceMode, Settings};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::expression::Template;
 use crate::schema::suggest;
 use crate::value::Path;
 
@@ -97,14 +96,7 @@ fn apply(settings: &mut Settings, name: &str, text: &str) -> Result<(), Diagnost
             }
         }
         "timeout" => settings.timeout = Some(duration(text).ok_or_else(|| wrong(name, text, "a time like 90s, 5m or 2h"))?),
-        "wait-for" => {
-            Template::bare(text).map_err(|error| {
-                let message = format!("trueup.dev/wait-for: {}", error.message);
-                Diagnostic { hint: error.hint, ..Diagnostic::error(codes::SETTING_VALUE, message) }
-            })?;
-            settings.wait_for = Some(text.to_owned());
-        }
-        "wave" | "steps" => {
+        "wait-for" | "wave" | "steps" => {
             let message = format!("this version does not act on trueup.dev/{name} yet");
             return Err(Diagnostic::error(codes::SETTING_UNSUPPORTED, message).hint("remove it"));
         }
@@ -182,11 +174,11 @@ mod tests {
             ("timeout", "999999h"),
             ("timeout", "+5m"),
             ("ignore", "spec..a"),
-            ("wait-for", "self.status ="),
         ] {
             check(name, text, Err(codes::SETTING_VALUE));
         }
         check("proteckt", "true", Err(codes::SETTING_UNKNOWN));
+        check("wait-for", "self.status.ready", Err(codes::SETTING_UNSUPPORTED));
         check("wave", "1", Err(codes::SETTING_UNSUPPORTED));
         check("steps", "x", Err(codes::SETTING_UNSUPPORTED));
     }

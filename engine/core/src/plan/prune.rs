@@ -173,9 +173,12 @@ pub(super) fn limits(world: &World<'_>, draft: &mut Draft) {
     // What is claimed counts as owned, as the words of `claims` have it.
     let owned = claimed + world.entries.iter().filter(|it| it.ownership != Ownership::Deposed).count();
     let half = HALF_FROM <= owned && owned < count.saturating_mul(2);
+    // A revision without any document is what a broken checkout or generator looks like as well.
+    let nothing = world.desired.is_empty() && !world.options.destroy && count > 0;
     let limit = match world.options.allow_deletes {
         // The operator's number takes the place of the limits, downwards too.
         Some(allowed) if allowed < count => format!("more than the {allowed} that are allowed"),
+        None if nothing => "nothing is declared in it any more".to_owned(),
         None if half => format!("more than half of the {owned} it owns"),
         None if FREE_DELETES < count => format!("more than {FREE_DELETES}"),
         Some(_) | None => return,

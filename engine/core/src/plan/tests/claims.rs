@@ -60,6 +60,7 @@ fn our_mark_alone_gives_an_ownership_that_may_update_and_not_delete() {
     gone.options.adopt_recovered = true;
     let plan = gone.check_plan(&["adopt a"]);
     gone.apply(&plan);
+    gone.have("stays", json!({}));
     gone.converge(&["delete a"]);
 
     sim.options.adopt_recovered = true;

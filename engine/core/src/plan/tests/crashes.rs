@@ -128,6 +128,7 @@ fn a_create_that_took_effect_is_fully_owned_whatever_git_wants_by_now() {
         assert_eq!((evidence(&plan), plan.steps[0].ownership), (vec![Evidence::Done], Ownership::Owned), "{recover_by:?}");
         assert_eq!(told(&plan.steps[0].changes), ["spec.x: 1 -> 2 (git)"]);
         changed.desired.clear();
+        changed.have("stays", json!({}));
         changed.converge(&["delete a"]);
         // Released, not deleted, where the document that was applied said so.
         sim.intents[0].prune = false;
@@ -197,11 +198,13 @@ fn a_delete_is_done_undone_or_finished() {
     assert!(sim.entries.is_empty());
 
     let mut sim = Sim::new();
+    sim.have("stays", json!({}));
     sim.left("a", json!({}));
     intent(&mut sim, IntentAction::Delete, "a", Some(json!({})), None);
     assert_eq!(evidence(&sim.converge(&["delete a"])), [Evidence::Undone]);
 
     let mut sim = Sim::new();
+    sim.have("stays", json!({}));
     sim.left("a", json!({}));
     sim.see("a", json!({"terminating": true}));
     intent(&mut sim, IntentAction::Delete, "a", Some(json!({})), None);
@@ -257,6 +260,7 @@ fn an_intent_that_no_step_needs_any_more_is_closed() {
 #[test]
 fn a_create_that_is_no_longer_declared_goes_in_the_same_pass() {
     let mut sim = Sim::new();
+    sim.have("stays", json!({}));
     sim.see("a", json!({"x": 1}));
     intent(&mut sim, IntentAction::Create, "a", None, Some(json!({"x": 1})));
     sim.converge(&["delete a"]);

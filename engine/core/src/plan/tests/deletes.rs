@@ -5,6 +5,7 @@ use super::*;
 #[test]
 fn what_is_no_longer_declared_goes() {
     let mut sim = Sim::new();
+    sim.have("stays", json!({}));
     sim.left("a", json!({"x": 1}));
     sim.see("a", json!({"x": 2, "theirs": 1}));
     sim.see("unowned", json!({}));
@@ -106,7 +107,9 @@ fn deletions_above_ten_or_half_wait_for_the_operators_word() {
         );
         assert_eq!(plan.unchanged, kept);
     };
-    check(4, 0, None, true); // An environment this small may go as a whole.
+    check(3, 1, None, true); // Of an environment this small most may go.
+    check(1, 0, None, false); // Never all of it: a source that came empty looks like this.
+    check(1, 0, Some(1), true);
     check(5, 0, None, false);
     check(3, 2, None, false);
     check(2, 3, None, true);

@@ -23,6 +23,7 @@ fn steps_stand_behind_what_they_depend_on_and_ties_go_by_id() {
 #[test]
 fn deletes_go_in_reverse() {
     let mut sim = Sim::new();
+    sim.have("stays", json!({}));
     for name in ["a", "b", "c"] {
         sim.left(name, json!({}));
     }
@@ -55,6 +56,7 @@ fn objects_of_one_resource_come_in_the_order_that_its_plugin_gave_and_go_in_reve
     assert_eq!(keys(&plan), ["create z", "create y", "create x"]);
     assert_eq!(plan.steps.iter().map(|it| it.after.clone()).collect::<Vec<_>>(), [vec![], vec![0], vec![1]]);
     let mut sim = Sim::new();
+    sim.have("stays", json!({}));
     for key in ["x", "y", "z"] {
         sim.own_at("a", &at(key), json!({}));
         sim.see(key, json!({}));
@@ -171,6 +173,7 @@ fn the_old_object_stays_when_its_successor_is_refused() {
 #[test]
 fn dependencies_that_turned_round_among_deletes_are_no_circle() {
     let mut sim = Sim::new();
+    sim.have("stays", json!({}));
     sim.left("a", json!({}));
     sim.left("b", json!({}));
     after(&mut sim, "a", &["b"]);
