@@ -521,10 +521,10 @@ fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder:
         .collect();
     let waiting = std::mem::take(&mut planned.desired.waiting);
     // Statuses are kept for what somebody waits for; nothing else is asked for one.
+    let awaited: HashSet<ResourceId> = waiting.values().flat_map(|it| it.after.iter()).cloned().collect();
     let mut statuses = HashMap::new();
-    if !waiting.is_empty() {
-        let named: HashSet<&ResourceId> = waiting.values().flat_map(|it| it.after.iter()).collect();
-        for desired in planned.desired.objects.iter().filter(|it| named.contains(&it.resource)) {
+    if !awaited.is_empty() {
+        for desired in planned.desired.objects.iter().filter(|it| awaited.contains(&it.resource)) {
             if let Some(outputs) = planned.observation.object(&desired.address).and_then(|it| it.outputs.clone()) {
                 statuses.insert(desired.resource.clone(), outputs);
             }
@@ -542,6 +542,7 @@ fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder:
         recorder: Arc::new(recorder),
         sealer: around.context.sealer.clone(),
         marks: Box::new(move |id| mark(&project, &environment, id)),
+        awaited,
         statuses: statuses.into(),
         health: Mutex::default(),
         report: order.report,

@@ -447,7 +447,7 @@ fn settled_edits(
     }
     let differs = seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| difference(bound, item, desired, doc));
     if let Some(outputs) = seen.as_ref().and_then(|it| it.outputs.as_deref()) {
-        work.set_status(&step.resource, outputs.clone());
+        work.set_status(&step.resource, outputs);
     }
     let old = step.prior.as_ref().map(|it| it.identity.clone());
     let source = step.source.and_then(|it| work.sources.get(&it));

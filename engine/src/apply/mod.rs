@@ -11,7 +11,7 @@ mod gate;
 mod late;
 mod look;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -104,7 +104,9 @@ pub struct Work {
     pub recorder: Arc<dyn Recorder>,
     pub sealer: Arc<Sealer>,
     pub marks: Box<dyn Fn(&ResourceId) -> String + Send + Sync>,
-    /// Statuses of settled resources; begins with what was observed.
+    /// Resources whose status somebody waits for.
+    pub awaited: HashSet<ResourceId>,
+    /// Their statuses once they are settled; begins with what was observed.
     pub statuses: Mutex<HashMap<ResourceId, Arc<Json>>>,
     /// Health of what was changed, as the provider told it.
     pub health: Mutex<Told>,
@@ -161,8 +163,11 @@ impl Work {
         health.insert(seen.address.clone(), (seen.health, message.into()));
     }
 
-    fn set_status(&self, resource: &ResourceId, outputs: Json) {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.clone(), Arc::new(outputs));
+    fn set_status(&self, resource: &ResourceId, outputs: &Json) {
+        if !self.awaited.contains(resource) {
+            return;
+        }
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.clone(), Arc::new(outputs.clone()));
     }
 }
 

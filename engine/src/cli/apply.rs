@@ -117,7 +117,7 @@ async fn carry_out(
     if intention.command == "adopt" {
         planned.plan.digest = core::digest(&planned.plan, &around.fixed);
     }
-    let shape = session.shape(&around, &planned);
+    let mut shape = session.shape(&around, &planned);
     findings(&session, &planned, shell);
     if let Some(wanted) = intention.reviewed {
         reviewed::check(wanted, &shape, &around, shell)?;
@@ -138,6 +138,8 @@ async fn carry_out(
         return declined(intention, &shape, revision, answer, shell);
     }
     let refused = !shape.refused.is_empty();
+    // Shown and agreed to: how each ended is told by steps of its own.
+    shape.steps = Vec::new();
     let result = execute(intention, &session, around, planned, &shape, shell).await?;
     let complete = result.steps.iter().all(|it| matches!(it.outcome, Outcome::Done | Outcome::Unchanged));
     Ok(if complete && !refused && result.outcome == "done" { Exit::Fine } else { Exit::Failed })

@@ -203,7 +203,8 @@ pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
         }
     }
     let mut steps: Vec<Option<Step>> = std::mem::take(&mut plan.steps).into_iter().map(Some).collect();
-    plan.steps = order.iter().filter_map(|old| steps.get_mut(*old).and_then(Option::take)).collect();
+    plan.steps = Vec::with_capacity(count);
+    plan.steps.extend(order.iter().filter_map(|old| steps.get_mut(*old).and_then(Option::take)));
     for step in &mut plan.steps {
         step.after.sort_unstable();
     }
