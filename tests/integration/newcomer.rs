@@ -198,6 +198,9 @@ fn explain_follows_a_value_into_the_settings_and_names_the_file_that_a_document_
         .run(&["explain", "a", "spec.content"])
         .expect_exit(0)
         .expect_text(&["spec.content  Hello! ", &format!("reads vars.greeting ← trueup.yaml:{line}")]);
+    let object = project.run(&["explain", "a", "spec.content", "-o", "json"]).expect_exit(0).json();
+    let variable = serde_json::json!({"name": "greeting", "file": "trueup.yaml", "line": line});
+    assert_eq!(object["fields"][0]["variables"], serde_json::json!([variable]), "{object}");
     project.run(&["explain", "b", "spec.source"]).expect_exit(0).expect_text(&["spec.source  files/b.txt "]);
 }
 
