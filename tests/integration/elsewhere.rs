@@ -155,7 +155,7 @@ fn documents_come_from_the_revision_that_is_named_and_settings_from_the_default_
     project.git(&["checkout", "-q", "main"]);
     project.declare("c", "c.txt", "three\n").commit("main goes on");
 
-    let bare = project.outside().join("bare.git");
+    let bare = project.outside().join("a bare one.git");
     project.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
     let local = |arguments: &[&str]| {
         let arguments = [arguments, &["--source", bare.to_str().unwrap(), "--trust"]].concat();

@@ -451,6 +451,10 @@ fn credentials_in_a_url_are_refused_and_not_repeated() {
 fn repositories_on_this_machine_come_from_the_command_line_only() {
     check_url("file:///srv/git/shop.git", true, Ok("/srv/git/shop.git"));
     check_url("../shop", true, Ok("../shop"));
+    check_url("/srv/my projects/shop", true, Ok("/srv/my projects/shop"));
+    check_url("/srv/my projects/shop", false, Err("command line"));
+    check_url("https://example.com/my projects", true, Err("not a URL"));
+    check_url("/srv/my\nprojects", true, Err("not a URL"));
     check_url("/srv/git/shop.git", false, Err("command line"));
     check_url("file:///srv/git/shop.git", false, Err("command line"));
     check_url("./shop", false, Err("command line"));
