@@ -46,6 +46,34 @@ fn the_credentials_of_the_readme_are_read() {
 }
 
 #[test]
+fn a_verbose_plan_says_where_one_credential_serves_for_looking_and_for_writing() {
+    let origin = "http://127.0.0.1:9";
+    let settings = |credential: &str| {
+        let zone = format!(
+            "  zone: {{plugin: dns, config: {{flavor: powerdns, server: \"{origin}\"}}, hosts: [\"{origin}\"], credential: {credential}}}"
+        );
+        PROJECT.replace("providers:\n", &format!("providers:\n{zone}\n"))
+    };
+    let project = Project::with(&settings("key"));
+    let operators = |name: &str, text: &str| {
+        let file = project.outside().join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let key = operators("key", "a key\n");
+    let entry = format!("{{origins: [\"{origin}\"], header: {{X-API-Key: {{file: {key}}}}}}}");
+    let credentials = operators("credentials.yaml", &format!("credentials:\n  key: {entry}\n  other: {entry}\n"));
+    project.declare("a", "a.txt", "one\n").commit("nothing in any zone");
+    let plan = |more: &[&str]| project.run(&[&["plan", "--trust", "--credentials", &credentials], more].concat()).expect_exit(0);
+    let says = "provider `zone` reads and writes with one credential, `key`: ";
+    plan(&["-v"]).expect_text(&[says]);
+    plan(&[]).expect_no_text(&[says]);
+    project.write("trueup.yaml", settings("{read: key, write: other}")).commit("two of them");
+    plan(&["-v"]).expect_no_text(&["one credential"]);
+}
+
+#[test]
 fn doctor_names_the_secrets_that_are_missing_and_the_file_that_is_not_there() {
     let settings = PROJECT.replace("dirs: [\"./site\"]", "dirs: [\"./site\"], secrets: [db]");
     let project = Project::with(&settings);
