@@ -1,6 +1,7 @@
 //! The one integration binary: the real `trueup` on real repositories and directories.
 
 mod adopt;
+mod asked;
 mod claims;
 mod crash;
 mod dns;

@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use trueup_tests::{PROJECT, Project, Run, binary, document, mode};
+use trueup_tests::{PROJECT, Project, Run, document, mode};
 
 /// One file `a.txt` and one `b.txt`, applied.
 fn applied() -> Project {
@@ -235,29 +235,6 @@ fn explain_follows_a_value_into_the_settings_and_names_the_file_that_a_document_
 #[test]
 fn an_empty_revision_is_wrong_usage() {
     applied().run(&["plan", "--rev", ""]).expect_exit(64).expect_text(&["--rev is empty"]);
-}
-
-#[test]
-fn who_is_asked_and_declines_gets_a_line_and_no_error() {
-    let project = applied();
-    project.declare("c", "c.txt", "three\n").commit("one more");
-    let ask = |line: &str, answer: &str| {
-        // A terminal of its own, by `script`, where the system has it.
-        let shell = format!("{} {line}", binary().display());
-        let mut command = Command::new("script");
-        command.args(["-qec", &shell, "/dev/null"]).current_dir(project.repo()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        command.env("HOME", project.home()).env("NO_COLOR", "1");
-        let mut child = command.spawn().ok()?;
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
-        Some(Run::of(child.wait_with_output().unwrap()))
-    };
-    let Some(run) = ask("apply", "n\n") else { return };
-    run.expect_exit(1).expect_text(&["Nothing was done."]).expect_no_text(&["TU0900"]);
-    let run = ask("destroy", "dev\n").unwrap();
-    run.expect_exit(1).expect_text(&["deletes 2 objects", "not the environment's name"]).expect_no_text(&["TU0900"]);
-    let run = ask("forget File/a", "n\n").unwrap();
-    run.expect_exit(1).expect_text(&["To be released"]).expect_no_text(&["Released from", "TU0900"]);
-    assert_eq!(project.run(&["get", "-o", "name"]).stdout, "File/a\nFile/b\n");
 }
 
 #[test]
