@@ -21,6 +21,7 @@ use crate::store::{SqliteStore, StoreError};
 mod providers;
 mod surroundings;
 
+pub use providers::read_component;
 pub use surroundings::{Reading, now_ms};
 
 /// Bytes of the project file and of the lock.
