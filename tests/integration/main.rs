@@ -6,6 +6,7 @@ mod claims;
 mod crash;
 mod dns;
 mod documents;
+mod doubt;
 mod elsewhere;
 mod health;
 mod input;
