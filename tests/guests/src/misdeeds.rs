@@ -18,6 +18,7 @@
 //! | `scan-write` | changes a file, and sends POST, PUT, DELETE and a disguised POST to `config.url` |
 //! | `scan-outside` | lists and reads above, beside and through a link in its directory |
 //! | `scan-hosts` | asks hosts that nobody granted |
+//! | `scan-slow` | (no misdeed) asks `config.url` for something, and waits for it |
 //! | `scan-dns`, `apply-dns` | UPDATE and NOTIFY to the granted server `config.url`, to another one, and with keys of its own |
 //! | `scan-smuggle` | headers, methods and addresses that would make another request |
 //! | `scan-reveal` | opens a secret outside `apply` |
@@ -241,6 +242,7 @@ pub fn before_scan(mode: &str) {
             }
         }
         "scan-smuggle" => smuggle(&url),
+        "scan-slow" => told("slow", &http::send(&Request { timeout: Some(20_000), ..request("GET", &url) })),
         "apply-peek" => told("peek in scan", &peek()),
         "scan-dns" => zone_changes(&url),
         "scan-reveal" => told("reveal", &secrets::reveal("db-password")),
