@@ -21,6 +21,7 @@ use crate::store::{SqliteStore, StoreError};
 mod providers;
 mod surroundings;
 
+pub use providers::read_component;
 pub use surroundings::{Reading, now_ms};
 
 /// Bytes of the project file and of the lock.
@@ -196,13 +197,17 @@ impl Engine {
         let names: Vec<&str> = self.project.environments.keys().map(String::as_str).collect();
         let name = match (name, names.as_slice()) {
             (Some(name), _) if names.contains(&name) => name,
-            (Some(name), _) => {
-                return Err(Problem::Usage(format!("there is no environment `{name}`; there are {}", names.join(", "))));
-            }
+            (Some(name), _) => return Err(self.no_environment(name)),
             (None, [only]) => only,
             (None, _) => return Err(Problem::Usage(format!("which environment? give one with -e: {}", names.join(", ")))),
         };
         Ok(self.project.environment(name)?)
+    }
+
+    /// A name that no environment has.
+    pub fn no_environment(&self, name: &str) -> Problem {
+        let names: Vec<&str> = self.project.environments.keys().map(String::as_str).collect();
+        Problem::Usage(format!("there is no environment `{name}`; there are {}", names.join(", ")))
     }
 
     /// Where a variable of an environment is written.

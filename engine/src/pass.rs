@@ -97,12 +97,13 @@ impl From<StoreError> for PassError {
     }
 }
 
-/// From the revision to the plan. Sends no change and records nothing but what may be lost.
+/// From the revision to the plan. Sends no change and records nothing but what may be lost. Calls `read` once the documents are
+/// read and the world is looked at.
 ///
 /// # Errors
 ///
 /// Errors of documents and of the store. What goes wrong with one provider or scope is in the plan, as refusals.
-pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
+pub async fn plan(around: &Surroundings, read: &(dyn Fn() + Sync)) -> Result<Planned, PassError> {
     let environment = around.context.environment.clone();
     // The store is read by a thread of its own, begun first: making the documents keeps this one.
     let (known, mut desired) = tokio::join!(load_known(around.store.clone(), environment), desired(around));
@@ -126,6 +127,7 @@ pub async fn plan(around: &Surroundings) -> Result<Planned, PassError> {
         claimed: ClaimedScopes::default(),
         applied: HashMap::new(),
     };
+    read();
     observe(around, &mut planned, known.scopes).await?;
     compare(around, &mut planned).await?;
     planned.plan.digest = plan::digest(&planned.plan, &around.fixed);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use trueup_tests::git_server::{Reply, Request, Server, response};
+use trueup_tests::guests::{COMPONENT, hostile, hostile_project};
 use trueup_tests::{PROJECT, Project, Run, document, tree};
 
 /// A project whose files land in `<outside>/target`, the server that it is fetched from, and what fetches asked for.
@@ -155,7 +156,7 @@ fn documents_come_from_the_revision_that_is_named_and_settings_from_the_default_
     project.git(&["checkout", "-q", "main"]);
     project.declare("c", "c.txt", "three\n").commit("main goes on");
 
-    let bare = project.outside().join("bare.git");
+    let bare = project.outside().join("a bare one.git");
     project.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
     let local = |arguments: &[&str]| {
         let arguments = [arguments, &["--source", bare.to_str().unwrap(), "--trust"]].concat();
@@ -240,4 +241,25 @@ fn a_path_inside_the_source_is_the_project() {
     assert_eq!(world.target(), files(&[("x.txt", "inside\n")]));
     world.run(&["plan", "--path", "nowhere"]).expect_exit(1).expect_text(&["nowhere"]);
     world.run(&["plan", "--path", "../infra"]).expect_exit(1);
+}
+
+#[test]
+fn a_plugin_of_the_projects_own_is_taken_from_the_source_that_it_is_committed_to() {
+    let project = hostile_project("honest", "");
+    let repo = project.repo();
+    let run = |arguments: &[&str]| {
+        let arguments = [arguments, &["--source", repo.to_str().unwrap(), "--trust"]].concat();
+        Run::of(project.command(&arguments).current_dir(project.home()).output().unwrap())
+    };
+    run(&["apply", "--yes"]).expect_exit(0);
+    run(&["plan"]).expect_exit(0).expect_text(&["No changes"]);
+    run(&["plugin", "show", "evil"]).expect_exit(0).expect_text(&["hostile", "Thing"]);
+    // What lies in the folder here, and is not committed, is not part of the source.
+    fs::write(repo.join(COMPONENT), [hostile(), &[0, 2, 1, b'x']].concat()).unwrap();
+    run(&["plan"]).expect_exit(0).expect_text(&["No changes"]);
+    project.commit("another plugin");
+    run(&["plan"]).expect_exit(1).expect_text(&["TU0503", "provider `evil`: plugin `./evil.wasm` is sha256"]);
+    project.remove(COMPONENT).commit("no plugin");
+    run(&["plan"]).expect_exit(1).expect_text(&["TU0700", "provider `evil`: `./evil.wasm` is not committed at", "commit it"]);
+    run(&["plugin", "show", "evil"]).expect_exit(1).expect_text(&["`./evil.wasm` is not committed at"]);
 }

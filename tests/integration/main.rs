@@ -1,10 +1,12 @@
 //! The one integration binary: the real `trueup` on real repositories and directories.
 
 mod adopt;
+mod asked;
 mod claims;
 mod crash;
 mod dns;
 mod documents;
+mod doubt;
 mod elsewhere;
 mod health;
 mod input;
@@ -13,6 +15,7 @@ mod neighbours;
 mod newcomer;
 mod order;
 mod plans;
+mod progress;
 mod rename;
 mod sandbox;
 mod secrets;

@@ -3,9 +3,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use trueup_tests::{PROJECT, Project, Run, binary, document, mode};
+use trueup_tests::{PROJECT, Project, Run, document, mode};
 
 /// One file `a.txt` and one `b.txt`, applied.
 fn applied() -> Project {
@@ -43,6 +43,34 @@ fn the_credentials_of_the_readme_are_read() {
     fs::write(&file, example).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     project.run(&["doctor", "--credentials", file.to_str().unwrap()]).expect_text(&["credentials  the project names none"]);
+}
+
+#[test]
+fn a_verbose_plan_says_where_one_credential_serves_for_looking_and_for_writing() {
+    let origin = "http://127.0.0.1:9";
+    let settings = |credential: &str| {
+        let zone = format!(
+            "  zone: {{plugin: dns, config: {{flavor: powerdns, server: \"{origin}\"}}, hosts: [\"{origin}\"], credential: {credential}}}"
+        );
+        PROJECT.replace("providers:\n", &format!("providers:\n{zone}\n"))
+    };
+    let project = Project::with(&settings("key"));
+    let operators = |name: &str, text: &str| {
+        let file = project.outside().join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let key = operators("key", "a key\n");
+    let entry = format!("{{origins: [\"{origin}\"], header: {{X-API-Key: {{file: {key}}}}}}}");
+    let credentials = operators("credentials.yaml", &format!("credentials:\n  key: {entry}\n  other: {entry}\n"));
+    project.declare("a", "a.txt", "one\n").commit("nothing in any zone");
+    let plan = |more: &[&str]| project.run(&[&["plan", "--trust", "--credentials", &credentials], more].concat()).expect_exit(0);
+    let says = "provider `zone` reads and writes with one credential, `key`: ";
+    plan(&["-v"]).expect_text(&[says]);
+    plan(&[]).expect_no_text(&[says]);
+    project.write("trueup.yaml", settings("{read: key, write: other}")).commit("two of them");
+    plan(&["-v"]).expect_no_text(&["one credential"]);
 }
 
 #[test]
@@ -198,35 +226,15 @@ fn explain_follows_a_value_into_the_settings_and_names_the_file_that_a_document_
         .run(&["explain", "a", "spec.content"])
         .expect_exit(0)
         .expect_text(&["spec.content  Hello! ", &format!("reads vars.greeting ← trueup.yaml:{line}")]);
+    let object = project.run(&["explain", "a", "spec.content", "-o", "json"]).expect_exit(0).json();
+    let variable = serde_json::json!({"name": "greeting", "file": "trueup.yaml", "line": line});
+    assert_eq!(object["fields"][0]["variables"], serde_json::json!([variable]), "{object}");
     project.run(&["explain", "b", "spec.source"]).expect_exit(0).expect_text(&["spec.source  files/b.txt "]);
 }
 
 #[test]
 fn an_empty_revision_is_wrong_usage() {
     applied().run(&["plan", "--rev", ""]).expect_exit(64).expect_text(&["--rev is empty"]);
-}
-
-#[test]
-fn who_is_asked_and_declines_gets_a_line_and_no_error() {
-    let project = applied();
-    project.declare("c", "c.txt", "three\n").commit("one more");
-    let ask = |line: &str, answer: &str| {
-        // A terminal of its own, by `script`, where the system has it.
-        let shell = format!("{} {line}", binary().display());
-        let mut command = Command::new("script");
-        command.args(["-qec", &shell, "/dev/null"]).current_dir(project.repo()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        command.env("HOME", project.home()).env("NO_COLOR", "1");
-        let mut child = command.spawn().ok()?;
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), answer.as_bytes()).unwrap();
-        Some(Run::of(child.wait_with_output().unwrap()))
-    };
-    let Some(run) = ask("apply", "n\n") else { return };
-    run.expect_exit(1).expect_text(&["Nothing was done."]).expect_no_text(&["TU0900"]);
-    let run = ask("destroy", "dev\n").unwrap();
-    run.expect_exit(1).expect_text(&["deletes 2 objects", "not the environment's name"]).expect_no_text(&["TU0900"]);
-    let run = ask("forget File/a", "n\n").unwrap();
-    run.expect_exit(1).expect_text(&["To be released"]).expect_no_text(&["Released from", "TU0900"]);
-    assert_eq!(project.run(&["get", "-o", "name"]).stdout, "File/a\nFile/b\n");
 }
 
 #[test]

@@ -64,6 +64,39 @@ fn all_that_is_pending_is_polled_in_one_call_and_recorded_in_one_commit() {
 }
 
 #[test]
+fn what_a_document_says_of_force_and_replace_comes_to_its_plugin_with_the_change() {
+    let project = hostile_project("apply-ext", "");
+    let annotated = |name: &str, annotations: &str| {
+        let named = format!("{{name: {name}, annotations: {{{annotations}}}}}");
+        project.write(&format!("base/{name}.yaml"), thing(name, "").replace(&format!("{{name: {name}}}"), &named));
+    };
+    annotated("u", "trueup.dev/force: \"true\"");
+    annotated("v", "trueup.dev/force: \"true\", trueup.dev/replace: create-first");
+    annotated("w", "trueup.dev/replace: allow");
+    project.commit("annotated");
+    project.run(&["apply", "--yes", "--trust", "-vv"]).expect_exit(0).expect_text(&[
+        r#"attempt ext of t: []"#,
+        r#"attempt ext of u: [("force", "true")]"#,
+        r#"attempt ext of v: [("force", "true"), ("replace", "create-first")]"#,
+        r#"attempt ext of w: [("replace", "allow")]"#,
+    ]);
+}
+
+#[test]
+fn what_a_plugin_logs_is_bounded_and_forges_no_line_and_no_escape() {
+    let forged = hostile_project("scan-forge-log", "").run(&["plan", "--trust", "-vv"]).expect_exit(0);
+    let lines: Vec<&str> = forged.stderr.lines().filter(|it| it.contains("first") || it.contains("forged")).collect();
+    assert_eq!(lines.len(), 1, "{forged}");
+    assert!(lines[0].contains("second") && lines[0].contains("forged") && !lines[0].starts_with("ERROR"), "{forged}");
+    assert!(!forged.stderr.contains(['\x1b', '\r', '\u{202e}']), "{forged}");
+    let flood = hostile_project("scan-log", "").run(&["plan", "--trust", "-v"]).expect_exit(0);
+    let lines: Vec<&str> = flood.stderr.lines().filter(|it| it.contains("xxxx")).collect();
+    assert_eq!(lines.len(), 1000, "of one call");
+    assert!(lines.iter().all(|it| it.len() < 9 << 10));
+    assert!(flood.stderr.contains("9000 more lines were left out"));
+}
+
+#[test]
 fn the_guest_that_behaves_is_applied() {
     let project = hostile_project("honest", "");
     run(&project).expect_exit(0);
@@ -244,6 +277,22 @@ fn one_object_told_twice_is_a_broken_contract_and_nothing_is_deleted() {
     project.write("trueup.yaml", project_file("scan-double", "http://127.0.0.1:9", "")).commit("double");
     run(&project).expect_exit(1).expect_text(&["it answered with two objects of one address"]);
     assert!(project.repo().join("evil/t.thing").exists());
+}
+
+#[test]
+fn a_scope_from_which_all_is_gone_at_once_is_not_made_anew() {
+    let project = hostile_project("honest", "");
+    for at in 0..9 {
+        project.write(&format!("base/t{at}.yaml"), thing(&format!("t{at}"), ""));
+    }
+    project.commit("ten things");
+    run(&project).expect_exit(0);
+    let before = tree(&project.repo().join("evil"));
+    project.write("trueup.yaml", project_file("scan-empty", "http://127.0.0.1:9", "")).commit("empty");
+    run(&project).expect_exit(1).expect_text(&["TU0604", "all 10 objects owned in evil vanished at once", "--allow-recreate"]);
+    assert_eq!(tree(&project.repo().join("evil")), before);
+    project.write("trueup.yaml", project_file("honest", "http://127.0.0.1:9", "")).commit("as before");
+    project.run(&["plan", "--trust"]).expect_exit(0).expect_text(&["No changes"]);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use trueup_tests::{PROJECT, Project};
 
 const DOCUMENTED: &str = include_str!("../../engine/src/output/shapes.md");
 
-/// Two files, one of which reads the other, in two layers; applied twice.
+/// Two files, one of which reads the other and a variable, in two layers; applied twice.
 fn project() -> Project {
-    let project = Project::with(&PROJECT.replace("{layers: [base]}", "{layers: [base, over]}"));
-    project.declare("a", "a.txt", "one\n").declare("b", "b.txt", "${{ ref('File/a').spec.content }}");
+    let project = Project::with(&PROJECT.replace("{layers: [base]}", "{layers: [base, over], vars: {end: bye}}"));
+    project.declare("a", "a.txt", "one\n").declare("b", "b.txt", "${{ ref('File/a').spec.content }} ${{ vars.end }}");
     project.write("over/a.yaml", "apiVersion: site/v1\nkind: File\nmetadata: {name: a}\nspec: {content: over}\n").commit("two");
     project.apply();
     project.write("over/a.yaml", "apiVersion: site/v1\nkind: File\nmetadata: {name: a}\nspec: {content: new}\n").commit("new");
@@ -73,8 +73,8 @@ fn the_keys_of_documents_are_stable() {
         "format resource id revision fields fields[].path fields[].value fields[].sources fields[].sources[].layer \
          fields[].sources[].file fields[].sources[].line fields[].sources[].value fields[].reads fields[].reads[].id \
          fields[].reads[].path fields[].reads[].sources fields[].reads[].sources[].layer fields[].reads[].sources[].file \
-         fields[].reads[].sources[].line fields[].reads[].sources[].value fields[].commit fields[].commit.id \
-         fields[].commit.summary fields[].commit.author fields[].commit.email fields[].commit.time",
+         fields[].reads[].sources[].line fields[].reads[].sources[].value fields[].variables fields[].variables[].name \
+         fields[].variables[].file fields[].variables[].line fields[].commit fields[].commit.id fields[].commit.summary fields[].commit.author fields[].commit.email fields[].commit.time",
     );
     project.write("base/bad.yaml", "a: [").commit("broken");
     let findings = "diagnostics[].code diagnostics[].severity diagnostics[].message diagnostics[].file diagnostics[].line \

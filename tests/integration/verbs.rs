@@ -289,6 +289,18 @@ fn history_tells_runs_newest_first_and_notices_a_forged_one() {
 }
 
 #[test]
+fn an_environment_that_never_was_has_no_history_and_one_that_is_gone_keeps_its_own() {
+    let project = applied();
+    let wrong = ["there is no environment `prdo`", "there are prod"];
+    for verb in [&["history", "-e", "prdo"][..], &["history", "1", "-e", "prdo"], &["status", "-e", "prdo"]] {
+        project.run(verb).expect_exit(64).expect_text(&wrong);
+    }
+    project.write("trueup.yaml", PROJECT.replace("  prod:", "  dev:")).commit("another environment");
+    project.run(&["history", "-e", "prod"]).expect_exit(0).expect_text(&["2 create"]);
+    project.run(&["history", "-e", "dev"]).expect_exit(0).expect_text(&["nothing was applied yet"]);
+}
+
+#[test]
 fn render_prints_documents_that_can_be_read_again() {
     let project = Project::with(&PROJECT.replace("{layers: [base]}", "{layers: [base], vars: {x: 'a: b'}}"));
     project.declare("a", "a.txt", "${{ vars.x }} # no comment\n").commit("one file");

@@ -48,10 +48,24 @@ fn a_file_that_goes_from_git_goes_from_the_directory_and_foreign_files_stay() {
 #[test]
 fn the_demo_does_all_that_it_says_and_leaves_its_folder_whatever_the_shell_sets() {
     let project = Project::new();
-    let mut command = project.command(&["demo"]);
-    command.env("TMPDIR", project.outside()).env("TRUEUP_ENVIRONMENT", "dev").env("TRUEUP_STATE", "/nonexistent/state.db");
-    Run::of(command.output().unwrap()).expect_exit(0).expect_text(&["trueup apply --yes", "heal"]);
+    // About another project, another revision, and other wishes; some could not even be read.
+    let variables = [
+        ("TRUEUP_DIR", "/nonexistent"),
+        ("TRUEUP_ENV", "dev"),
+        ("TRUEUP_STATE", "/nonexistent/state.db"),
+        ("TRUEUP_CREDENTIALS", "/nonexistent/credentials.yaml"),
+        ("TRUEUP_REV", "nonexistent"),
+        ("TRUEUP_WORKTREE", "1"),
+        ("TRUEUP_ALLOW_DELETES", "as many as there are"),
+        ("TRUEUP_SHOW", "no such thing"),
+        ("TRUEUP_DETAILED_EXITCODE", "1"),
+    ];
+    for (format, says) in [("table", "trueup apply --yes"), ("json", "trueup.demo/1")] {
+        let mut command = project.command(&["demo"]);
+        command.env("TMPDIR", project.outside()).envs(variables).env("TRUEUP_OUTPUT", format);
+        Run::of(command.output().unwrap()).expect_exit(0).expect_text(&[says]);
+    }
     let left = fs::read_dir(project.outside()).unwrap().filter_map(|it| it.unwrap().file_name().into_string().ok());
-    assert_eq!(left.filter(|it| it.starts_with("trueup-demo-")).count(), 1);
+    assert_eq!(left.filter(|it| it.starts_with("trueup-demo-")).count(), 2, "each in a folder of its own");
     assert!(project.world().is_empty(), "the project around it is not touched");
 }

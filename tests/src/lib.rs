@@ -10,6 +10,7 @@ pub mod servers;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -115,8 +116,15 @@ impl Project {
 
     /// The binary with these arguments, ready to be changed and run.
     pub fn command<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Command {
-        let mut command = Command::new(binary());
-        command.args(arguments).current_dir(self.repo()).stdin(Stdio::null());
+        let mut command = self.program(&binary());
+        command.args(arguments);
+        command
+    }
+
+    /// A program in the surroundings of every run.
+    fn program(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.repo()).stdin(Stdio::null());
         command.env_clear().env("HOME", self.home()).env("PATH", env::var_os("PATH").unwrap_or_default());
         command.env("XDG_CACHE_HOME", cache()).env("TZ", "UTC").env("LANG", "C.UTF-8");
         command
@@ -126,6 +134,17 @@ impl Project {
     #[track_caller]
     pub fn run<I: AsRef<OsStr>>(&self, arguments: &[I]) -> Run {
         Run::of(self.command(arguments).output().expect("the binary runs"))
+    }
+
+    /// Runs the binary on a terminal of its own, where `typed` is typed; what it says on either stream is the standard output.
+    #[track_caller]
+    pub fn at_terminal(&self, line: &str, typed: &str) -> Run {
+        let line = format!("{} {line}", binary().display());
+        let mut command = self.program(Path::new("script"));
+        command.args(["-qec", &line, "/dev/null"]).envs([("NO_COLOR", "1"), ("TERM", "xterm")]).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("script runs (Debian: bsdutils)");
+        child.stdin.take().expect("a pipe").write_all(typed.as_bytes()).expect("somebody reads");
+        Run::of(child.wait_with_output().expect("script ends"))
     }
 
     /// `apply --yes`, which must succeed.

@@ -360,7 +360,7 @@ impl Report for Reporter {
     }
 
     fn waiting(&self, step: &Step, message: &str) {
-        self.progress.phase(&format!("{} waits: {message}", self.short.shorten(&step.resource)));
+        self.progress.waits(&format!("{} waits: {message}", self.short.shorten(&step.resource)));
     }
 }
 

@@ -143,6 +143,7 @@ fn at(place: &Location) -> String {
 fn shape(it: &Provenance, values: &Json, opened: &Opened, at: usize) -> Json {
     let source = |(layer, place, text): &(Arc<str>, Location, Json)| json!({"layer": &**layer, "file": &*place.file, "line": place.line, "value": public(text)});
     let read = |read: &trueup_core::document::ReadFrom| json!({"id": read.id.as_str(), "path": read.path.to_string(), "sources": read.sources.iter().map(source).collect::<Vec<_>>()});
+    let variable = |(name, place): &(String, Location)| json!({"name": name, "file": &*place.file, "line": place.line});
     let commit = if at < COMMITS { commit(opened, it) } else { None };
     let commit =
         commit.map(|it| json!({"id": it.id, "summary": it.summary, "author": it.author, "email": it.email, "time": it.time}));
@@ -151,6 +152,7 @@ fn shape(it: &Provenance, values: &Json, opened: &Opened, at: usize) -> Json {
         "value": it.path.get(values).map(public),
         "sources": it.sources.iter().map(source).collect::<Vec<_>>(),
         "reads": it.reads.iter().map(read).collect::<Vec<_>>(),
+        "variables": variables(it, opened).iter().map(variable).collect::<Vec<_>>(),
         "commit": commit,
     })
 }

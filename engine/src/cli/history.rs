@@ -10,7 +10,7 @@ use super::again;
 use super::arguments::{HistoryArgs, RevisionArgs};
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::open;
+use super::session::{failure, open};
 use super::state::existing;
 use crate::output::clean::clean;
 use crate::output::plan::short_revision;
@@ -27,6 +27,13 @@ pub fn run(arguments: &HistoryArgs, shell: &mut Shell<'_>) -> Result<Exit, CliEr
     let store = existing(&engine)?;
     if arguments.verify {
         return verify(store.as_deref(), shell);
+    }
+    // One that is gone from the settings is still on record.
+    if let Some(name) = shell.global.environment.as_deref()
+        && !engine.project.environments.contains_key(name)
+        && store.as_ref().map_or(Ok(Vec::new()), |it| it.history(Some(name), 1))?.is_empty()
+    {
+        return Err(failure(engine.no_environment(name), None));
     }
     if let Some(number) = arguments.run {
         return one(store.as_deref(), number, shell);

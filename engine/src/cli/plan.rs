@@ -1,6 +1,7 @@
 //! `trueup plan`: what would change, and nothing else.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use trueup_core::diagnostic::codes;
 use trueup_core::plan::Options;
@@ -11,6 +12,7 @@ use super::arguments::{LimitArgs, PlanArgs, ShowArgs};
 use super::error::CliError;
 use super::exit::Exit;
 use super::session::Session;
+use crate::config::project::ProviderConfig;
 use crate::output::clean::clean;
 use crate::output::plan::render;
 use crate::output::value::count;
@@ -81,6 +83,7 @@ pub fn findings(session: &Session, planned: &Planned, shell: &mut Shell<'_>) {
     let counts = &planned.desired.counts;
     let read = &planned.observation.read;
     if shell.output.verbose > 0 {
+        session.environment.providers.iter().filter_map(one_for_both).for_each(|it| shell.output.note(&it));
         shell.output.note(&format!(
             "read {} of {}, evaluated {} of {}; {}, {} unchanged, {} sent\n",
             counts.files_parsed,
@@ -92,6 +95,20 @@ pub fn findings(session: &Session, planned: &Planned, shell: &mut Shell<'_>) {
             count(read.objects, "object"),
         ));
     }
+}
+
+/// That a provider looks with the credential that it writes with, where it does.
+fn one_for_both((alias, provider): (&Arc<str>, &ProviderConfig)) -> Option<String> {
+    let slots = provider.credential.iter().chain(provider.credentials.values());
+    let mut names: Vec<String> = slots.filter(|it| it.read == it.write).map(|it| format!("`{}`", it.read)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let text = format!(
+        "provider `{alias}` reads and writes with one credential, {}: while it looks, only the methods of its requests keep it \
+         from writing; `{{read: NAME, write: NAME}}` gives it two",
+        names.join(", ")
+    );
+    (!names.is_empty()).then(|| format!("{}\n", clean(&text)))
 }
 
 /// Keeps a plan that does something, for `apply --plan ID`.
@@ -113,7 +130,24 @@ fn write(file: &Path, shape: &json::Plan) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::project::Project;
     use crate::output::json::tests::{shape, step};
+
+    #[test]
+    fn one_credential_for_looking_and_writing_is_told_of_once_a_provider() {
+        let text = "apiVersion: trueup.dev/v1\nkind: Project\nmetadata: {name: shop, id: 4f0c9a000000000000000000000000aa}\n\
+                    providers:\n  a: {plugin: dns, credential: one}\n  b: {plugin: dns, credential: {read: r, write: w}}\n  \
+                    c: {plugin: dns}\n  d: {plugin: dns, credentials: {x: two, y: {read: r, write: w}, z: two}}\n\
+                    environments: {prod: {layers: [base]}}\n";
+        let project = Project::parse("trueup.yaml", text.as_bytes()).unwrap();
+        let told: Vec<String> = project.providers.iter().filter_map(one_for_both).collect();
+        let starts = [
+            "provider `a` reads and writes with one credential, `one`: ",
+            "provider `d` reads and writes with one credential, `two`: ",
+        ];
+        assert_eq!(told.len(), starts.len(), "{told:?}");
+        told.iter().zip(starts).for_each(|(it, start)| assert!(it.starts_with(start) && it.ends_with('\n'), "{it}"));
+    }
 
     #[test]
     fn refused_comes_before_changes_and_changes_only_count_where_asked() {

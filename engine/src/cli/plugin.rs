@@ -1,6 +1,7 @@
 //! `trueup plugin list` and `plugin show`: what plugins are there, what they can do, what they ask for.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use trueup_core::diagnostic::codes;
@@ -15,15 +16,13 @@ use super::exit::Exit;
 use super::session::{failure, open};
 use crate::bundled;
 use crate::config::project::PluginRef;
-use crate::engine::{Engine, folders};
+use crate::engine::{Engine, folders, read_component};
 use crate::output::Format;
 use crate::output::clean::{clean, clip};
 use crate::output::style::{Style, Tone};
 use crate::output::table::table;
 use crate::output::value::bytes;
 
-/// Bytes of a component.
-const SIZE: u64 = 64 << 20;
 /// Levels of a schema that are shown.
 const DEPTH: usize = 8;
 
@@ -131,22 +130,17 @@ async fn load(name: &str, engine: Option<&Engine>) -> Result<host::Plugin, CliEr
         let loaded = runtime.load_by_digest(&digest, || Ok(found.wasm.to_vec())).await;
         return loaded.map_err(|error| failed(error.to_string()));
     }
-    let path = match provider {
+    let wasm = match provider {
         Some((engine, provider)) => match &provider.plugin {
-            PluginRef::Path(path) => engine.root.join(path),
+            PluginRef::Path(path) => engine.component(path).map_err(failed)?,
             other => return Err(failed(format!("`{}` cannot be loaded by this version", other.text()))),
         },
-        None => std::path::PathBuf::from(name),
+        None => read_component(Path::new(name)).map_err(|error| {
+            let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
+            failed(error.to_string())
+                .hint(format!("give a bundled plugin ({}), the alias of a provider, or a path", names.join(", ")))
+        })?,
     };
-    let size = std::fs::metadata(&path).map_err(|error| {
-        let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
-        failed(error.to_string())
-            .hint(format!("give a bundled plugin ({}), the alias of a provider, or a path", names.join(", ")))
-    })?;
-    if size.len() > SIZE {
-        return Err(failed(format!("{} is more than a component may have", bytes(size.len()))));
-    }
-    let wasm = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
     runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))
 }
 

@@ -20,6 +20,7 @@ use crate::desired::Desired;
 use crate::engine::{Engine, Problem, Where};
 use crate::output::clean::clean;
 use crate::output::json;
+use crate::output::progress::{Phase, Progress};
 use crate::output::style::Tone;
 use crate::pass::{Planned, Surroundings};
 use crate::services::Denials;
@@ -32,12 +33,15 @@ const TEXT: u64 = 16 << 20;
 const PLACED: usize = 200;
 /// Files of an environment up to which uncommitted ones are looked for when nobody watches.
 const LOOKED_AT: usize = 2_000;
+/// What is said while providers are asked what there is.
+pub const LOOKING: &str = "looking at what there is";
 
 /// An opened project and the environment that a verb is about.
 pub struct Session {
     pub engine: Engine,
     pub environment: Environment,
     pub denials: Arc<Denials>,
+    progress: Progress,
     /// What plugins were refused while the plan was made, for people.
     planning: Mutex<Vec<Diagnostic>>,
 }
@@ -48,7 +52,12 @@ impl Session {
         let engine = open(shell, revision)?;
         let environment = engine.environment(shell.global.environment.as_deref());
         let environment = environment.map_err(|it| failure(it, Some(&engine.protected)))?;
-        Ok(Self { engine, environment, denials: Arc::default(), planning: Mutex::default() })
+        Ok(Self { engine, environment, denials: Arc::default(), progress: before_steps(shell), planning: Mutex::default() })
+    }
+
+    /// Reading of documents, until the value is dropped or says that it is something else.
+    pub fn reading(&self) -> Phase {
+        self.progress.phase("reading documents")
     }
 
     /// What a pass needs. Asks for trust on a terminal where it is missing.
@@ -76,7 +85,9 @@ impl Session {
 
     /// Plans; findings of documents become the error.
     pub async fn plan(&self, around: &Surroundings) -> Result<Planned, CliError> {
-        crate::pass::plan(around).await.map_err(|it| self.failure(Problem::from(it)))
+        let phase = self.reading();
+        let planned = crate::pass::plan(around, &|| phase.now(LOOKING)).await;
+        planned.map_err(|it| self.failure(Problem::from(it)))
     }
 
     /// A failure of the engine in words.
@@ -176,6 +187,12 @@ impl Places {
     }
 }
 
+/// Progress of what comes before any step; programs are not told of it.
+fn before_steps(shell: &Shell<'_>) -> Progress {
+    let output = &*shell.output;
+    Progress::new(output.err_style, output.animated, output.quiet || output.format.is_object())
+}
+
 /// Opens the project without choosing an environment.
 pub fn open(shell: &Shell<'_>, revision: &RevisionArgs) -> Result<Engine, CliError> {
     let global = &shell.global;
@@ -197,6 +214,7 @@ pub fn open(shell: &Shell<'_>, revision: &RevisionArgs) -> Result<Engine, CliErr
     };
     // Settings that do not parse are shown with their lines where the file can be read from disk.
     let folder = global.directory.clone().unwrap_or_else(|| ".".into());
+    let _fetching = global.source.as_ref().map(|it| before_steps(shell).phase(&format!("fetching {it}")));
     Engine::open(place).map_err(|it| {
         let error = failure(it, None);
         if error.diagnostics.is_empty() { error } else { error.texts(Texts::new(move |file| on_disk(&folder, file))) }

@@ -86,8 +86,7 @@ pub fn status(_: &StatusArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         lines.push(line(&engine, store.as_deref(), name)?);
     }
     if let Some(name) = shell.global.environment.as_ref().filter(|_| lines.is_empty()) {
-        let names: Vec<&str> = engine.project.environments.keys().map(String::as_str).collect();
-        return Err(CliError::usage(format!("there is no environment `{name}`")).hint(format!("there are {}", names.join(", "))));
+        return Err(failure(engine.no_environment(name), None));
     }
     lines.sort_by(|a, b| (a.rank(), &a.name).cmp(&(b.rank(), &b.name)));
     match shell.output.format {

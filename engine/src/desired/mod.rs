@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use globset::GlobSet;
 use trueup_core::address::{Address, ResourceId, Scope};
-use trueup_core::diagnostic::{Diagnostic, Location};
+use trueup_core::diagnostic::{Diagnostic, Location, codes};
 use trueup_core::document::{Resource, Settings};
 use trueup_core::manifest::Claim;
 use trueup_core::plan::{self, Halted};
@@ -31,6 +31,9 @@ use crate::engine::Providers;
 use crate::seal::Sealer;
 use crate::source::Snapshot;
 use index::{Index, Row};
+
+/// Resources that an environment may have.
+pub const MAX_RESOURCES: usize = 1_000_000;
 
 /// Gives the value of a granted secret; the error is for people and holds no value.
 pub type SecretValues = dyn Fn(&str) -> Result<String, String> + Send + Sync;
@@ -56,6 +59,8 @@ pub struct Context {
     pub fixed: Json,
     /// Milliseconds since 1970 when the pass began.
     pub now: u64,
+    /// Resources that the environment may have: [`MAX_RESOURCES`].
+    pub max_resources: usize,
 }
 
 /// Providers whose plugin failed while it rendered, by alias.
@@ -254,6 +259,14 @@ pub async fn load(context: &Context) -> Desired {
         None => Index::new(context.key.0),
     };
     match changed::bring_up_to_date(context, remembered).await {
+        Ok(current) if current.counts.resources > context.max_resources => {
+            let text = format!(
+                "the environment `{}` declares {} resources; there may be {}",
+                context.environment, current.counts.resources, context.max_resources
+            );
+            let finding = Diagnostic::error(codes::SOURCE_LIMIT, text);
+            Desired::refused(context, vec![finding.hint("make several environments of it, each with layers of its own")])
+        }
         Ok(current) => build(context, current),
         Err(diagnostics) => Desired::refused(context, diagnostics),
     }

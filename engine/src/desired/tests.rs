@@ -271,3 +271,27 @@ fn what_another_layer_changes_reaches_what_refers_to_it() {
     assert_eq!((desired.has_errors(), desired.counts.evaluated), (false, 2), "c is left alone");
     assert!(Path::new(&world.memory()).exists());
 }
+
+#[test]
+fn more_resources_than_an_environment_may_have_are_refused_whether_they_are_remembered_or_not() {
+    let world = World::new();
+    for name in ["a", "b", "c"] {
+        world.write(&format!("base/{name}.yaml"), &file("site", name, "", &content("x")));
+    }
+    world.commit();
+    let (mut context, desired) = world.load(Some(world.memory()));
+    assert_eq!((desired.has_errors(), desired.counts.resources), (false, 3));
+    desired.remember(&context);
+    for memory in [Some(world.memory()), None] {
+        context.memory = memory;
+        for (most, refused) in [(3, false), (2, true)] {
+            context.max_resources = most;
+            let desired = world.runtime.block_on(load(&context));
+            assert_eq!((desired.has_errors(), desired.objects.is_empty()), (refused, refused));
+            let texts: Vec<&str> = desired.diagnostics.iter().map(|it| it.message.as_str()).collect();
+            let want = "the environment `prod` declares 3 resources; there may be 2";
+            assert_eq!(texts, if refused { vec![want] } else { Vec::new() });
+            assert!(desired.diagnostics.iter().all(|it| it.code == codes::SOURCE_LIMIT && it.hint.is_some()));
+        }
+    }
+}

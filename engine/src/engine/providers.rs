@@ -144,8 +144,7 @@ pub async fn load_plugin(
             runtime.load_by_digest(&digest, || Ok(bundled.wasm.to_vec())).await.map_err(|error| unloadable(error.to_string()))
         }
         PluginRef::Path(path) => {
-            let file = engine.root.join(path);
-            let bytes = read(&file).map_err(|error| unloadable(format!("{}: {error}", file.display())))?;
+            let bytes = engine.component(path).map_err(unloadable)?;
             let digest = Digest::of(&bytes);
             engine.pins.check(reference, &digest)?;
             runtime.load_by_digest(&digest, || Ok(bytes)).await.map_err(|error| unloadable(error.to_string()))
@@ -157,7 +156,32 @@ pub async fn load_plugin(
     }
 }
 
-fn read(file: &Path) -> std::io::Result<Vec<u8>> {
+impl Engine {
+    /// The bytes of a plugin that is named by its path. Where nothing is checked out, a relative one is a file of the revision that
+    /// the settings come from.
+    ///
+    /// # Errors
+    ///
+    /// Says where it was looked for, and what is wrong with it.
+    pub fn component(&self, path: &str) -> Result<Vec<u8>, String> {
+        if self.place.source.is_none() || Path::new(path).is_absolute() {
+            let file = self.root.join(path);
+            return read_component(&file).map_err(|error| format!("{}: {error}", file.display()));
+        }
+        let entry = self.protected.find(path).map_err(|error| error.to_string())?;
+        let entry = entry.ok_or_else(|| {
+            format!("`{path}` is not committed at {}: commit it, or give its absolute path here", self.protected.revision())
+        })?;
+        Ok(self.protected.read(&entry, MAX_PLUGIN).map_err(|error| error.to_string())?.to_vec())
+    }
+}
+
+/// The bytes of a plugin's file.
+///
+/// # Errors
+///
+/// Where it cannot be read, or is too large.
+pub fn read_component(file: &Path) -> std::io::Result<Vec<u8>> {
     let size = std::fs::metadata(file)?.len();
     if size > MAX_PLUGIN {
         return Err(std::io::Error::other(format!("{size} bytes; plugins above {MAX_PLUGIN} are not loaded")));

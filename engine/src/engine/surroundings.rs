@@ -12,7 +12,7 @@ use super::{Engine, Problem, providers};
 use crate::blobs::BlobTable;
 use crate::config::project::Environment;
 use crate::config::rename::renames;
-use crate::desired::{Context, SecretValues};
+use crate::desired::{Context, MAX_RESOURCES, SecretValues};
 use crate::pass::Surroundings;
 use crate::seal::Sealer;
 use crate::services::Denials;
@@ -83,6 +83,7 @@ impl Engine {
             key: Digest::of_json(&fixed),
             fixed: loaded.fixed,
             now: now_ms(),
+            max_resources: MAX_RESOURCES,
         })
     }
 

@@ -119,7 +119,7 @@ impl Output {
         self.quiet = global.quiet;
         self.verbose = global.verbose;
         self.interactive = stdin && stderr && !global.no_input;
-        self.animated = stderr && term.as_deref() != Some("dumb") && get("CI").is_none();
+        self.animated = stderr && term.is_some_and(|it| it != "dumb") && get("CI").is_none();
     }
 
     /// Text on stdout, for people; nothing where a program reads stdout.

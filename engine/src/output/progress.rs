@@ -1,7 +1,9 @@
 //! Progress of long work, on stderr: a moving line on a terminal, a bounded number of plain lines elsewhere.
 
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,6 +17,10 @@ use super::style::{Style, Tone};
 const LINES: usize = 200;
 /// How often counted steps show on a stream that is no terminal.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// How long work before the steps goes on until it is told of: a quick run says nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the moving line moves by itself.
+const TICK: Duration = Duration::from_millis(100);
 
 /// How a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +37,8 @@ pub struct Progress {
     quiet: bool,
     bar: Option<ProgressBar>,
     state: Mutex<State>,
-    write: Box<dyn Fn(&str) + Send + Sync>,
+    write: Arc<dyn Fn(&str) + Send + Sync>,
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -56,11 +63,28 @@ impl Progress {
             Some(bar) => bar.suspend(|| print(line)),
             None => print(line),
         };
-        Self { style, quiet, bar, state: Mutex::new(State::default()), write: Box::new(write) }
+        Self { style, quiet, bar, state: Mutex::new(State::default()), write: Arc::new(write), patience: PATIENCE }
     }
 
-    /// What the run is doing now, before any step.
-    pub fn phase(&self, text: &str) {
+    /// Work before any step, which may take long: told of once it does, until the value is dropped.
+    pub fn phase(&self, text: &str) -> Phase {
+        let (news, heard) = channel();
+        let (bar, write, patience, mark) = (self.bar.clone(), self.write.clone(), self.patience, self.style.ellipsis());
+        let tell = move |text: &str| match &bar {
+            Some(bar) => {
+                bar.set_message(text.to_owned());
+                bar.enable_steady_tick(TICK);
+            }
+            None => write(&format!("{text} {mark}")),
+        };
+        let watcher = (!self.quiet).then(|| std::thread::spawn(move || watch(&heard, patience, &tell)));
+        let phase = Phase { news: Some(news), watcher, bar: self.bar.clone() };
+        phase.now(text);
+        phase
+    }
+
+    /// What a step waits for.
+    pub fn waits(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(clean(text).into_owned());
             bar.tick();
@@ -120,6 +144,55 @@ impl Progress {
     }
 }
 
+/// Work before any step; see [`Progress::phase`].
+pub struct Phase {
+    news: Option<Sender<String>>,
+    watcher: Option<JoinHandle<()>>,
+    bar: Option<ProgressBar>,
+}
+
+impl Phase {
+    /// From here on it is something else.
+    pub fn now(&self, text: &str) {
+        if let Some(news) = &self.news {
+            // Nobody listens where nothing is to be said.
+            let _ = news.send(clean(text).into_owned());
+        }
+    }
+}
+
+impl Drop for Phase {
+    fn drop(&mut self) {
+        self.news = None;
+        if let Some(watcher) = self.watcher.take() {
+            let _ = watcher.join();
+        }
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Tells what is being done, once for each work that takes longer than `patience`.
+fn watch(news: &Receiver<String>, patience: Duration, tell: &dyn Fn(&str)) {
+    let mut untold: Option<String> = None;
+    loop {
+        let heard = match untold {
+            Some(_) => news.recv_timeout(patience),
+            None => news.recv().map_err(RecvTimeoutError::from),
+        };
+        match heard {
+            Ok(text) => untold = Some(text),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(text) = untold.take() {
+                    tell(&text);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
 fn print(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -139,15 +212,18 @@ fn line(action: Action, resource: &str, ended: Ended, reason: &str, style: &Styl
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
-    fn run(quiet: bool, steps: usize, ended: Ended) -> Vec<String> {
+    /// Progress on no terminal, and the lines that it writes.
+    fn plain(quiet: bool) -> (Progress, Arc<Mutex<Vec<String>>>) {
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let mut progress = Progress::new(Style::PLAIN, false, quiet);
         let target = Arc::clone(&lines);
-        progress.write = Box::new(move |line| target.lock().unwrap().push(line.to_owned()));
+        let write = Arc::new(move |line: &str| target.lock().unwrap().push(line.to_owned()));
+        (Progress { write, patience: Duration::from_millis(50), ..Progress::new(Style::PLAIN, false, quiet) }, lines)
+    }
+
+    fn run(quiet: bool, steps: usize, ended: Ended) -> Vec<String> {
+        let (progress, lines) = plain(quiet);
         progress.begin(steps);
         for step in 0..steps {
             progress.started(Action::Create, "File/a");
@@ -155,6 +231,24 @@ mod tests {
         }
         progress.finish();
         lines.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn work_before_the_steps_is_told_of_once_each_and_only_where_it_takes_long() {
+        let wait = || std::thread::sleep(Duration::from_millis(300));
+        for quiet in [false, true] {
+            let (progress, lines) = plain(quiet);
+            drop(progress.phase("quick"));
+            let phase = progress.phase("slow\u{1b}");
+            wait();
+            (0..20).for_each(|_| phase.now("quick again"));
+            phase.now("slow again");
+            wait();
+            drop(phase);
+            wait();
+            let want = if quiet { &[][..] } else { &["slow\\u001b …", "slow again …"] };
+            assert_eq!(*lines.lock().unwrap(), want, "quiet: {quiet}");
+        }
     }
 
     #[test]

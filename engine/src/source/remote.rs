@@ -58,10 +58,12 @@ impl RemoteUrl {
             Err(SourceError::UrlRefused { url: redacted(text), reason: reason.to_owned(), hint: hint.to_owned() })
         };
         const HTTPS: &str = "give an `https://` URL";
-        if text.is_empty() || text.starts_with('-') || text.chars().any(|it| it.is_control() || it.is_whitespace()) {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        // Names of folders may hold spaces.
+        let strange = |it: char| it.is_control() || (it.is_whitespace() && scheme.is_some());
+        if text.is_empty() || text.starts_with('-') || text.chars().any(strange) {
             return refused("it is not a URL", HTTPS);
         }
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         let path = match scheme.as_deref() {
             Some("http" | "https") => None,
             Some("file") => match Url::parse(text).ok().and_then(|it| it.to_file_path().ok()) {

@@ -7,6 +7,9 @@
 //!
 //! Kind `Box`, a file `<root>/<name>.box` that holds its `spec`: while `spec.all` is true it claims every thing but those that
 //! `spec.ignore` names.
+//!
+//! Kinds `Marked` and `Nameless`, files that hold `spec.text`: the one bears the engine's mark in its first line, the other cannot
+//! be found again after a create whose outcome is not known.
 
 use trueup_sdk::error::healthy;
 use trueup_sdk::host::files::{self, Expectation, FileChange, FileError, Operation, Payload, ReadRequest, Write};
@@ -47,6 +50,12 @@ impl Provider for Honest {
                 "replace": "delete-first"
             })
         };
+        let plain = json!({
+            "type": "object", "properties": { "text": text }, "required": ["text"], "additionalProperties": false
+        });
+        let (mut marked, mut nameless) = (kind(plain.clone()), kind(plain));
+        marked["recover"] = json!("mark");
+        nameless["recover"] = json!("none");
         let mut claiming = kind(boxed);
         claiming["claims"] = json!("/spec/all");
         claiming["claimsExcept"] = json!("/spec/ignore");
@@ -67,7 +76,7 @@ impl Provider for Honest {
             "secrets": true,
             "parallel": 2,
             "features": ["rendering", "planning", "operations"],
-            "kinds": { "Thing": kind(spec), "Box": claiming }
+            "kinds": { "Thing": kind(spec), "Box": claiming, "Marked": marked, "Nameless": nameless }
         })
     }
 
@@ -153,13 +162,17 @@ fn remote(kind: &str, key: &str, text: &str, ready: bool) -> Remote {
     if kind == "Box" {
         return boxed(key, text);
     }
+    let (mark, text) = if kind == "Marked" { text.split_once('\n').unwrap_or(("", text)) } else { ("", text) };
+    let mark = Some(mark.to_owned()).filter(|it| !it.is_empty());
     let own = (text == "system").then(|| ("unclaimed".to_owned(), "true".to_owned()));
-    Remote { health: health(text, ready), ext: own.into_iter().collect(), ..thing(key, text) }
+    let plain = thing(key, text);
+    let address = Address { kind: kind.to_owned(), ..plain.address };
+    Remote { address, mark, health: health(text, ready), ext: own.into_iter().collect(), ..plain }
 }
 
 /// How the names of a kind's files end.
-fn end(kind: &str) -> &'static str {
-    if kind == "Box" { ".box" } else { ".thing" }
+fn end(kind: &str) -> String {
+    format!(".{}", kind.to_ascii_lowercase())
 }
 
 fn health(text: &str, ready: bool) -> Health {
@@ -185,7 +198,7 @@ impl Honest {
             Some(Err(FileError::NotFound)) | None => Vec::new(),
             Some(Err(error)) => return Err(failed(error)),
         };
-        let keys = listing.iter().filter_map(|it| it.name.strip_suffix(end)).collect::<Vec<_>>();
+        let keys = listing.iter().filter_map(|it| it.name.strip_suffix(&end)).collect::<Vec<_>>();
         let requests = keys.iter().map(|key| ReadRequest { path: self.path(kind, key), max_bytes: LIMIT }).collect::<Vec<_>>();
         let mut objects = Vec::new();
         for (key, content) in keys.into_iter().zip(files::read_all(&requests)) {
@@ -232,8 +245,12 @@ impl Honest {
     fn change(&self, change: &Change) -> Result<Option<Remote>> {
         let doc = change.desired.as_deref().map(serde_json::from_str::<Json>).transpose()?;
         let kind = change.address.kind.as_str();
-        let written = doc.as_ref().and_then(|it| it.get("spec")).filter(|_| kind == "Box").map(Json::to_string);
         let text = doc.as_ref().and_then(|it| it.pointer("/spec/text")?.as_str());
+        let written = match kind {
+            "Box" => doc.as_ref().and_then(|it| it.get("spec")).map(Json::to_string),
+            "Marked" => text.map(|it| format!("{}\n{it}", change.mark)),
+            _ => None,
+        };
         let text = written.as_deref().or(text).unwrap_or_default();
         if kind == "Thing" {
             self.stands(&change.address.key, change.action, text)?;

@@ -18,6 +18,7 @@
 //! | `scan-write` | changes a file, and sends POST, PUT, DELETE and a disguised POST to `config.url` |
 //! | `scan-outside` | lists and reads above, beside and through a link in its directory |
 //! | `scan-hosts` | asks hosts that nobody granted |
+//! | `scan-slow` | (no misdeed) asks `config.url` for something, and waits for it |
 //! | `scan-dns`, `apply-dns` | UPDATE and NOTIFY to the granted server `config.url`, to another one, and with keys of its own |
 //! | `scan-smuggle` | headers, methods and addresses that would make another request |
 //! | `scan-reveal` | opens a secret outside `apply` |
@@ -32,6 +33,7 @@
 //! | `apply-wrong`, `-replace` | makes something else and claims what was asked for; asks for a replacement first |
 //! | `apply-few`, `-many`, `-nonsense`, `-pending` | answers of the wrong number and form |
 //! | `apply-later` | (no misdeed) makes its changes, calls them pending, and settles them when they are polled a second time |
+//! | `apply-ext` | (no misdeed) tells what each change came with beside its document |
 //! | `apply-outside` | writes above, beside and through a link in its directory, and with another token |
 //! | `apply-secret` | opens its secret and tells it in the log, the document, the outputs and a message |
 //! | `apply-peek` | looks for a canary in all of its memory: in `scan`, and in `apply` before and after it opened its secret |
@@ -240,12 +242,13 @@ pub fn before_scan(mode: &str) {
             }
         }
         "scan-smuggle" => smuggle(&url),
+        "scan-slow" => told("slow", &http::send(&Request { timeout: Some(20_000), ..request("GET", &url) })),
         "apply-peek" => told("peek in scan", &peek()),
         "scan-dns" => zone_changes(&url),
         "scan-reveal" => told("reveal", &secrets::reveal("db-password")),
         "scan-log" => {
             let line = "x".repeat(64 * 1024);
-            (0..1_000_000).for_each(|_| log::write(Level::Error, &line, &[]));
+            (0..10_000).for_each(|_| log::write(Level::Error, &line, &[]));
         }
         "scan-forge-log" => {
             log::write(
@@ -410,6 +413,7 @@ pub fn before_apply(mode: &str, changes: &[Change]) {
     let (root, url) = crate::settings();
     match mode {
         "apply-dns" => zone_changes(&url),
+        "apply-ext" => changes.iter().for_each(|it| told(&format!("ext of {}", it.address.key), &it.ext)),
         "apply-outside" => {
             outside(&root, |path| write(path, "token"));
             // Inside the directory, but under a token that no intent has, and one that is a path.

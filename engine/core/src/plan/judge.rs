@@ -105,9 +105,13 @@ impl Judge<'_> {
     /// Why an object is made, with what `moved-from` did not do where a person meant it to do something.
     fn why_new(&self) -> String {
         let text = "it is declared and does not exist";
-        let named = self.want.settings.moved_from.as_deref();
-        let still = named.filter(|named| (self.is_declared)(named));
-        still.map_or_else(|| text.to_owned(), |it| format!("{text}; `moved-from` names {it}, which is still declared itself"))
+        // With an entry it did what it says, though there is nothing left to move.
+        let named = self.want.settings.moved_from.as_deref().filter(|_| self.pair.held.is_none());
+        match named {
+            None => text.to_owned(),
+            Some(it) if (self.is_declared)(it) => format!("{text}; `moved-from` names {it}, which is still declared itself"),
+            Some(it) => format!("{text}; `moved-from` names {it}, and no single owned resource that could move is called that"),
+        }
     }
 
     fn claim(&self, found: &Observed, draft: &mut Draft) -> Result<(), No> {

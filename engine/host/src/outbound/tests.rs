@@ -297,3 +297,16 @@ async fn requests_run_at_once_up_to_the_limit_and_answer_in_order() {
     let busiest = server.busiest.load(Ordering::SeqCst);
     assert!((2..=4).contains(&busiest), "{busiest} at once");
 }
+
+#[tokio::test]
+async fn one_provider_has_no_more_requests_under_way_than_its_limit_however_many_calls_ask() {
+    let server = server(ok).await;
+    let here = format!("http://127.0.0.1:{}", server.port);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let to = Outbound::new(Arc::new(granted(&here)), &Limits { http_parallel: 2, ..Limits::default() });
+    let requests = || (0..8).map(|at| request("GET", &format!("{here}/{at}"))).collect();
+    // One that asks for more than there are turns, and one that leaves the number to the host.
+    let (one, two) = tokio::join!(send_all(&to, requests(), 8, false), send_all(&to, requests(), 0, false));
+    assert!(one.len() == 8 && one.iter().chain(&two).all(|it| it == "200 hi"), "{one:?} {two:?}");
+    assert_eq!(server.busiest.load(Ordering::SeqCst), 2);
+}

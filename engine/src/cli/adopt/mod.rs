@@ -25,12 +25,13 @@ use super::apply;
 use super::arguments::AdoptArgs;
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::Session;
+use super::session::{LOOKING, Session};
 use crate::desired::{self, Desired, trial};
 use crate::engine::Bound;
 use crate::observe::{self, Declared, Observation};
 use crate::output::Format;
 use crate::output::clean::clean;
+use crate::output::progress::Phase;
 use crate::output::value::count;
 use crate::pass::{Surroundings, holders, mark};
 use crate::veil::Veil;
@@ -74,11 +75,13 @@ async fn write(alias: &str, arguments: &AdoptArgs, shell: &mut Shell<'_>) -> Res
     })?;
     let kinds = kinds(bound, &arguments.kinds)?;
     let place = files::place(&session, &around.context, arguments, shell)?;
+    let phase = session.reading();
     let desired = desired::load(&around.context).await;
     if desired.has_errors() {
         return Err(CliError::from_diagnostics(desired.diagnostics.clone()).texts(session.texts()));
     }
-    let observation = scan(bound, &kinds, &arguments.scope, &around, &session, shell).await?;
+    phase.now(LOOKING);
+    let observation = scan(bound, &kinds, &arguments.scope, &around, &session, phase, shell).await?;
     let (written, left) = sort_out(bound, &kinds, &desired, &observation, &around).await?;
     let files = place.write(&written).map_err(|error| *error)?;
     say(&session, arguments, &place, &files, (&written, &left), shell)?;
@@ -129,6 +132,7 @@ async fn scan(
     scope: &str,
     around: &Surroundings,
     session: &Session,
+    phase: Phase,
     shell: &mut Shell<'_>,
 ) -> Result<Observation, CliError> {
     let scopes: Vec<Scope> =
@@ -136,6 +140,7 @@ async fn scan(
     let everything = Everything(Arc::default());
     let sealer = &around.context.sealer;
     let mut seen = observe::observe(bound, scopes, HashMap::new(), &everything, sealer, around.context.now).await;
+    drop(phase);
     let mut found = std::mem::take(&mut seen.warnings);
     found.extend(session.denied());
     shell.output.diagnostics(&found, &|_| None);

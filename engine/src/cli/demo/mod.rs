@@ -12,12 +12,12 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::Parser as _;
+use clap::{Arg, CommandFactory as _, FromArgMatches as _};
 use serde_json::{Value as Json, json};
 use trueup_core::diagnostic::codes;
 
 use super::Shell;
-use super::arguments::{Arguments, Global, RevisionArgs, Verb};
+use super::arguments::{Arguments, Global};
 use super::error::CliError;
 use super::exit::Exit;
 use crate::output::style::Tone;
@@ -132,16 +132,13 @@ impl Tour<'_, '_> {
         if format == Format::Table {
             self.shell.output.print(&format!("  $ trueup {typed}\n"));
         }
-        let line = ["trueup"].iter().chain(words);
-        let mut parsed = Arguments::try_parse_from(line).map_err(|error| CliError::usage(error.to_string()))?;
-        parsed.global = self.global(format);
-        forget_surroundings(&mut parsed.verb);
+        let parsed = parse(words).map_err(|error| CliError::usage(error.to_string()))?;
         let (out, err) = (Buffer::default(), Buffer::default());
         let mut output = Output::new(Box::new(out.clone()), Box::new(err.clone()));
         output.style = self.shell.output.style;
         output.format = format;
         output.quiet = true;
-        let mut inner = Shell { global: parsed.global, output: &mut output, interrupt: self.shell.interrupt };
+        let mut inner = Shell { global: self.global(format), output: &mut output, interrupt: self.shell.interrupt };
         // Boxed, as the demo is itself one of the verbs.
         let exit = Box::pin(super::dispatch(parsed.verb, &mut inner)).await?;
         let text = out.text();
@@ -159,7 +156,7 @@ impl Tour<'_, '_> {
         Ok(Json::Null)
     }
 
-    /// The options of the tour's own project, whatever the surrounding shell sets.
+    /// The options of the tour's own project.
     fn global(&self, format: Format) -> Global {
         Global {
             directory: Some(self.folder.clone()),
@@ -200,15 +197,12 @@ impl Tour<'_, '_> {
     }
 }
 
-/// `TRUEUP_REV` and its like are about somebody else's project.
-fn forget_surroundings(verb: &mut Verb) {
-    let revision = match verb {
-        Verb::Plan(it) => &mut it.revision,
-        Verb::Apply(it) => &mut it.revision,
-        Verb::Explain(it) => &mut it.revision,
-        _ => return,
-    };
-    *revision = RevisionArgs::default();
+/// Reads a command line without the variables of the surrounding shell: `TRUEUP_REV` and its like are about somebody else's
+/// project.
+fn parse(words: &[&str]) -> Result<Arguments, clap::Error> {
+    let deaf = |it: Arg| it.env(None::<&'static str>);
+    let command = Arguments::command().mut_args(deaf).mut_subcommands(|it| it.mut_args(deaf));
+    Arguments::from_arg_matches(&command.try_get_matches_from(["trueup"].iter().chain(words))?)
 }
 
 /// Whether the plan is one update of the broken file, and drift is its only reason.

@@ -34,7 +34,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::SOURCE_LIMIT,
-        "The source holds more or larger files than may be: 1,000,000 files, 16 MiB for a file of documents, 64 MiB for a file that a document names.\nTake out of the layer what does not belong there (`exclude:` of the environment in `trueup.yaml` takes globs), or split the project.",
+        "The source holds more or larger files than may be: 1,000,000 files, 16 MiB for a file of documents, 64 MiB for a file that a document names; or an environment declares more than 1,000,000 resources.\nTake out of the layer what does not belong there (`exclude:` of the environment in `trueup.yaml` takes globs), or split the project.",
     ),
     (
         all::LAYER_MISSING,

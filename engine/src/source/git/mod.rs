@@ -4,6 +4,8 @@ pub(super) mod fetch;
 pub(super) mod history;
 pub(super) mod revision;
 pub(super) mod scratch;
+#[cfg(test)]
+mod tests;
 pub(super) mod tree;
 pub(super) mod worktree;
 

@@ -283,11 +283,10 @@ fn is_fetching(process: &Path) -> bool {
     std::fs::read(process.join("cmdline")).is_ok_and(|it| String::from_utf8_lossy(&it).contains("the_child_that_fetches"))
 }
 
-#[test]
-fn a_child_whose_parent_is_gone_ends() {
+/// A child that is held up by the server at its first request, and the pipe that its order came through.
+fn stalled(world: &World) -> (std::process::Child, std::process::ChildStdin) {
     use std::io::Write;
     use std::process::{Command, Stdio};
-    let (world, _) = World::with_commit();
     world.server.on(|_| Reply::Slow(vec![Vec::new()], Duration::from_secs(30)));
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "source::tests::remote::the_child_that_fetches", "--ignored", "--nocapture", "-q"])
@@ -313,11 +312,38 @@ fn a_child_whose_parent_is_gone_ends() {
         assert_eq!(child.try_wait().unwrap(), None);
         std::thread::sleep(Duration::from_millis(20));
     }
+    (child, stdin)
+}
+
+#[test]
+fn a_child_whose_parent_is_gone_ends() {
+    let (world, _) = World::with_commit();
+    let (mut child, stdin) = stalled(&world);
     drop(stdin);
     let started = Instant::now();
     while child.try_wait().unwrap().is_none() {
         assert!(started.elapsed() < Duration::from_secs(5), "it is still there");
         std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_child_is_held_to_its_limits_by_the_system_before_it_asks_the_server_for_anything() {
+    let (world, _) = World::with_commit();
+    let (mut child, _stdin) = stalled(&world);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The one that is told of by a signal with a name, and the one behind it.
+    for (name, soft, hard) in [
+        ("Max address space", 4_u64 << 30, 4_u64 << 30),
+        ("Max cpu time", 60, 65),
+        ("Max file size", 1 << 30, 1 << 30),
+        ("Max core file size", 0, 0),
+    ] {
+        let line = limits.lines().find_map(|it| it.strip_prefix(name)).unwrap_or_else(|| panic!("{limits}"));
+        let got: Vec<&str> = line.split_whitespace().take(2).collect();
+        assert_eq!(got, [soft.to_string(), hard.to_string()], "{name}");
     }
 }
 
@@ -451,6 +477,10 @@ fn credentials_in_a_url_are_refused_and_not_repeated() {
 fn repositories_on_this_machine_come_from_the_command_line_only() {
     check_url("file:///srv/git/shop.git", true, Ok("/srv/git/shop.git"));
     check_url("../shop", true, Ok("../shop"));
+    check_url("/srv/my projects/shop", true, Ok("/srv/my projects/shop"));
+    check_url("/srv/my projects/shop", false, Err("command line"));
+    check_url("https://example.com/my projects", true, Err("not a URL"));
+    check_url("/srv/my\nprojects", true, Err("not a URL"));
     check_url("/srv/git/shop.git", false, Err("command line"));
     check_url("file:///srv/git/shop.git", false, Err("command line"));
     check_url("./shop", false, Err("command line"));

@@ -236,6 +236,31 @@ fn moved_from_a_resource_that_is_still_declared_takes_nothing() {
 }
 
 #[test]
+fn moved_from_what_nobody_owns_says_so_where_something_is_made() {
+    let text = |from: &str, left: &[&str]| {
+        let mut sim = Sim::new();
+        sim.want("new", json!({})).settings = Arc::new(settings(|it| it.moved_from = Some(from.to_owned())));
+        for name in left {
+            sim.left(name, json!({}));
+        }
+        let plan = sim.plan();
+        let step = plan.steps.iter().find(|it| it.resource == id("new")).unwrap_or_else(|| panic!("{plan:?}"));
+        step.reasons[0].text.clone()
+    };
+    let silent = "`moved-from` names K/odl, and no single owned resource that could move is called that";
+    assert!(text("K/odl", &[]).ends_with(silent));
+    assert!(text("K/odl", &["old"]).ends_with(silent));
+    assert!(!text("K/old", &["old"]).contains("`moved-from`"));
+    // What moved and whose object is gone is made anew: it was named rightly.
+    let mut sim = Sim::new();
+    sim.want("new", json!({})).settings = Arc::new(settings(|it| it.moved_from = Some("K/old".into())));
+    sim.left("old", json!({}));
+    sim.vanish(&at("old"));
+    let plan = sim.check_plan(&["create new"]);
+    assert!(!plan.steps[0].reasons[0].text.contains("`moved-from`"), "{plan:?}");
+}
+
+#[test]
 fn where_the_system_gives_identities_a_new_name_of_ours_only_moves() {
     let mut sim = Sim::new();
     sim.kind = Arc::new(Kind { recover: Recover::Mark, ..kind() });
