@@ -86,6 +86,11 @@ pub fn parse(bytes: &[u8], zone: &Name) -> Result<Contents, Vec<FileError>> {
         }
         Err(problems) => (Vec::new(), problems),
     };
+    // Each zone has a SOA: a file without even that was cut off, or is of something else. All that it declared would go.
+    if errors.is_empty() && problems.is_empty() && sets.is_empty() && parser.left_out == 0 {
+        let rule = "the file holds no records, not even a SOA; remove the document if the zone is to be declared no more";
+        return single(1, rule.to_owned());
+    }
     errors.extend(problems.into_iter().map(|it| Wrong { at: it.at as usize, message: it.to_string() }));
     if errors.is_empty() {
         return Ok(sort_out(sets, zone, parser.left_out));
@@ -133,9 +138,9 @@ struct Parser<'a> {
     origin: Name,
     /// Wire form of the owner that a blank stands for; empty before the first.
     owner: Vec<u8>,
-    /// Of `$TTL`.
+    /// Of `$TTL`, else perhaps the SOA's minimum.
     default_ttl: Option<u32>,
-    /// The last one given (RFC 1035), else the SOA's minimum.
+    /// The last one given (RFC 1035).
     last_ttl: Option<u32>,
     value: Vec<u8>,
     collector: Collector,
@@ -266,7 +271,7 @@ impl<'a> Parser<'a> {
             return wrong(at, format!("{} {rtype}: {invalid}", Name::from_canonical(&self.owner)));
         }
         if rtype == Type::SOA {
-            self.start_of_authority(at)?;
+            self.start_of_authority(at, ttl)?;
         }
         if ttl.is_some() {
             self.last_ttl = ttl;
@@ -280,14 +285,17 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// A SOA stands at the apex; its minimum is the TTL of records in files that never say one.
-    fn start_of_authority(&mut self, at: usize) -> Result<(), Wrong> {
+    /// A SOA stands at the apex. Where neither it nor anything before it says a TTL, its minimum is what `$TTL` would say, as BIND
+    /// has it.
+    fn start_of_authority(&mut self, at: usize, ttl: Option<u32>) -> Result<(), Wrong> {
         if self.owner != self.zone.wire() {
             let owner = Name::from_canonical(&self.owner);
             return wrong(at, format!("{owner} SOA: name: a SOA stands at the apex, here {}", self.zone));
         }
         let minimum = self.value.len().checked_sub(4).and_then(|at| Reader::new(&self.value).jump(at).u32().ok());
-        self.last_ttl = self.last_ttl.or(minimum.map(|it| it.min(rdata::encoding::MAX_TTL)));
+        if ttl.or(self.last_ttl).is_none() {
+            self.default_ttl = self.default_ttl.or(minimum.map(|it| it.min(rdata::encoding::MAX_TTL)));
+        }
         Ok(())
     }
 

@@ -77,6 +77,10 @@ fn directives_move_origin_and_ttl_for_what_follows() {
 fn a_missing_ttl_is_the_one_before_or_the_minimum_of_the_soa() {
     check("a 60 A 192.0.2.1\nb A 192.0.2.2\n", &["a 60 A 192.0.2.1", "b 60 A 192.0.2.2"]);
     check("@ SOA ns. m. 1 2 3 4 5\nb A 192.0.2.2\n", &["b 5 A 192.0.2.2"]);
+    // The minimum is the default of the whole file, not the TTL before the next.
+    check("@ SOA ns. m. 1 2 3 4 5\na 60 A 192.0.2.1\nb A 192.0.2.2\n", &["a 60 A 192.0.2.1", "b 5 A 192.0.2.2"]);
+    check("@ 7 SOA ns. m. 1 2 3 4 5\nb A 192.0.2.2\n", &["b 7 A 192.0.2.2"]);
+    check("$TTL 9\n@ SOA ns. m. 1 2 3 4 5\nb A 192.0.2.2\n", &["b 9 A 192.0.2.2"]);
     refused("a A 192.0.2.1\n", 1, 1, "no $TTL");
 }
 
@@ -141,6 +145,14 @@ fn what_a_signed_zone_has_on_top_is_left_out_and_a_closing_soa_is_the_first_one(
     let text = "@ 60 SOA ns. m. 1 2 3 4 5\na 60 A 192.0.2.1\na 60 RRSIG A 13 3 60 20260101000000 20250101000000 1 example.com. AA==\na 60 NSEC b A RRSIG\n@ 60 SOA ns. m. 1 2 3 4 5\n";
     let contents = parse(text.as_bytes(), &zone()).unwrap();
     assert_eq!((contents.left_out, contents.sets.len(), contents.soa.unwrap().values.len()), (2, 1, 1));
+}
+
+#[test]
+fn a_file_without_records_is_an_error_and_not_an_empty_zone() {
+    for text in ["", "\u{feff}", "; all gone\n\n", "$TTL 60\n$ORIGIN example.com.\n"] {
+        refused(text, 1, 1, "holds no records");
+    }
+    check("@ 60 SOA ns. m. 1 2 3 4 5\n", &[]);
 }
 
 #[test]
