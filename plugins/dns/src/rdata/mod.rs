@@ -192,7 +192,9 @@ pub fn parse_text(rtype: Type, text: &str, context: Context<'_>, out: &mut Vec<u
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     // A plain text in a document is one string: cut at blanks, an SPF record would lose them.
     let plain = context.style == Style::Document && matches!(rtype.fields(), [(_, field::Field::Texts)]);
-    if plain && !text.starts_with(['"', '(']) && !text.starts_with("\\#") {
+    // A parenthesis joins strings over several lines: where none follows, it is a character of the text.
+    let strings = text.strip_prefix('(').unwrap_or(text).trim_start().starts_with('"');
+    if plain && !strings && !text.starts_with("\\#") {
         if let Some(at) = unescaped_quote(text) {
             let rule = format!(
                 "unbalanced quotes: a quote at character {at} of a text that does not begin with one; write `\\\"` or quote all of it"

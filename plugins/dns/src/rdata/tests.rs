@@ -88,6 +88,9 @@ fn an_unquoted_text_in_a_document_is_one_string() {
     assert_eq!(canonical("TXT", "v=spf1 include:a.example ~all", Style::Document).unwrap(), "\"v=spf1 include:a.example ~all\"");
     assert_eq!(canonical("TXT", "v=DKIM1; k=rsa; p=a\\;b", Style::Document).unwrap(), "\"v=DKIM1; k=rsa; p=a;b\"");
     assert_eq!(canonical("TXT", "\"a\" \"b\"", Style::Document).unwrap(), "\"a\" \"b\"");
+    assert_eq!(canonical("TXT", "(c) 2024 Foo", Style::Document).unwrap(), "\"(c) 2024 Foo\"");
+    assert_eq!(canonical("SPF", "()", Style::Document).unwrap(), "\"()\"");
+    assert_eq!(canonical("TXT", "( \n\"a\"\n\"b\" )", Style::Document).unwrap(), "\"a\" \"b\"");
     refused("TXT", "say \"hi\"", "unbalanced quotes");
     refused("TXT", "\"say", "unbalanced quotes");
     refused("TXT", "\"a\"b", "quote");
@@ -166,6 +169,9 @@ fn a_value_that_breaks_a_rule_names_field_and_rule() {
         ("CNAME", "192.0.2.1.", "is an address"),
         ("CNAME", "\"a\"", "without quotes"),
         ("SRV", "0 0 1 192.0.2.1", "target"),
+        ("HTTPS", "1 192.0.2.1 alpn=h2", "target: must be a name, but `192.0.2.1` is an address"),
+        ("SVCB", "1 2001:db8::1", "target: must be a name"),
+        ("NAPTR", "1 1 \"s\" \"\" \"\" 192.0.2.1", "replacement: must be a name"),
         ("CAA", "0 is-sue x", "tag: must be letters and digits"),
         ("CAA", "256 issue x", "flags"),
         ("DS", "1 8 2 abc", "odd number"),

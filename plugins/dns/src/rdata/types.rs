@@ -155,7 +155,7 @@ pub static TABLE: &[Info] = &[
     data(
         35,
         "NAPTR",
-        &[("order", U16), ("preference", U16), ("flags", Text), ("services", Text), ("regexp", Text), ("replacement", Name)],
+        &[("order", U16), ("preference", U16), ("flags", Text), ("services", Text), ("regexp", Text), ("replacement", Host)],
     ),
     data(36, "KX", &[("preference", U16), ("exchanger", Host)]),
     data(39, "DNAME", &[("target", Host)]),
@@ -186,7 +186,7 @@ pub static TABLE: &[Info] = &[
     data(65401, "ALIAS", &[("target", Host)]),
 ];
 
-const SVCB: &[(&str, Field)] = &[("priority", U16), ("target", Name), ("parameters", Params)];
+const SVCB: &[(&str, Field)] = &[("priority", U16), ("target", Host), ("parameters", Params)];
 
 const TLSA: &[(&str, Field)] =
     &[("usage", Mnemonic(USAGES)), ("selector", Mnemonic(SELECTORS)), ("matching type", Mnemonic(MATCHINGS)), ("data", Hex)];
