@@ -103,6 +103,15 @@ impl Name {
         text
     }
 
+    /// The name as a document about `zone` has it: as [`relative_to`](Self::relative_to), but absolute where that would be taken
+    /// for a name without its final dot.
+    pub fn declared_in(&self, zone: &Self) -> String {
+        match below(&self.0, zone) {
+            Some(labels) if lacks_dot(labels, zone) => self.to_string(),
+            _ => self.relative_to(zone),
+        }
+    }
+
     /// The name without its final dot, as people write the name of a zone; `.` for the root.
     pub fn without_dot(&self) -> String {
         let mut text = self.to_string();
@@ -281,10 +290,15 @@ fn close_label(open: usize, international: bool, out: &mut Vec<u8>, text: &str) 
     Ok(())
 }
 
+/// Whether labels that are relative to the origin end with it: `www.example.com` within `example.com`.
+fn lacks_dot(labels: &[u8], origin: &Name) -> bool {
+    let may = origin.0.len() > 1 && labels.len() + 1 >= origin.0.len();
+    may && below(&[labels, &[0]].concat(), origin).is_some()
+}
+
 /// `www.example.com` within `example.com` would mean `www.example.com.example.com.`, which nobody means.
 fn refuse_forgotten_dot(text: &str, labels: &[u8], origin: &Name) -> Result<(), String> {
-    let zone = origin.0.len() > 1 && below(&[labels, &[0]].concat(), origin).is_some();
-    if !zone {
+    if !lacks_dot(labels, origin) {
         return Ok(());
     }
     let text = shorten(text);

@@ -18,7 +18,7 @@ use crate::backend::{Ask, Backend, Contents, Seen, SetChange, View};
 use crate::config::{Config, Flavor};
 use crate::document::{self, RECORD_SET, ZONE, Zone};
 use crate::manifest;
-use crate::name::Name;
+use crate::name::{Name, Style};
 use crate::powerdns::PowerDns;
 use crate::rdata::Type;
 use crate::rfc2136::Rfc2136;
@@ -115,8 +115,8 @@ fn remote(kind: &str, scope: &str, key: String, doc: String) -> Remote {
 fn remote_set(zone: &Name, scope: &str, seen: &Seen) -> Remote {
     let mut remote = remote(RECORD_SET, scope, document::key(zone, &seen.name, seen.rtype), seen.doc.clone());
     remote.version.clone_from(&seen.version);
-    if seen.rtype == Type::NS && seen.name == *zone {
-        // The zone cannot be without them: who claims a whole zone does not mean these, unless they are declared.
+    // The zone cannot be without NS at its apex: who claims a whole zone does not mean these, unless they are declared.
+    if seen.unclaimed || (seen.rtype == Type::NS && seen.name == *zone) {
         remote.ext.push(("unclaimed".to_owned(), "true".to_owned()));
     }
     remote
@@ -330,7 +330,7 @@ impl DnsProvider {
         for ((index, job), done) in places.into_iter().zip(jobs).zip(done) {
             let after = job.after.map(|set| {
                 let doc = document::text(&zone, &set);
-                remote_set(&zone, scope, &Seen { name: set.name, rtype: set.rtype, doc, version: None })
+                remote_set(&zone, scope, &Seen { name: set.name, rtype: set.rtype, doc, version: None, unclaimed: false })
             });
             put(index, done.map_or_else(Outcome::failed, |()| Outcome::settled(after)));
         }
@@ -374,7 +374,7 @@ impl DnsProvider {
         let doc = change.desired.as_deref().ok_or_else(|| Error::internal("the change has no desired document"))?;
         let doc: Json = serde_json::from_str(doc)?;
         let spec = doc.get("spec").and_then(Json::as_object).ok_or_else(|| Error::internal("the document has no `spec`"))?;
-        let declared = Zone::parse(spec, &change.address.key)?;
+        let declared = Zone::parse(spec, &change.address.key, Style::Observed)?;
         match change.action {
             Action::Create => self.backend.create_zone(&declared)?,
             _ if declared.kind.is_some() => self.backend.update_zone(&declared)?,

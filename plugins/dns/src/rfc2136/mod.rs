@@ -112,7 +112,7 @@ fn contents(zone: &Name, serial: u32, sets: &[crate::set::RecordSet]) -> Rc<Cont
 }
 
 fn seen(zone: &Name, set: &crate::set::RecordSet) -> Seen {
-    Seen { name: set.name.clone(), rtype: set.rtype, doc: crate::document::text(zone, set), version: None }
+    Seen { name: set.name.clone(), rtype: set.rtype, doc: crate::document::text(zone, set), version: None, unclaimed: false }
 }
 
 /// Versions of this back end: the serial, after the number of this format.
