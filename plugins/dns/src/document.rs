@@ -105,6 +105,20 @@ pub fn text(zone: &Name, set: &RecordSet) -> String {
 /// # Errors
 /// `internal` for any other document.
 pub fn stored_set(name: &Name, rtype: Type, doc: &str, ttl: u32) -> Result<RecordSet> {
+    read_set(name, rtype, doc, ttl, None)
+}
+
+/// As [`stored_set`], of a set that may hold what no rule allows: such a value is the bytes of its text, to be compared and never to
+/// be sent.
+///
+/// # Errors
+/// As [`stored_set`].
+pub fn observed_set(name: &Name, rtype: Type, doc: &str, ttl: u32) -> Result<RecordSet> {
+    read_set(name, rtype, doc, ttl, Some(|text| text.as_bytes().into()))
+}
+
+/// `strange` makes a value of a text that is none.
+fn read_set(name: &Name, rtype: Type, doc: &str, ttl: u32, strange: Option<fn(&str) -> Rdata>) -> Result<RecordSet> {
     let doc: Json = serde_json::from_str(doc)?;
     let wrong = |rule: &str| Error::internal(format!("the document of {name} {rtype} is not canonical: {rule}"));
     let spec = doc.get("spec").ok_or_else(|| wrong("it has no `spec`"))?;
@@ -118,10 +132,14 @@ pub fn stored_set(name: &Name, rtype: Type, doc: &str, ttl: u32) -> Result<Recor
     let value = |it: &Json| {
         let text = it.as_str().ok_or_else(|| wrong("a value is no text"))?;
         let mut wire = Vec::with_capacity(text.len());
-        rdata::parse_text(rtype, text, context, &mut wire).map_err(|it| wrong(&it.rule))?;
-        Ok(Rdata::from(wire))
+        match (rdata::parse_text(rtype, text, context, &mut wire), strange) {
+            (Ok(()), _) => Ok(Rdata::from(wire)),
+            (Err(_), Some(strange)) => Ok(strange(text)),
+            (Err(it), None) => Err(wrong(&it.rule)),
+        }
     };
-    let mut set = RecordSet { name: name.clone(), rtype, ttl, values: values.iter().map(value).collect::<Result<_>>()? };
+    let mut set =
+        RecordSet { name: name.clone(), rtype, ttl, values: values.iter().map(value).collect::<Result<_>>()?, raw: Vec::new() };
     set.settle();
     Ok(set)
 }
@@ -432,13 +450,13 @@ fn objects(item: &Declared, blob: impl FnOnce(&str, u64) -> Result<Vec<u8>>) -> 
         }
         "ZoneFile" => {
             let zone = declared_zone(spec).map_err(|it| vec![it])?;
-            let contents = zone_file(spec, &zone, blob)?;
+            let sets = zone_file(spec, &zone, blob)?;
             let address = |set: &RecordSet| Address {
                 kind: RECORD_SET.to_owned(),
                 scope: scope(&zone),
                 key: key(&zone, &set.name, set.rtype),
             };
-            Ok(contents.sets.iter().map(|set| desired(address(set), text(&zone, set))).collect())
+            Ok(sets.iter().map(|set| desired(address(set), text(&zone, set))).collect())
         }
         other => Err(vec![Error::unsupported(format!("the dns provider has no kind `{other}`"))]),
     }
@@ -449,7 +467,7 @@ fn zone_file(
     spec: &Map<String, Json>,
     zone: &Name,
     blob: impl FnOnce(&str, u64) -> Result<Vec<u8>>,
-) -> Result<zonefile::Contents, Vec<Error>> {
+) -> Result<Vec<RecordSet>, Vec<Error>> {
     let at = |error: Error| error.at("/spec/source");
     let source = spec.get("source").and_then(|it| Some((it.get("$blob")?.as_str()?, it.get("size")?.as_u64()?)));
     let (digest, size) = source

@@ -367,6 +367,18 @@ pub fn escape_byte(byte: u8, out: &mut String) {
 /// When a label is of an unknown form, a pointer does not go backwards, or the name is too long or cut off.
 pub fn read_into(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let start = out.len();
+    copy_into(reader, out)?;
+    // No length of a label is a letter.
+    out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+    Ok(())
+}
+
+/// As [`read_into`], but in the case that stands there.
+///
+/// # Errors
+/// As [`read_into`].
+pub fn copy_into(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let start = out.len();
     let mut jumped: Option<Reader<'_>> = None;
     for _ in 0..=MAX_POINTERS {
         let at = jumped.as_mut().unwrap_or(reader);
@@ -380,7 +392,7 @@ pub fn read_into(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malfo
                 }
                 1..=63 => {
                     out.push(length);
-                    out.extend(at.take(usize::from(length))?.iter().map(u8::to_ascii_lowercase));
+                    out.extend_from_slice(at.take(usize::from(length))?);
                     if out.len() - start > MAX_NAME {
                         return Err(Malformed("a name is too long"));
                     }

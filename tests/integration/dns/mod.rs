@@ -1,6 +1,7 @@
 //! Zones on real servers: PowerDNS by its API, and BIND, Knot and PowerDNS over DNS itself. What a test says of the world is what
 //! `dig` says.
 
+mod beside;
 mod faults;
 mod files;
 mod mixed;

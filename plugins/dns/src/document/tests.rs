@@ -206,7 +206,7 @@ fn an_ignored_name_is_within_the_zone_or_absolute_and_else_an_error() {
 fn a_record_whose_name_ends_in_the_zone_twice_is_declared_as_it_is_shown() {
     let zone = Name::absolute("example.com").unwrap();
     let name = Name::absolute("www.example.com.example.com").unwrap();
-    let set = RecordSet { name, rtype: Type::A, ttl: 60, values: vec![vec![192, 0, 2, 1].into()] };
+    let set = RecordSet { name, rtype: Type::A, ttl: 60, values: vec![vec![192, 0, 2, 1].into()], raw: Vec::new() };
     let seen: Json = serde_json::from_str(&text(&zone, &set)).unwrap();
     let got = rendered("RecordSet", "adopted", seen["spec"].clone(), "").unwrap();
     assert_eq!(got, [(format!("RecordSet example.com {}", key(&zone, &set.name, set.rtype)), seen)]);

@@ -142,7 +142,7 @@ impl SetAnswer<'_> {
         };
         let doc = match live().map(parse).collect::<Result<Vec<_>, _>>() {
             Ok(values) => {
-                let mut set = RecordSet { name: name.clone(), rtype, ttl: self.ttl, values };
+                let mut set = RecordSet { name: name.clone(), rtype, ttl: self.ttl, values, raw: Vec::new() };
                 set.settle();
                 document::text(zone, &set)
             }

@@ -151,6 +151,22 @@ pub fn read(rtype: Type, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(
     if reader.is_at_end() { Ok(()) } else { Err(Malformed("it has more bytes than its type")) }
 }
 
+/// Appends the value that fills the reader as it stands, its names uncompressed, where that is not `canonical`; says whether.
+///
+/// # Errors
+/// Says what is wrong with the bytes.
+pub fn copy(rtype: Type, reader: &mut Reader<'_>, canonical: &[u8], out: &mut Vec<u8>) -> Result<bool, Malformed> {
+    let fields = rtype.fields();
+    if reader.clone().rest() == canonical || !fields.iter().any(|(_, field)| field.folds()) {
+        return Ok(false);
+    }
+    let start = out.len();
+    for (_, field) in fields {
+        field.copy(reader, out)?;
+    }
+    Ok(out.get(start..) != Some(canonical))
+}
+
 /// Appends the canonical spelling of a canonical wire form.
 pub fn print(rtype: Type, wire: &[u8], out: &mut String) {
     let start = out.len();
@@ -173,6 +189,22 @@ fn print_fields(rtype: Type, wire: &[u8], out: &mut String) -> Result<(), Malfor
         field.print(&mut reader, out)?;
     }
     Ok(())
+}
+
+/// Appends a value of SVCB or HTTPS in another spelling than the canonical one.
+///
+/// # Errors
+/// When the wire form is not canonical.
+pub fn print_service(wire: &[u8], spelling: svcb::Spelling, out: &mut String) -> Result<(), Malformed> {
+    let mut reader = Reader::new(wire);
+    field::Field::U16.print(&mut reader, out)?;
+    out.push(' ');
+    field::Field::Host.print(&mut reader, out)?;
+    if reader.is_at_end() {
+        return Ok(());
+    }
+    out.push(' ');
+    svcb::print(&mut reader, spelling, out)
 }
 
 fn print_generic(wire: &[u8], out: &mut String) {
