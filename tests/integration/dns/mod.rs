@@ -6,6 +6,7 @@ mod faults;
 mod files;
 mod mixed;
 mod powerdns;
+mod real;
 mod rfc2136;
 mod roundtrip;
 mod whole;
