@@ -259,14 +259,15 @@ def compare(size, floor, ours, peers, above):
 
 
 def count(server, port, ours, peers):
-    """Requests of one pass each, through a proxy on the port that every configuration names. Over DNS, the pass that follows a change
-    reads the difference and the set that it touches; so one pass goes before what is counted, and the one behind it is shown."""
+    """Requests of one pass each, through a proxy on the port that every configuration names. Over DNS, what follows a change reads
+    the difference and the set that it touches; so one pass goes before what is counted, and what is behind it is shown, not judged."""
     server.stop()
     server.start(free_port())
     counter = Counter(port, server.port, http_request if server.kind == Pdns.kind else dns_request)
     for each in ours + peers:
-        for what, limit in ((None, None), ("no-op", 1), ("one change", 3), ("no-op after a change", None)):
-            if what == "one change":
+        passes = ((None, None), ("no-op", 1), ("one change", 3), ("change after a change", None), ("no-op after a change", None))
+        for what, limit in passes:
+            if what in ("one change", "change after a change"):
                 each.change()
             each.apply()
             taken = counter.take()

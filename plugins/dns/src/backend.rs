@@ -18,6 +18,8 @@ pub struct Seen {
     pub doc: String,
     /// What must be known to change the set and does not stand in its document.
     pub version: Option<String>,
+    /// It holds what a change would lose, so that who claims a whole zone does not mean it.
+    pub unclaimed: bool,
 }
 
 /// What is to be known of one zone.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use trueup_sdk::{Error, Fault, Json, Result};
 
+use crate::document;
 use crate::manifest::{DEFAULT_TTL, MAX_BODY, TIMEOUT};
-use crate::name::Name;
+use crate::name::{Name, shorten};
 
 /// How the server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,9 +82,14 @@ impl Config {
     /// The zone that a scope names, if documents may be about it.
     ///
     /// # Errors
+    /// `invalid` for a scope that is no zone or is spelt in another way than documents have it, as its objects would be nobody's;
     /// `denied` for a zone that `zones` does not list.
     pub fn zone(&self, scope: &str) -> Result<Name> {
-        let zone = Name::absolute(scope).map_err(|rule| Error::internal(format!("the scope is no zone: {rule}")))?;
+        let wrong = |rule: String| Error::invalid("dns.scope", format!("`{}`: {rule}", shorten(scope)));
+        let zone = Name::absolute(scope).map_err(|rule| wrong(format!("the scope is no zone: {rule}")))?;
+        if document::scope(&zone) != scope {
+            return Err(wrong(format!("write the scope as `{}`", document::scope(&zone))));
+        }
         match &self.zones {
             Some(zones) if !zones.contains(&zone) => {
                 let text = format!("zone `{scope}` is not among `config.zones` of the provider; add it there if it is meant");
@@ -118,6 +124,15 @@ mod tests {
     fn only_listed_zones_are_anybodys_business() {
         let config = Config::parse(&json!({"flavor": "rfc2136", "server": "dns://a", "zones": ["Example.COM."]})).unwrap();
         assert!(config.zone("example.com").is_ok());
+        for (scope, want) in [
+            ("Example.com", "write the scope as `example.com`"),
+            ("example.com.", "write the scope as `example.com`"),
+            ("bücher.example", "write the scope as `xn--bcher-kva.example`"),
+            ("a..b", "the scope is no zone"),
+        ] {
+            let refused = config.zone(scope).unwrap_err();
+            assert!(refused.fault == Fault::Invalid && refused.message.contains(want), "{scope}: {refused}");
+        }
         let refused = config.zone("example.net").unwrap_err();
         assert!(refused.fault == Fault::Denied && refused.message.contains("`example.net` is not among"), "{refused}");
     }

@@ -82,7 +82,7 @@ pub fn parse_key(zone: &Name, key: &str) -> Result<(Name, Type)> {
 pub fn text(zone: &Name, set: &RecordSet) -> String {
     let mut out = String::with_capacity(96 + set.values.iter().map(|it| it.len() * 2 + 4).sum::<usize>());
     out.push_str("{\"spec\":{\"name\":");
-    quote(&set.name.relative_to(zone), &mut out);
+    quote(&set.name.declared_in(zone), &mut out);
     rdata::field::print_display(format_args!(",\"ttl\":{},\"type\":\"{}\",\"values\":[", set.ttl, set.rtype), &mut out);
     let mut value = String::with_capacity(64);
     for (index, wire) in set.values.iter().enumerate() {
@@ -105,6 +105,20 @@ pub fn text(zone: &Name, set: &RecordSet) -> String {
 /// # Errors
 /// `internal` for any other document.
 pub fn stored_set(name: &Name, rtype: Type, doc: &str, ttl: u32) -> Result<RecordSet> {
+    read_set(name, rtype, doc, ttl, None)
+}
+
+/// As [`stored_set`], of a set that may hold what no rule allows: such a value is the bytes of its text, to be compared and never to
+/// be sent.
+///
+/// # Errors
+/// As [`stored_set`].
+pub fn observed_set(name: &Name, rtype: Type, doc: &str, ttl: u32) -> Result<RecordSet> {
+    read_set(name, rtype, doc, ttl, Some(|text| text.as_bytes().into()))
+}
+
+/// `strange` makes a value of a text that is none.
+fn read_set(name: &Name, rtype: Type, doc: &str, ttl: u32, strange: Option<fn(&str) -> Rdata>) -> Result<RecordSet> {
     let doc: Json = serde_json::from_str(doc)?;
     let wrong = |rule: &str| Error::internal(format!("the document of {name} {rtype} is not canonical: {rule}"));
     let spec = doc.get("spec").ok_or_else(|| wrong("it has no `spec`"))?;
@@ -118,10 +132,14 @@ pub fn stored_set(name: &Name, rtype: Type, doc: &str, ttl: u32) -> Result<Recor
     let value = |it: &Json| {
         let text = it.as_str().ok_or_else(|| wrong("a value is no text"))?;
         let mut wire = Vec::with_capacity(text.len());
-        rdata::parse_text(rtype, text, context, &mut wire).map_err(|it| wrong(&it.rule))?;
-        Ok(Rdata::from(wire))
+        match (rdata::parse_text(rtype, text, context, &mut wire), strange) {
+            (Ok(()), _) => Ok(Rdata::from(wire)),
+            (Err(_), Some(strange)) => Ok(strange(text)),
+            (Err(it), None) => Err(wrong(&it.rule)),
+        }
     };
-    let mut set = RecordSet { name: name.clone(), rtype, ttl, values: values.iter().map(value).collect::<Result<_>>()? };
+    let mut set =
+        RecordSet { name: name.clone(), rtype, ttl, values: values.iter().map(value).collect::<Result<_>>()?, raw: Vec::new() };
     set.settle();
     Ok(set)
 }
@@ -211,7 +229,7 @@ impl Declaration {
         };
         spec_of([
             ("zone", Some(Json::from(scope(&self.zone)))),
-            ("name", Some(Json::from(self.name.relative_to(&self.zone)))),
+            ("name", Some(Json::from(self.name.declared_in(&self.zone)))),
             ("type", Some(Json::from(self.rtype.to_string()))),
             ("ttl", ttl),
             ("values", Some(values)),
@@ -302,19 +320,30 @@ impl Ignore {
     ///
     /// # Errors
     /// For an empty pattern, for a type that is none, and for a name that no name within the zone is spelt like: it would match
-    /// nothing, and what it is to keep would go.
-    pub fn parse(text: &str, zone: &Name) -> Result<Self, String> {
+    /// nothing, and what it is to keep would go. `style` says whether a forgotten final dot is such a mistake.
+    pub fn parse(text: &str, zone: &Name, style: Style) -> Result<Self, String> {
         let mut words = text.split_ascii_whitespace();
         let name = words.next().ok_or("a pattern must not be empty")?.to_ascii_lowercase();
         if !name.is_ascii() {
-            return Err(format!("`{}`: patterns are of names as servers have them, write the A-label (xn--…)", shorten(text)));
+            return Err(format!(
+                "`{}`: not of ASCII: patterns are of names as servers have them, write the A-label (xn--…)",
+                shorten(text)
+            ));
         }
         let apex = zone.to_string().to_ascii_lowercase();
         let name = match name.strip_suffix(&apex) {
             Some("") => "@".to_owned(),
             Some(below) if below.ends_with('.') => below.trim_end_matches('.').to_owned(),
             _ if name.ends_with('.') => return Err(format!("`{}` is outside the zone", shorten(text))),
-            _ => name,
+            _ => {
+                // What a document of ours holds is relative to the zone, whatever it ends with.
+                let ends = apex.strip_suffix('.').filter(|it| !it.is_empty()).and_then(|it| name.strip_suffix(it));
+                if style == Style::Document && ends.is_some_and(|it| it.is_empty() || it.ends_with(['.', '*'])) {
+                    let name = shorten(&name);
+                    return Err(format!("`{name}` has no final dot and would match nothing in the zone: write `{name}.`"));
+                }
+                name
+            }
         };
         let rtype = words.next().filter(|it| *it != "*").map(Type::parse).transpose()?;
         if words.next().is_some() {
@@ -333,11 +362,11 @@ impl Ignore {
 }
 
 impl Zone {
-    /// Reads the `spec` of a zone; `resource` is what `metadata.name` says.
+    /// Reads the `spec` of a zone, a person's or one that [`Zone::doc`] wrote; `resource` is what `metadata.name` says.
     ///
     /// # Errors
     /// Names the field and points at it.
-    pub fn parse(spec: &Map<String, Json>, resource: &str) -> Result<Self> {
+    pub fn parse(spec: &Map<String, Json>, resource: &str, style: Style) -> Result<Self> {
         let wrong =
             |field: &str, rule: String| Error::invalid("dns.zone", format!("{field}: {rule}")).at(format!("/spec/{field}"));
         let name = text_field(spec, "name")?.unwrap_or_else(|| bare(resource));
@@ -356,8 +385,8 @@ impl Zone {
             let texts = list.and_then(|list| list.iter().map(Json::as_str).collect::<Option<Vec<_>>>());
             texts.ok_or_else(|| wrong(field, "must be a list of texts".to_owned()))
         };
-        let ignore = texts("ignore")?.into_iter().map(|it| Ignore::parse(it, &name)).collect::<Result<Vec<_>, _>>();
-        let context = Context { origin: &name, style: Style::Document };
+        let ignore = texts("ignore")?.into_iter().map(|it| Ignore::parse(it, &name, style)).collect::<Result<Vec<_>, _>>();
+        let context = Context { origin: &name, style };
         let nameservers = texts("nameservers")?.into_iter().map(|it| Name::parse(it, context)).collect::<Result<Vec<_>, _>>();
         let (ignore, nameservers) =
             (ignore.map_err(|it| wrong("ignore", it))?, nameservers.map_err(|it| wrong("nameservers", it))?);
@@ -416,18 +445,18 @@ fn objects(item: &Declared, blob: impl FnOnce(&str, u64) -> Result<Vec<u8>>) -> 
             Ok(vec![desired(set.address(), set.doc().to_string())])
         }
         ZONE => {
-            let zone = Zone::parse(spec, &item.address.key).map_err(|it| vec![it])?;
+            let zone = Zone::parse(spec, &item.address.key, Style::Document).map_err(|it| vec![it])?;
             Ok(vec![desired(zone.address(), zone.doc().to_string())])
         }
         "ZoneFile" => {
             let zone = declared_zone(spec).map_err(|it| vec![it])?;
-            let contents = zone_file(spec, &zone, blob)?;
+            let sets = zone_file(spec, &zone, blob)?;
             let address = |set: &RecordSet| Address {
                 kind: RECORD_SET.to_owned(),
                 scope: scope(&zone),
                 key: key(&zone, &set.name, set.rtype),
             };
-            Ok(contents.sets.iter().map(|set| desired(address(set), text(&zone, set))).collect())
+            Ok(sets.iter().map(|set| desired(address(set), text(&zone, set))).collect())
         }
         other => Err(vec![Error::unsupported(format!("the dns provider has no kind `{other}`"))]),
     }
@@ -438,7 +467,7 @@ fn zone_file(
     spec: &Map<String, Json>,
     zone: &Name,
     blob: impl FnOnce(&str, u64) -> Result<Vec<u8>>,
-) -> Result<zonefile::Contents, Vec<Error>> {
+) -> Result<Vec<RecordSet>, Vec<Error>> {
     let at = |error: Error| error.at("/spec/source");
     let source = spec.get("source").and_then(|it| Some((it.get("$blob")?.as_str()?, it.get("size")?.as_u64()?)));
     let (digest, size) = source

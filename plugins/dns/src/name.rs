@@ -103,6 +103,15 @@ impl Name {
         text
     }
 
+    /// The name as a document about `zone` has it: as [`relative_to`](Self::relative_to), but absolute where that would be taken
+    /// for a name without its final dot.
+    pub fn declared_in(&self, zone: &Self) -> String {
+        match below(&self.0, zone) {
+            Some(labels) if lacks_dot(labels, zone) => self.to_string(),
+            _ => self.relative_to(zone),
+        }
+    }
+
     /// The name without its final dot, as people write the name of a zone; `.` for the root.
     pub fn without_dot(&self) -> String {
         let mut text = self.to_string();
@@ -281,10 +290,15 @@ fn close_label(open: usize, international: bool, out: &mut Vec<u8>, text: &str) 
     Ok(())
 }
 
+/// Whether labels that are relative to the origin end with it: `www.example.com` within `example.com`.
+fn lacks_dot(labels: &[u8], origin: &Name) -> bool {
+    let may = origin.0.len() > 1 && labels.len() + 1 >= origin.0.len();
+    may && below(&[labels, &[0]].concat(), origin).is_some()
+}
+
 /// `www.example.com` within `example.com` would mean `www.example.com.example.com.`, which nobody means.
 fn refuse_forgotten_dot(text: &str, labels: &[u8], origin: &Name) -> Result<(), String> {
-    let zone = origin.0.len() > 1 && below(&[labels, &[0]].concat(), origin).is_some();
-    if !zone {
+    if !lacks_dot(labels, origin) {
         return Ok(());
     }
     let text = shorten(text);
@@ -353,6 +367,18 @@ pub fn escape_byte(byte: u8, out: &mut String) {
 /// When a label is of an unknown form, a pointer does not go backwards, or the name is too long or cut off.
 pub fn read_into(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let start = out.len();
+    copy_into(reader, out)?;
+    // No length of a label is a letter.
+    out.get_mut(start..).unwrap_or_default().make_ascii_lowercase();
+    Ok(())
+}
+
+/// As [`read_into`], but in the case that stands there.
+///
+/// # Errors
+/// As [`read_into`].
+pub fn copy_into(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let start = out.len();
     let mut jumped: Option<Reader<'_>> = None;
     for _ in 0..=MAX_POINTERS {
         let at = jumped.as_mut().unwrap_or(reader);
@@ -366,7 +392,7 @@ pub fn read_into(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malfo
                 }
                 1..=63 => {
                     out.push(length);
-                    out.extend(at.take(usize::from(length))?.iter().map(u8::to_ascii_lowercase));
+                    out.extend_from_slice(at.take(usize::from(length))?);
                     if out.len() - start > MAX_NAME {
                         return Err(Malformed("a name is too long"));
                     }

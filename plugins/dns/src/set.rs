@@ -17,6 +17,9 @@ pub struct RecordSet {
     pub ttl: u32,
     /// In order of their bytes (RFC 4034 §6.3), each once.
     pub values: Vec<Rdata>,
+    /// The values as the server has them, where that is not as `values` says; else empty. Servers compare the bytes of some types
+    /// that mean the same: `issue` and `ISSUE`.
+    pub raw: Vec<Rdata>,
 }
 
 /// A rule that records break.
@@ -67,8 +70,15 @@ impl RecordSet {
         })
     }
 
+    /// The values in the very bytes that the server has.
+    pub fn as_seen(&self) -> &[Rdata] {
+        if self.raw.is_empty() { &self.values } else { &self.raw }
+    }
+
     /// Puts the values into order and takes each once; says whether one stood there twice.
     pub fn settle(&mut self) -> bool {
+        self.raw.sort_unstable();
+        self.raw.dedup();
         let count = self.values.len();
         if count > 1 {
             self.values.sort_unstable();
@@ -101,11 +111,25 @@ impl Collector {
             && set.ttl == ttl
             && set.name.wire() == name
         {
+            if !set.raw.is_empty() {
+                set.raw.push(value.into());
+            }
             set.values.push(value.into());
             return;
         }
-        let set = RecordSet { name: Name::from_canonical(name), rtype, ttl, values: vec![value.into()] };
+        let set = RecordSet { name: Name::from_canonical(name), rtype, ttl, values: vec![value.into()], raw: Vec::new() };
         self.parts.push((set, at));
+    }
+
+    /// Says in which bytes the server has the value that was added last.
+    pub fn seen_as(&mut self, raw: &[u8]) {
+        let Some((set, _)) = self.parts.last_mut() else { return };
+        if set.raw.is_empty() {
+            set.raw.clone_from(&set.values);
+        }
+        if let Some(last) = set.raw.last_mut() {
+            *last = raw.into();
+        }
     }
 
     /// The sets in canonical order of names, then of type numbers.
@@ -133,6 +157,9 @@ impl Collector {
                         problems.push(Problem::new(&part.name, part.rtype, "ttl", rule).at(at));
                     }
                     set.ttl = set.ttl.min(part.ttl);
+                    if !set.raw.is_empty() || !part.raw.is_empty() {
+                        set.raw = [set.as_seen(), part.as_seen()].concat();
+                    }
                     set.values.extend(part.values);
                 }
                 _ => {

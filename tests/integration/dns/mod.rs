@@ -1,10 +1,12 @@
 //! Zones on real servers: PowerDNS by its API, and BIND, Knot and PowerDNS over DNS itself. What a test says of the world is what
 //! `dig` says.
 
+mod beside;
 mod faults;
 mod files;
 mod mixed;
 mod powerdns;
+mod real;
 mod rfc2136;
 mod roundtrip;
 mod whole;

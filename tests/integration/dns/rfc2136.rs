@@ -158,7 +158,7 @@ fn what_changed_between_the_look_and_the_change_is_a_conflict_and_stays() {
 }
 
 /// `nsupdate` without a key.
-fn unsigned_update(port: u16, lines: &str) {
+pub(super) fn unsigned_update(port: u16, lines: &str) {
     use std::io::Write as _;
     let mut child = std::process::Command::new("nsupdate").arg("-v").stdin(std::process::Stdio::piped()).spawn().unwrap();
     let text = format!("server 127.0.0.1 {port}\nzone {ZONE}\n{lines}\nsend\n");
@@ -208,7 +208,11 @@ fn servers_of_a_zone_change_without_leaving_it_without_any() {
 }
 
 /// A server that stays while its port is used.
-fn keep<T: 'static>(server: T, port: impl Fn(&T) -> u16, name: &'static str) -> (&'static str, u16, Box<dyn std::any::Any>) {
+pub(super) fn keep<T: 'static>(
+    server: T,
+    port: impl Fn(&T) -> u16,
+    name: &'static str,
+) -> (&'static str, u16, Box<dyn std::any::Any>) {
     (name, port(&server), Box::new(server))
 }
 

@@ -1,4 +1,5 @@
-//! Generated zones with every type in hostile spellings: what is applied is what `dig` shows, and never a change again.
+//! Generated zones with every type in hostile spellings: what is applied is what `dig` shows, and never a change again; what is
+//! adopted is what was applied.
 
 use std::fmt::Write as _;
 use std::net::Ipv6Addr;
@@ -6,7 +7,7 @@ use std::net::Ipv6Addr;
 use serde_json::json;
 use trueup_tests::Project;
 use trueup_tests::servers::bind::{Allow, Bind, nsupdate};
-use trueup_tests::servers::dig::dig;
+use trueup_tests::servers::dig::{delegation, dig};
 use trueup_tests::servers::knot::Knot;
 use trueup_tests::servers::pdns::Pdns;
 
@@ -79,15 +80,49 @@ impl Dice {
 /// One set: owner within the zone in lower case, type, TTL, and its values as they are written and as `dig` shows them.
 struct Set {
     owner: String,
+    /// The owner as people may write it.
+    spelled: String,
     rtype: &'static str,
     ttl: u64,
     values: Vec<(String, String)>,
 }
 
-const TYPES: [&str; 21] = [
-    "A", "AAAA", "CAA", "CNAME", "DNAME", "DS", "HTTPS", "LOC", "MX", "NAPTR", "NS", "PTR", "SRV", "SSHFP", "SVCB", "TLSA",
-    "TXT", "URI", "TXT", "A", "AAAA",
+const TYPES: [&str; 30] = [
+    "A",
+    "AAAA",
+    "CAA",
+    "CNAME",
+    "DNAME",
+    "DS",
+    "HTTPS",
+    "LOC",
+    "MX",
+    "NAPTR",
+    "NS",
+    "PTR",
+    "SRV",
+    "SSHFP",
+    "SVCB",
+    "TLSA",
+    "TXT",
+    "URI",
+    "TXT",
+    "A",
+    "AAAA",
+    "AFSDB",
+    "HINFO",
+    "KX",
+    "OPENPGPKEY",
+    "RP",
+    "SMIMEA",
+    "SPF",
+    "TYPE65280",
+    "ALIAS",
 ];
+
+/// Owners that few servers take, as `dig` shows them and as people may write them.
+const OWNERS: [(&str, &str); 5] =
+    [(r"a\.b", r"\A\.b"), (r"x\032y", r"x\ y"), (r"\@", r"\064"), (r"\200\000", r"\200\000"), (r"par\(en", r"par\040en")];
 
 fn value(dice: &mut Dice, rtype: &str, zone: &str) -> (String, String) {
     let blank = dice.blank();
@@ -110,11 +145,23 @@ fn value(dice: &mut Dice, rtype: &str, zone: &str) -> (String, String) {
             for group in &mut groups[3..] {
                 *group = if dice.roll(2) == 0 { 0 } else { dice.roll(65536) as u16 };
             }
+            if dice.roll(4) == 0 {
+                // An IPv4 address in the clothes of IPv6.
+                groups = [0, 0, 0, 0, 0, 0xffff, 0xc000, groups[7]];
+            }
             let full = groups.map(|it| format!("{it:04X}")).join(":");
             (full, Ipv6Addr::from(groups).to_string())
         }
         "CAA" => (format!("0{blank}issue{blank}\"ca{n}.example.net\""), format!("0 issue \"ca{n}.example.net\"")),
-        "CNAME" | "DNAME" | "NS" => (far, host),
+        "CNAME" | "DNAME" | "NS" | "ALIAS" => (far, host),
+        "AFSDB" | "KX" => (format!("{}{blank}{far}", dice.number(weight)), format!("{weight} {host}")),
+        "HINFO" => {
+            let ((cpu, cpu_shown), (os, os_shown)) = (dice.string(), dice.string());
+            (format!("{cpu}{blank}{os}"), format!("{cpu_shown} {os_shown}"))
+        }
+        "OPENPGPKEY" => (format!("mQ{blank}CN{n:04}"), format!("mQCN{n:04}")),
+        "RP" => (format!("{near}{blank}{far}"), format!("{inner} {host}")),
+        "TYPE65280" => (format!("\\#{blank}004 {n:04}{blank}0aFF"), format!("\\# 4 {n:04}0AFF")),
         "PTR" => (near, inner),
         "DS" => {
             let (spelled, digest) = dice.hex(32);
@@ -124,7 +171,7 @@ fn value(dice: &mut Dice, rtype: &str, zone: &str) -> (String, String) {
             let (spelled, digest) = dice.hex(20);
             (format!("4 01{blank}{spelled}"), format!("4 1 {digest}"))
         }
-        "TLSA" => {
+        "TLSA" | "SMIMEA" => {
             let (spelled, digest) = dice.hex(20);
             (format!("3 1 0{blank}{spelled}"), format!("3 1 0 {digest}"))
         }
@@ -158,10 +205,11 @@ fn value(dice: &mut Dice, rtype: &str, zone: &str) -> (String, String) {
 }
 
 /// One set of each type, of one to four values where the type allows it.
-fn generate(dice: &mut Dice, zone: &str) -> Vec<Set> {
+fn generate(dice: &mut Dice, zone: &str, way: &Way) -> Vec<Set> {
     let mut sets = Vec::new();
-    for (index, rtype) in TYPES.into_iter().enumerate() {
-        let single = matches!(rtype, "CNAME" | "DNAME");
+    let is_api = matches!(way, Way::Api(_));
+    for (index, rtype) in TYPES.into_iter().enumerate().filter(|(_, it)| is_api || *it != "ALIAS") {
+        let single = matches!(rtype, "CNAME" | "DNAME" | "ALIAS");
         let count = if single { 1 } else { 1 + dice.roll(4) };
         let mut values = Vec::<(String, String)>::new();
         for _ in 0..count {
@@ -174,16 +222,28 @@ fn generate(dice: &mut Dice, zone: &str) -> Vec<Set> {
         // A DS stands at a delegation.
         let owner = if rtype == "DS" { "cut".to_owned() } else { format!("n{index}{deep}") };
         let ttl = 60 * (1 + dice.roll(200));
-        sets.push(Set { owner, rtype, ttl, values });
+        sets.push(Set { spelled: owner.clone(), owner, rtype, ttl, values });
     }
     let far = ("ns.example.net.".to_owned(), "ns.example.net.".to_owned());
-    sets.push(Set { owner: "cut".to_owned(), rtype: "NS", ttl: 300, values: vec![far] });
-    sets.push(Set { owner: "*.wild".to_owned(), rtype: "TXT", ttl: 300, values: vec![dice.string()] });
+    let set = |owner: &str, spelled: &str, rtype, value| Set {
+        owner: owner.to_owned(),
+        spelled: spelled.to_owned(),
+        rtype,
+        ttl: 300,
+        values: vec![value],
+    };
+    sets.push(set("cut", "cut", "NS", far));
+    sets.push(set("*.wild", "*.wild", "TXT", dice.string()));
+    sets.push(set("_x.xn--bcher-kva", "_x.Bücher", "TXT", dice.string()));
+    // PowerDNS's API takes letters, digits, `-`, `_`, `/` and `*` in names, and refuses these.
+    for (owner, spelled) in OWNERS.into_iter().filter(|_| !is_api) {
+        sets.push(set(owner, spelled, "TXT", dice.string()));
+    }
     sets
 }
 
 fn owner(dice: &mut Dice, zone: &str, set: &Set) -> String {
-    let name = if dice.roll(2) == 0 { set.owner.clone() } else { format!("{}.{zone}.", set.owner) };
+    let name = if dice.roll(2) == 0 { set.spelled.clone() } else { format!("{}.{zone}.", set.spelled) };
     dice.any_case(&name)
 }
 
@@ -227,24 +287,35 @@ fn plain(lines: Vec<String>) -> Vec<String> {
 
 #[track_caller]
 fn shown(port: u16, zone: &str, sets: &[Set]) {
-    for set in sets.iter().filter(|it| !matches!(it.rtype, "NS")) {
+    // An ALIAS is answered by what it leads to.
+    for set in sets.iter().filter(|it| it.rtype != "ALIAS") {
+        let name = format!("{}.{zone}", set.owner);
+        let seen = if set.rtype == "NS" { delegation(port, &name) } else { dig(port, &name, set.rtype) };
         let want = set
             .values
             .iter()
             .map(|it| format!("{} {} {}", set.ttl, set.rtype, it.1.split_whitespace().collect::<Vec<_>>().join(" ")));
-        assert_eq!(
-            plain(dig(port, &format!("{}.{zone}", set.owner), set.rtype)),
-            plain(want.collect()),
-            "{} {}",
-            set.owner,
-            set.rtype
-        );
+        assert_eq!(plain(seen), plain(want.collect()), "{} {}", set.owner, set.rtype);
     }
+}
+
+/// Another project adopts what stands in the zone, and has nothing to change.
+#[track_caller]
+fn taken_over(way: &Way, zone: &str, sets: usize) {
+    let project = project(way);
+    project.commit("empty");
+    // And the NS of the apex, the foreign TXT, and where the zone began with a file its server's address.
+    let all = sets + if matches!(way, Way::Api(_)) { 2 } else { 3 };
+    let adopt = ["adopt", "--provider", "dns", "--scope", zone, "--trust"];
+    project.run(&adopt).expect_exit(0).expect_text(&[&format!("{all} documents")]);
+    project.commit("what exists");
+    project.run(&["adopt", "--declared", "--yes", "--trust"]).expect_exit(0);
+    settled(&project);
 }
 
 fn round(seed: u64, way: &Way, port: u16, zone: &str) {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let sets = generate(&mut dice, zone);
+    let sets = generate(&mut dice, zone, way);
     let project = project(way);
     if seed.is_multiple_of(2) {
         documents(&mut dice, &project, zone, &sets);
@@ -255,8 +326,13 @@ fn round(seed: u64, way: &Way, port: u16, zone: &str) {
     apply(&project).expect_exit(0);
     settled(&project);
     shown(port, zone, &sets);
+    taken_over(way, zone, sets.len());
     // One goes by hand, and one is written in another way: the first comes back, the other is no change.
-    let gone = &sets[dice.roll(8) as usize];
+    let mut gone = &sets[dice.roll(sets.len() as u64) as usize];
+    // PowerDNS's UPDATE does not know types without a name.
+    while matches!(way, Way::Api(_)) && matches!(gone.rtype, "ALIAS" | "TYPE65280") {
+        gone = &sets[dice.roll(sets.len() as u64) as usize];
+    }
     nsupdate(port, zone, &format!("update delete {}.{zone} {}", gone.owner, gone.rtype));
     apply(&project).expect_exit(0);
     shown(port, zone, &sets);

@@ -168,6 +168,10 @@ fn a_zone_of_a_thousand_mixed_records_is_taken_over_as_documents_and_the_plan_af
     let project = project(&Way::Dns(server.dns));
     project.commit("empty");
     let adopt = ["adopt", "--provider", "dns", "--scope", ZONE, "--trust"];
+    for scope in ["Example.TEST", "example.test."] {
+        let other = ["adopt", "--provider", "dns", "--scope", scope, "--trust"];
+        project.run(&other).expect_exit(1).expect_text(&["write the scope as `example.test`"]);
+    }
     project.run(&adopt).expect_exit(0).expect_text(&["1003 documents", "--declared"]);
     project.commit("what exists");
     let seen = plan(&project);

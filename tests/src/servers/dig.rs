@@ -7,9 +7,18 @@ use std::process::Command;
 /// # Panics
 /// Where `dig` is missing or gets no answer.
 pub fn dig(port: u16, name: &str, rtype: &str) -> Vec<String> {
+    section(port, name, rtype, "+answer")
+}
+
+/// The NS records of a delegation, which stand beside the answer; each as [`dig`] has it.
+pub fn delegation(port: u16, name: &str) -> Vec<String> {
+    section(port, name, "NS", "+authority")
+}
+
+fn section(port: u16, name: &str, rtype: &str, section: &str) -> Vec<String> {
     let output = Command::new("dig")
         .args(["@127.0.0.1", "-p", &port.to_string(), name, rtype])
-        .args(["+noall", "+answer", "+tcp", "+norecurse", "+time=5", "+tries=2"])
+        .args(["+noall", section, "+tcp", "+norecurse", "+time=5", "+tries=2"])
         .output()
         .expect("dig runs: tests/run installs bind9-dnsutils");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{KEY_NAME, KEY_SECRET, Process, ZONE_FILE, free_port};
+use super::{KEY_SECRET, Process, ZONE_FILE, free_port, readme};
 
 /// One server.
 pub struct Knot {
@@ -22,20 +22,17 @@ impl Knot {
         let path = folder.path();
         let dns = free_port();
         let place = path.display();
-        let name = KEY_NAME.trim_end_matches('.');
+        let start = readme("Knot", KEY_SECRET);
+        let (head, zone) = start.split_once("zone:\n").expect("a zone in the README");
         let zone = |it: &&str| {
             fs::write(path.join(format!("{it}.zone")), format!("$ORIGIN {it}.\n{ZONE_FILE}")).expect("a zone file");
-            format!(
-                "  - domain: {it}\n    storage: {place}\n    file: {it}.zone\n    acl: update\n    zonefile-sync: -1\n    journal-content: changes\n"
-            )
+            format!("{}    storage: {place}\n    file: {it}.zone\n", zone.replace("example.com", it))
         };
         let zones = zones.iter().map(zone).collect::<String>();
         fs::create_dir(path.join("db")).expect("a folder");
         let text = format!(
             "server:\n    listen: 127.0.0.1@{dns}\n    rundir: {place}\n    udp-workers: 1\n    tcp-workers: 1\n    background-workers: 1\n\
-             log:\n  - target: stderr\n    any: info\ndatabase:\n    storage: {place}/db\n\
-             key:\n  - id: {name}\n    algorithm: hmac-sha256\n    secret: {KEY_SECRET}\n\
-             acl:\n  - id: update\n    key: {name}\n    action: [update, transfer]\nzone:\n{zones}"
+             log:\n  - target: stderr\n    any: info\ndatabase:\n    storage: {place}/db\n{head}zone:\n{zones}"
         );
         fs::write(path.join("knot.conf"), text).expect("a configuration");
         let mut command = Command::new("knotd");

@@ -23,6 +23,15 @@ pub const KEY_SECRET: &str = "dHJ1ZXVwIHRlc3RzIHNoYXJlIHRoaXMga2V5ISEhISE=";
 pub const ZONE_FILE: &str =
     "$TTL 300\n@ IN SOA ns1 hostmaster 1 3600 600 86400 60\n@ IN NS ns1\nns1 IN A 127.0.0.1\nforeign IN TXT \"theirs\"\n";
 
+/// The start that the plugin's README shows under a heading, with the key or secret of the tests: what people copy is what is tested.
+pub(crate) fn readme(heading: &str, secret: &str) -> String {
+    let text = include_str!("../../../plugins/dns/README.md");
+    let block = text.split_once(&format!("**{heading}.**")).and_then(|(_, rest)| rest.split("```").nth(1));
+    // The first line names the language.
+    let (_, block) = block.and_then(|it| it.split_once('\n')).unwrap_or_else(|| panic!("the README has no start on {heading}"));
+    block.replace('…', secret)
+}
+
 /// A server under way.
 pub(crate) struct Process {
     child: Child,

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use super::{KEY_NAME, KEY_SECRET, Process, free_port, http};
+use super::{KEY_NAME, KEY_SECRET, Process, free_port, http, readme};
 
 /// Key of the API.
 pub const API_KEY: &str = "c4nary-Api9-Key7";
@@ -50,9 +50,6 @@ impl Pdns {
             format!("--gsqlite3-database={}", database.display()),
             "--gsqlite3-pragma-synchronous=0".to_owned(),
             "--gsqlite3-dnssec=yes".to_owned(),
-            "--webserver=yes".to_owned(),
-            "--api=yes".to_owned(),
-            format!("--api-key={API_KEY}"),
             "--webserver-address=127.0.0.1".to_owned(),
             format!("--webserver-port={api}"),
             "--local-address=127.0.0.1".to_owned(),
@@ -66,6 +63,7 @@ impl Pdns {
             "--negquery-cache-ttl=0".to_owned(),
             "--zone-cache-refresh-interval=0".to_owned(),
         ]);
+        command.args(readme("PowerDNS, HTTP API", API_KEY).lines().map(|it| format!("--{it}")));
         command.args(settings);
         let ready = || {
             std::net::TcpStream::connect(("127.0.0.1", api)).is_ok() && std::net::TcpStream::connect(("127.0.0.1", dns)).is_ok()

@@ -171,6 +171,48 @@ fn a_zone_claims_all_but_the_servers_and_the_ignored() {
 }
 
 #[test]
+fn an_ignored_name_is_within_the_zone_or_absolute_and_else_an_error() {
+    let ignored = |pattern: &str| {
+        let got = rendered("Zone", "example.com", json!({"authoritative": true, "ignore": [pattern]}), "");
+        got.map(|it| it[0].1["spec"]["ignore"][0].as_str().unwrap().to_owned()).map_err(|it| it.join(" "))
+    };
+    for (pattern, want) in [
+        ("*.dyn.Example.com.", "*.dyn *"),
+        ("example.com. MX", "@ MX"),
+        ("www.example.com.example.com. A", "www.example.com A"),
+        ("notexample.com", "notexample.com *"),
+        ("*", "* *"),
+    ] {
+        assert_eq!(ignored(pattern).as_deref(), Ok(want), "{pattern}");
+    }
+    for (pattern, want) in [
+        ("_acme-challenge.example.com TXT", "/spec/ignore: ignore: `_acme-challenge.example.com` has no final dot"),
+        ("Example.com", "write `example.com.`"),
+        ("*example.com", "no final dot"),
+        ("bücher", "not of ASCII"),
+        ("www.example.org.", "outside the zone"),
+        ("xexample.com.", "outside the zone"),
+        ("a A b", "a name and perhaps a type"),
+    ] {
+        let error = ignored(pattern).expect_err(pattern);
+        assert!(error.contains(want), "{pattern}: {error}");
+    }
+    // What a document of ours says is read again when the zone is made.
+    let spec = json!({"ignore": ["www.example.com A"]});
+    assert!(Zone::parse(spec.as_object().unwrap(), "example.com", Style::Observed).is_ok());
+}
+
+#[test]
+fn a_record_whose_name_ends_in_the_zone_twice_is_declared_as_it_is_shown() {
+    let zone = Name::absolute("example.com").unwrap();
+    let name = Name::absolute("www.example.com.example.com").unwrap();
+    let set = RecordSet { name, rtype: Type::A, ttl: 60, values: vec![vec![192, 0, 2, 1].into()], raw: Vec::new() };
+    let seen: Json = serde_json::from_str(&text(&zone, &set)).unwrap();
+    let got = rendered("RecordSet", "adopted", seen["spec"].clone(), "").unwrap();
+    assert_eq!(got, [(format!("RecordSet example.com {}", key(&zone, &set.name, set.rtype)), seen)]);
+}
+
+#[test]
 fn keys_lead_back_to_names_and_types() {
     let zone = Name::absolute("example.com").unwrap();
     for (name, rtype) in

@@ -10,6 +10,7 @@ use std::fmt;
 
 use crate::name::{self, Name};
 use crate::rdata::{self, Type};
+use crate::set::Collector;
 use crate::wire::{Malformed, Reader};
 
 /// Longest message, in bytes.
@@ -156,6 +157,18 @@ pub struct Record<'a> {
     pub ttl: u32,
     /// Canonical wire form.
     pub value: &'a [u8],
+    /// As it stands in the message, uncompressed, where that is not `value`.
+    pub raw: Option<&'a [u8]>,
+}
+
+impl Record<'_> {
+    /// Adds the record to those that are gathered.
+    pub fn gather(&self, collector: &mut Collector) {
+        collector.add(self.name, self.rtype, self.ttl, self.value, 0);
+        if let Some(raw) = self.raw {
+            collector.seen_as(raw);
+        }
+    }
 }
 
 /// The head of an answer, with its records still to be read.
@@ -225,7 +238,7 @@ impl<'a> Answer<'a> {
     /// # Errors
     /// When a record is malformed, more is there than was announced, or less; and what `take` answers.
     pub fn each<E: From<Malformed>>(&self, mut take: impl FnMut(Record<'_>) -> Result<(), E>) -> Result<(), E> {
-        let (mut owner, mut value) = (Vec::with_capacity(64), Vec::with_capacity(256));
+        let (mut owner, mut value, mut raw) = (Vec::with_capacity(64), Vec::with_capacity(256), Vec::new());
         let mut reader = self.records;
         let [answers, authority, additional] = self.counts;
         for index in 0..u32::from(answers) + u32::from(authority) + u32::from(additional) {
@@ -236,10 +249,13 @@ impl<'a> Answer<'a> {
             let length = reader.u16()?;
             let mut section = reader.section(usize::from(length))?;
             if index < u32::from(answers) {
+                let mut again = section;
                 rdata::read(rtype, &mut section, &mut value)?;
+                raw.clear();
+                let differs = rdata::copy(rtype, &mut again, &value, &mut raw)?;
                 // RFC 2181 §8: a TTL with the highest bit set means 0.
                 let ttl = if ttl > rdata::encoding::MAX_TTL { 0 } else { ttl };
-                take(Record { name: &owner, rtype, class, ttl, value: &value })?;
+                take(Record { name: &owner, rtype, class, ttl, value: &value, raw: differs.then_some(&raw) })?;
             }
         }
         if reader.is_at_end() { Ok(()) } else { Err(Malformed("it has bytes behind its last record").into()) }

@@ -18,7 +18,13 @@ fn set(name: &str, rtype: &str, ttl: u32, values: &[&str]) -> RecordSet {
         rdata::parse_text(rtype, text, context, &mut wire).unwrap();
         wire.into()
     };
-    let mut set = RecordSet { name: Name::parse(name, context).unwrap(), rtype, ttl, values: values.iter().map(wire).collect() };
+    let mut set = RecordSet {
+        name: Name::parse(name, context).unwrap(),
+        rtype,
+        ttl,
+        values: values.iter().map(wire).collect(),
+        raw: Vec::new(),
+    };
     set.settle();
     set
 }
@@ -78,6 +84,71 @@ fn an_update_carries_what_was_observed_as_prerequisites_and_deletes_before_it_ad
         b"\x03www\xc0\x0c\0\x05\0\x01\0\0\0\x1e\0\x0f\x01a\x07example\x03com\0", // add
     ];
     assert_eq!(parts, [Part { message: want.concat(), changes: 0..2 }]);
+}
+
+/// The prerequisites of an update, as type, class and length of each.
+fn prerequisites(message: &[u8]) -> Vec<(Type, u16, u16)> {
+    let mut reader = Reader::new(message).jump(6);
+    let count = reader.u16().unwrap();
+    let mut reader = reader.jump(HEADER + zone().wire().len() + 4);
+    (0..count)
+        .map(|_| {
+            crate::name::read_into(&mut reader, &mut Vec::new()).unwrap();
+            let (rtype, class) = (Type(reader.u16().unwrap()), reader.u16().unwrap());
+            reader.u32().unwrap();
+            let length = reader.u16().unwrap();
+            reader.take(usize::from(length)).unwrap();
+            (rtype, class, length)
+        })
+        .collect()
+}
+
+#[test]
+fn what_servers_would_pass_over_in_silence_is_a_prerequisite() {
+    let (a, txt) = (set("www", "A", 60, &["192.0.2.1"]), set("www", "TXT", 60, &["\"x\""]));
+    let (alias, other) = (set("www", "CNAME", 60, &["a"]), set("www", "CNAME", 60, &["b"]));
+    let conditions = |changes: &[(Option<&RecordSet>, Option<&RecordSet>)]| {
+        let changes = changes.iter().map(|(before, after)| SetChange { before: *before, after: *after }).collect::<Vec<_>>();
+        prerequisites(&build(&zone(), &changes, MAX_MESSAGE).unwrap()[0].message)
+    };
+    let none = |rtype| (rtype, NONE, 0);
+    assert_eq!(conditions(&[(None, Some(&alias))]), [none(Type::CNAME), none(Type::ANY)], "nothing of the name is there");
+    assert_eq!(conditions(&[(None, Some(&a)), (None, Some(&txt))]), [none(Type::A), none(Type::TXT), none(Type::CNAME)]);
+    assert_eq!(conditions(&[(Some(&txt), None), (None, Some(&a))]), [(Type::TXT, IN, 2), none(Type::A), none(Type::CNAME)]);
+    // One takes the place of the other, and what is there is changed.
+    assert_eq!(conditions(&[(Some(&alias), None), (None, Some(&a))]), [(Type::CNAME, IN, 15), none(Type::A)]);
+    assert_eq!(conditions(&[(Some(&a), None), (None, Some(&alias))]), [(Type::A, IN, 4), none(Type::CNAME)]);
+    assert_eq!(conditions(&[(Some(&alias), Some(&other))]), [(Type::CNAME, IN, 15)]);
+    assert_eq!(conditions(&[(Some(&a), None)]), [(Type::A, IN, 4)]);
+}
+
+#[test]
+fn a_value_is_compared_in_the_bytes_that_the_server_has() {
+    let zone = zone();
+    let mut message = answer(Type::CAA, &[]);
+    for (rtype, value) in [
+        (Type::CAA, &b"\0\x05ISSUEx"[..]),
+        (Type::CAA, b"\0\x05issuex"),
+        (Type::CAA, b"\0\x05issuey"),
+        (Type::SVCB, b"\0\x01\x03Foo\x07Example\x03NET\0"),
+        (Type::MX, b"\0\x0a\x04mail\xc0\x0c"),
+    ] {
+        record_into(Head { labels: b"\x03www", rtype, class: IN, ttl: 60 }, value, &mut message);
+    }
+    message[7] = 5;
+    let mut collector = Collector::default();
+    Answer::parse(&message, Opcode::Query).unwrap().each(|it| Ok::<(), Malformed>(it.gather(&mut collector))).unwrap();
+    let sets = collector.finish(Style::Observed).unwrap().sets;
+    let [mx, svcb, caa] = sets.as_slice() else { panic!("{sets:?}") };
+    assert!(mx.raw.is_empty(), "a compressed name is no other value");
+    assert_eq!(svcb.spelled().collect::<Vec<_>>(), ["1 foo.example.net."]);
+    assert_eq!(svcb.as_seen(), [Box::from(&b"\0\x01\x03Foo\x07Example\x03NET\0"[..])]);
+    assert_eq!(caa.spelled().collect::<Vec<_>>(), ["0 issue \"x\"", "0 issue \"y\""]);
+    let want = [&b"\0\x05ISSUEx"[..], b"\0\x05issuex", b"\0\x05issuey"];
+    assert_eq!(caa.as_seen(), want.map(Box::from));
+    let parts = build(&zone, &[SetChange { before: Some(caa), after: None }], MAX_MESSAGE).unwrap();
+    assert_eq!(prerequisites(&parts[0].message), [(Type::CAA, IN, 8); 3]);
+    assert!(parts[0].message.windows(5).any(|it| it == b"ISSUE"));
 }
 
 #[test]

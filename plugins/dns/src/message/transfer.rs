@@ -151,7 +151,7 @@ impl<'a> Transfer<'a> {
         }
         self.serial = serial(record.value)?;
         self.soa.extend_from_slice(record.value);
-        self.collector.add(record.name, record.rtype, record.ttl, record.value, 0);
+        record.gather(&mut self.collector);
         self.state = State::Opened;
         Ok(())
     }
@@ -204,7 +204,7 @@ impl<'a> Transfer<'a> {
         if crate::name::below(record.name, self.zone).is_none() {
             return Err(Malformed("a record is outside the zone").into());
         }
-        self.collector.add(record.name, record.rtype, record.ttl, record.value, 0);
+        record.gather(&mut self.collector);
         Ok(())
     }
 

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::{ANY, Head, IN, MAX_MESSAGE, NONE, Opcode, Writer, record_into};
 use crate::name::{Name, below};
-use crate::rdata::Type;
-use crate::set::{Problem, RecordSet};
+use crate::rdata::{Type, read};
+use crate::set::{Problem, Rdata, RecordSet};
+use crate::wire::Reader;
 
 /// Bytes that are kept free for the signature: name, algorithm and a MAC of 64 bytes, with room to spare.
 const SIGNATURE: usize = 1_024;
@@ -81,18 +82,38 @@ impl Sections {
         self.late_deletes.append(&mut other.late_deletes);
     }
 
+    /// What must not be there for the changes of one name to be more than passed over: a server ignores a CNAME that comes beside
+    /// other records, and what comes beside a CNAME, and answers that all is well (RFC 2136 §3.4.2.2).
+    fn stand_alone(&mut self, labels: &[u8], group: &[SetChange<'_>]) {
+        let aliases = |it: &SetChange<'_>| it.set().is_some_and(|set| set.rtype == Type::CNAME);
+        let (mut made, mut known) =
+            (group.iter().filter(|it| it.before.is_none()), group.iter().filter(|it| it.before.is_some()));
+        let rtype = match (made.clone().any(aliases), made.next().is_some()) {
+            // "Name is not in use".
+            (true, _) if known.next().is_none() => Type::ANY,
+            // "RRset does not exist", as for the set itself.
+            (false, true) if !known.any(aliases) => Type::CNAME,
+            _ => return,
+        };
+        self.prerequisites.add(Head { labels, rtype, class: NONE, ttl: 0 }, &[]);
+    }
+
     fn add(&mut self, labels: &[u8], rtype: Type, change: SetChange<'_>) {
         let head = |class, ttl| Head { labels, rtype, class, ttl };
         match change.before {
             // "RRset exists (value dependent)": the set is exactly this.
-            Some(before) => before.values.iter().for_each(|it| self.prerequisites.add(head(IN, 0), it)),
+            Some(before) => before.as_seen().iter().for_each(|it| self.prerequisites.add(head(IN, 0), it)),
             // "RRset does not exist".
             None => self.prerequisites.add(head(NONE, 0), &[]),
         }
         let servers = labels.is_empty() && rtype == Type::NS;
         match (change.before, change.after) {
             (Some(before), Some(after)) if servers => {
-                let gone = before.values.iter().filter(|it| !after.values.contains(it));
+                let stays = |raw: &Rdata| {
+                    let mut value = Vec::with_capacity(raw.len());
+                    read(rtype, &mut Reader::new(raw), &mut value).is_ok() && after.values.iter().any(|it| **it == *value)
+                };
+                let gone = before.as_seen().iter().filter(|it| !stays(it));
                 gone.for_each(|it| self.late_deletes.add(head(NONE, 0), it));
             }
             (Some(_), _) => self.deletes.add(head(ANY, 0), &[]),
@@ -129,6 +150,9 @@ pub fn build(zone: &Name, changes: &[SetChange<'_>], limit: usize) -> Result<Vec
     for group in changes.chunk_by(|one, other| one.set().map(|it| &it.name) == other.set().map(|it| &it.name)) {
         for change in group {
             add(zone, *change, &mut next)?;
+        }
+        if let Some(labels) = group.first().and_then(|it| below(it.set()?.name.wire(), zone)) {
+            next.stand_alone(labels, group);
         }
         let fits = |bytes: usize, records: u32| bytes <= room && records <= u32::from(u16::MAX);
         if let Some(set) = group.first().and_then(|it| it.set())

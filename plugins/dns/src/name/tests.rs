@@ -70,6 +70,21 @@ fn a_forgotten_final_dot_is_an_error_in_documents_and_a_relative_name_in_master_
 }
 
 #[test]
+fn a_name_that_ends_in_its_zone_twice_is_declared_with_its_final_dot() {
+    for (text, want) in [
+        ("www.example.com.example.com.", "www.example.com.example.com."),
+        ("example.com.example.com.", "example.com.example.com."),
+        ("notexample.com.example.com.", "notexample.com"),
+        ("www.example.com.", "www"),
+        ("example.com.", "@"),
+    ] {
+        let name = Name::absolute(text).unwrap();
+        assert_eq!(name.declared_in(&zone()), want);
+        assert_eq!(Name::parse(want, Context { origin: &zone(), style: Style::Document }), Ok(name));
+    }
+}
+
+#[test]
 fn names_sort_as_rfc_4034_shows() {
     let order = [
         "example.",

@@ -142,20 +142,20 @@ impl SetAnswer<'_> {
         };
         let doc = match live().map(parse).collect::<Result<Vec<_>, _>>() {
             Ok(values) => {
-                let mut set = RecordSet { name: name.clone(), rtype, ttl: self.ttl, values };
+                let mut set = RecordSet { name: name.clone(), rtype, ttl: self.ttl, values, raw: Vec::new() };
                 set.settle();
                 document::text(zone, &set)
             }
             // The server has what no rule allows: it is shown as it stands, and is no set that could be declared.
             Err(_) => {
                 let values = live().map(|it| &*it.content).collect::<Vec<_>>();
-                let (name, zone) = (name.relative_to(zone), document::scope(zone));
+                let (name, zone) = (name.declared_in(zone), document::scope(zone));
                 json!({ "spec": { "name": name, "ttl": self.ttl, "type": rtype.to_string(), "values": values, "zone": zone } })
                     .to_string()
             }
         };
         let version = (disabled > 0).then(|| format!("{DISABLED}{disabled}"));
-        Ok(Read::Seen(Box::new(Seen { name, rtype, doc, version })))
+        Ok(Read::Seen(Box::new(Seen { name, rtype, doc, version, unclaimed: disabled > 0 })))
     }
 }
 

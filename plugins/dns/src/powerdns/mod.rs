@@ -144,7 +144,7 @@ impl Backend for PowerDns {
             let request = |name: &&Name| {
                 let request = self.get(zone).query("rrset_name", &name.to_string());
                 match sets.first().filter(|_| one) {
-                    Some((_, rtype)) => request.query("rrset_type", &rtype.to_string()),
+                    Some((_, rtype)) => request.query("rrset_type", &rtype.safe_name()),
                     None => request,
                 }
             };

@@ -10,10 +10,11 @@ use trueup_sdk::{Error, Fault, Result};
 use super::answer::DISABLED;
 use crate::backend::SetChange;
 use crate::name::{Context, Name, Style};
+use crate::rdata::svcb::Spelling;
 use crate::rdata::{self, Type};
 use crate::set::Rdata;
 
-/// Sets that a server may refuse one after the other before the rest of their request fails with the last of them.
+/// Sets that a server may refuse one after the other before the rest of their request is not sent.
 const MOST_REFUSED: usize = 16;
 
 /// Values that a server may want to have written in another way, in one request.
@@ -134,9 +135,20 @@ impl<'a> Patch<'a> {
                 Some((at, index, _)) if refused < MOST_REFUSED => {
                     refused += 1;
                     part.remove(at);
-                    self.put(index, Err(error));
+                    self.put(index, Err(self.explained(index, error)));
                 }
-                _ => return part.into_iter().for_each(|index| self.put(index, self.failed(index, &error))),
+                // The last one is this one's own; the others are not to blame, and go again.
+                Some((at, index, _)) => {
+                    part.remove(at);
+                    let text = format!(
+                        "not sent: more than {MOST_REFUSED} record sets of the request are refused, the last: {}",
+                        error.message
+                    );
+                    self.put(index, Err(self.explained(index, error)));
+                    let left = Error::new(Fault::Transient(None), "dns.refused", text);
+                    return part.into_iter().for_each(|index| self.put(index, Err(left.clone())));
+                }
+                None => return part.into_iter().for_each(|index| self.put(index, self.failed(index, &error))),
             }
         }
     }
@@ -160,6 +172,18 @@ impl<'a> Patch<'a> {
             *slot = respelled;
             true
         })
+    }
+
+    /// Why a set is refused, where the server's own words do not say so.
+    fn explained(&self, index: usize, mut error: Error) -> Error {
+        if let Some(change) = self.changes.get(index).filter(|it| it.rtype.fields().is_empty() && it.after.is_some()) {
+            let rtype = change.rtype;
+            error.message = format!(
+                "{}; PowerDNS may have words of its own for values of type {rtype}, which cannot be declared here: set them on the server",
+                error.message
+            );
+        }
+        error
     }
 
     fn failed(&self, index: usize, error: &Error) -> Result<()> {
@@ -200,17 +224,19 @@ fn names(said: &str, change: &SetChange) -> bool {
             plain.push(character);
         }
     }
-    let about = |name: &str| {
-        said.starts_with(&format!("RRset {name} IN {}:", change.rtype))
-            || said.starts_with(&format!("Record {name}/{} ", change.rtype))
+    let about = |name: &str, rtype: &str| {
+        said.starts_with(&format!("RRset {name} IN {rtype}:"))
+            || said.starts_with(&format!("Record {name}/{rtype} "))
             || said.starts_with(&format!("Name '{name}' "))
     };
-    about(&name) || about(&plain)
+    // A server that does not know the type says its number.
+    let (rtype, number) = (change.rtype.to_string(), change.rtype.safe_name());
+    [&name, &plain].iter().any(|it| about(it, &rtype) || about(it, &number))
 }
 
 /// The JSON of one change; `wanted` are values and the server's own spelling of them.
 fn text(change: &SetChange, wanted: &[(Vec<u8>, String)]) -> String {
-    let (name, rtype) = (change.name.to_string(), change.rtype.to_string());
+    let (name, rtype) = (change.name.to_string(), change.rtype.safe_name());
     let Some(after) = &change.after else {
         return json!({ "name": name, "type": rtype, "changetype": "DELETE" }).to_string();
     };
@@ -223,18 +249,19 @@ fn text(change: &SetChange, wanted: &[(Vec<u8>, String)]) -> String {
     json!({ "name": name, "type": rtype, "ttl": after.ttl, "changetype": "REPLACE", "records": records }).to_string()
 }
 
-/// A value as PowerDNS writes it: without quotes around the protocols of a service, where these need none.
+/// A value as every version of PowerDNS reads it.
 fn spelled(rtype: Type, wire: &[u8]) -> String {
-    let mut text = String::with_capacity(wire.len() * 2);
-    rdata::print(rtype, wire, &mut text);
-    if !matches!(rtype, Type::SVCB | Type::HTTPS) {
-        return text;
+    // It writes the address that an IPv4 address maps to with dots, and does not read it so.
+    if let (Type::AAAA, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]) = (rtype, wire) {
+        return format!("::ffff:{:x}:{:x}", u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
     }
-    let plain = text.split_once("alpn=\"").and_then(|(head, rest)| {
-        let (value, tail) = rest.split_once('"')?;
-        (!value.contains('\\') && (head.ends_with(' ') || head.is_empty())).then(|| format!("{head}alpn={value}{tail}"))
-    });
-    plain.unwrap_or(text)
+    let mut text = String::with_capacity(wire.len() * 2);
+    let service = matches!(rtype, Type::SVCB | Type::HTTPS);
+    if !service || rdata::print_service(wire, Spelling::PowerDns, &mut text).is_err() {
+        text.clear();
+        rdata::print(rtype, wire, &mut text);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -249,7 +276,7 @@ mod tests {
     }
 
     fn put(owner: &str, rtype: Type) -> SetChange {
-        let set = RecordSet { name: name(owner), rtype, ttl: 60, values: vec![vec![10, 0, 0, 1].into()] };
+        let set = RecordSet { name: name(owner), rtype, ttl: 60, values: vec![vec![10, 0, 0, 1].into()], raw: Vec::new() };
         SetChange { name: name(owner), rtype, before: None, after: Some(set), version: None }
     }
 
@@ -289,7 +316,8 @@ mod tests {
                 .unwrap();
             Rdata::from(wire)
         });
-        let set = RecordSet { name: name("a.example.com"), rtype: Type::HTTPS, ttl: 60, values: values.to_vec() };
+        let set =
+            RecordSet { name: name("a.example.com"), rtype: Type::HTTPS, ttl: 60, values: values.to_vec(), raw: Vec::new() };
         let change = SetChange { after: Some(set), ..put("a.example.com", Type::HTTPS) };
         let offer = |quoted: [&'static str; 2]| {
             let rounds = RefCell::new(0);
@@ -324,12 +352,31 @@ mod tests {
     }
 
     #[test]
-    fn protocols_of_a_service_stand_without_quotes() {
+    fn parameters_of_a_service_stand_as_every_version_reads_them() {
         let root = Name::root();
-        for (text, want) in [("1 . alpn=\"h2,h3\" port=8443", "1 . alpn=h2,h3 port=8443"), ("1 . port=8443", "1 . port=8443")] {
+        for (text, want) in [
+            ("1 . alpn=\"h2,h3\" port=8443", "1 . alpn=h2,h3 port=8443"),
+            ("1 . port=8443", "1 . port=8443"),
+            ("0 a.", "0 a."),
+            ("1 . alpn=\"a b\"", "1 . alpn=\"a b\""),
+            (r#"1 . alpn="a\"b""#, r#"1 . alpn="a\"b""#),
+            (
+                "1 . mandatory=alpn,dohpath alpn=h2 dohpath=/q{?dns} ohttp",
+                "1 . mandatory=alpn,key7 alpn=h2 key7=\"/q{?dns}\" key8=\"\"",
+            ),
+            ("1 . no-default-alpn alpn=h2 key700", "1 . alpn=h2 no-default-alpn key700=\"\""),
+        ] {
             let mut wire = Vec::new();
             rdata::parse_text(Type::HTTPS, text, Context { origin: &root, style: Style::Observed }, &mut wire).unwrap();
             assert_eq!(spelled(Type::HTTPS, &wire), want);
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_stands_without_dots() {
+        let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+        for (text, want) in [("::ffff:192.0.2.1", "::ffff:c000:201"), ("2001:db8::1", "2001:db8::1"), ("::1", "::1")] {
+            assert_eq!(spelled(Type::AAAA, &address(text)), want);
         }
     }
 
@@ -346,6 +393,27 @@ mod tests {
         let other = Patch::new(&zone, &changes, 1 << 20)
             .send(|_| Err(Error::transient("http.status", "answered 500").unsettled().into()));
         assert!(other.iter().all(|it| it.as_ref().is_err_and(|it| it.unsettled)), "{other:?}");
+    }
+
+    #[test]
+    fn what_is_not_sent_because_of_others_says_so_and_may_go_again() {
+        let zone = name("example.com");
+        let changes = (0..MOST_REFUSED + 3).map(|it| put(&format!("n{it:02}.example.com"), Type::A)).collect::<Vec<_>>();
+        // All but the last two are wrong.
+        let answers = Patch::new(&zone, &changes, 1 << 20).send(|body| {
+            let body = String::from_utf8(body).unwrap();
+            let wrong = (0..=MOST_REFUSED).find(|it| body.contains(&format!("n{it:02}.")));
+            wrong.map_or(Ok(()), |it| Err(refusal(&format!("RRset n{it:02}.example.com. IN A: no"))))
+        });
+        let (refused, left) = answers.split_at(MOST_REFUSED + 1);
+        for (index, answer) in refused.iter().enumerate() {
+            let error = answer.as_ref().unwrap_err();
+            assert!(error.fault == Fault::Invalid && error.message.contains(&format!("n{index:02}.")), "{error:?}");
+        }
+        for answer in left {
+            let error = answer.as_ref().unwrap_err();
+            assert!(error.fault == Fault::Transient(None) && error.message.starts_with("not sent: more than 16"), "{error:?}");
+        }
     }
 
     #[test]

@@ -57,6 +57,24 @@ fn what_the_server_writes_itself_is_no_object_and_the_apex_is_never_claimed() {
 }
 
 #[test]
+fn a_set_that_a_change_would_lose_records_of_is_never_claimed() {
+    let mut sets = zone();
+    sets[3]["records"][0]["disabled"] = json!(true);
+    let engine = start(&Rc::new(RefCell::new(sets)));
+    let seen = engine.scan(RECORD_SET, "example.com", None).unwrap();
+    let unclaimed = seen.objects.iter().filter(|it| it.ext.iter().any(|(name, _)| name == "unclaimed"));
+    assert_eq!(unclaimed.map(|it| it.address.key.as_str()).collect::<Vec<_>>(), ["@ NS", "a A"]);
+}
+
+#[test]
+fn a_scope_that_is_spelt_in_another_way_than_documents_have_it_is_refused() {
+    let engine = start(&Rc::new(RefCell::new(zone())));
+    let refused = engine.scan(RECORD_SET, "Example.com.", None).unwrap_err();
+    assert!(refused.diagnostics[0].summary.contains("write the scope as `example.com`"), "{refused:?}");
+    assert!(engine.double().take_calls().is_empty(), "nothing is asked of the server");
+}
+
+#[test]
 fn a_zone_of_many_pages_is_fetched_once() {
     let engine = start(&Rc::new(RefCell::new(zone())));
     let mut query = engine.query(RECORD_SET, "example.com");

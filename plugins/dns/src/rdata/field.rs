@@ -151,6 +151,27 @@ impl Field {
         Ok(())
     }
 
+    /// Whether bytes of the field may differ that mean the same.
+    pub fn folds(self) -> bool {
+        matches!(self, Self::Name | Self::Host | Self::Tag | Self::Loc)
+    }
+
+    /// Appends the field at the reader as it stands, a name uncompressed.
+    ///
+    /// # Errors
+    /// Says what is wrong with the bytes.
+    pub fn copy(self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        match self {
+            Self::Name | Self::Host => name::copy_into(reader, out),
+            Self::Tag => read_text(reader, out),
+            Self::Loc => {
+                out.extend_from_slice(reader.rest());
+                Ok(())
+            }
+            _ => self.read(reader, out),
+        }
+    }
+
     /// Appends the canonical spelling of the field at the reader of a canonical wire form.
     ///
     /// # Errors
@@ -176,7 +197,7 @@ impl Field {
             Self::Hex => print_hex(reader.rest(), out),
             Self::Base64 => print_base64(reader.rest(), out),
             Self::Loc => loc::print(reader, out)?,
-            Self::Params => svcb::print(reader, out)?,
+            Self::Params => svcb::print(reader, svcb::Spelling::Canonical, out)?,
         }
         Ok(())
     }

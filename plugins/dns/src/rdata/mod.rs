@@ -151,6 +151,22 @@ pub fn read(rtype: Type, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(
     if reader.is_at_end() { Ok(()) } else { Err(Malformed("it has more bytes than its type")) }
 }
 
+/// Appends the value that fills the reader as it stands, its names uncompressed, where that is not `canonical`; says whether.
+///
+/// # Errors
+/// Says what is wrong with the bytes.
+pub fn copy(rtype: Type, reader: &mut Reader<'_>, canonical: &[u8], out: &mut Vec<u8>) -> Result<bool, Malformed> {
+    let fields = rtype.fields();
+    if reader.clone().rest() == canonical || !fields.iter().any(|(_, field)| field.folds()) {
+        return Ok(false);
+    }
+    let start = out.len();
+    for (_, field) in fields {
+        field.copy(reader, out)?;
+    }
+    Ok(out.get(start..) != Some(canonical))
+}
+
 /// Appends the canonical spelling of a canonical wire form.
 pub fn print(rtype: Type, wire: &[u8], out: &mut String) {
     let start = out.len();
@@ -175,6 +191,22 @@ fn print_fields(rtype: Type, wire: &[u8], out: &mut String) -> Result<(), Malfor
     Ok(())
 }
 
+/// Appends a value of SVCB or HTTPS in another spelling than the canonical one.
+///
+/// # Errors
+/// When the wire form is not canonical.
+pub fn print_service(wire: &[u8], spelling: svcb::Spelling, out: &mut String) -> Result<(), Malformed> {
+    let mut reader = Reader::new(wire);
+    field::Field::U16.print(&mut reader, out)?;
+    out.push(' ');
+    field::Field::Host.print(&mut reader, out)?;
+    if reader.is_at_end() {
+        return Ok(());
+    }
+    out.push(' ');
+    svcb::print(&mut reader, spelling, out)
+}
+
 fn print_generic(wire: &[u8], out: &mut String) {
     out.push_str("\\# ");
     out.push_str(&wire.len().to_string());
@@ -192,7 +224,9 @@ pub fn parse_text(rtype: Type, text: &str, context: Context<'_>, out: &mut Vec<u
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
     // A plain text in a document is one string: cut at blanks, an SPF record would lose them.
     let plain = context.style == Style::Document && matches!(rtype.fields(), [(_, field::Field::Texts)]);
-    if plain && !text.starts_with(['"', '(']) && !text.starts_with("\\#") {
+    // A parenthesis joins strings over several lines: where none follows, it is a character of the text.
+    let strings = text.strip_prefix('(').unwrap_or(text).trim_start().starts_with('"');
+    if plain && !strings && !text.starts_with("\\#") {
         if let Some(at) = unescaped_quote(text) {
             let rule = format!(
                 "unbalanced quotes: a quote at character {at} of a text that does not begin with one; write `\\\"` or quote all of it"

@@ -44,10 +44,28 @@ fn parse_key(text: &str) -> Result<u16, String> {
     known.or_else(generic).ok_or_else(|| format!("`{}` is no parameter; unknown ones are written key12345", shorten(text)))
 }
 
-fn print_key(key: u16, out: &mut String) {
-    match KEYS.get(usize::from(key)) {
-        Some((name, _)) => out.push_str(name),
-        None => print_display(format_args!("key{key}"), out),
+/// Number of the first parameter that is newer than RFC 9460: not every server knows its name.
+const NEWER: u16 = 7;
+
+/// How parameters are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// By their names, texts in quotes.
+    Canonical,
+    /// As every version of PowerDNS reads them: newer ones by number, and protocols without quotes where these need none.
+    PowerDns,
+}
+
+impl Spelling {
+    fn has_name(self, key: u16) -> bool {
+        usize::from(key) < KEYS.len() && (self == Self::Canonical || key < NEWER)
+    }
+
+    fn print_key(self, key: u16, out: &mut String) {
+        match KEYS.get(usize::from(key)) {
+            Some((name, _)) if self.has_name(key) => out.push_str(name),
+            _ => print_display(format_args!("key{key}"), out),
+        }
     }
 }
 
@@ -66,7 +84,7 @@ pub fn parse(words: &[Word<'_>], out: &mut Vec<u8>) -> Result<(), String> {
         let value = value.map(|it| it.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(it));
         let value = parse_value(form(key), value).map_err(|rule| {
             let mut name = String::new();
-            print_key(key, &mut name);
+            Spelling::Canonical.print_key(key, &mut name);
             format!("{name}: {rule}")
         })?;
         params.push((key, value));
@@ -129,7 +147,7 @@ fn ids(value: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
 fn parse_value(form: Form, text: Option<&str>) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let text = match (form, text) {
-        (Form::Nothing, None) => return Ok(out),
+        (Form::Nothing, None | Some("")) => return Ok(out),
         (Form::Nothing, Some(_)) => return Err("takes no value".to_owned()),
         (Form::Text, None) => return Ok(out),
         (_, None | Some("")) if form != Form::Text => return Err("needs a value".to_owned()),
@@ -201,11 +219,11 @@ pub fn read(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), Malformed>
     append(params.iter().copied(), out)
 }
 
-/// Appends the canonical spelling: by number, texts in quotes.
+/// Appends the parameters in the order of their numbers.
 ///
 /// # Errors
 /// When the wire form is not canonical.
-pub fn print(reader: &mut Reader<'_>, out: &mut String) -> Result<(), Malformed> {
+pub fn print(reader: &mut Reader<'_>, spelling: Spelling, out: &mut String) -> Result<(), Malformed> {
     let mut first = true;
     while !reader.is_at_end() {
         if !std::mem::take(&mut first) {
@@ -214,20 +232,24 @@ pub fn print(reader: &mut Reader<'_>, out: &mut String) -> Result<(), Malformed>
         let key = reader.u16()?;
         let length = reader.u16()?;
         let value = reader.take(usize::from(length))?;
-        print_key(key, out);
-        print_value(form(key), value, out)?;
+        spelling.print_key(key, out);
+        match value {
+            // A number always has a value there.
+            [] if spelling == Spelling::PowerDns && !spelling.has_name(key) => out.push_str("=\"\""),
+            _ => print_value(form(key), value, spelling, out)?,
+        }
     }
     Ok(())
 }
 
-fn print_value(form: Form, value: &[u8], out: &mut String) -> Result<(), Malformed> {
+fn print_value(form: Form, value: &[u8], spelling: Spelling, out: &mut String) -> Result<(), Malformed> {
     if form == Form::Nothing || (form == Form::Text && value.is_empty()) {
         return Ok(());
     }
     out.push('=');
     let mut items = Reader::new(value);
     match form {
-        Form::Ids => return print_ids(value, out),
+        Form::Ids => return print_ids(value, spelling, out),
         Form::Base64 => print_base64(value, out),
         Form::Text | Form::Nothing => print_text(value, out),
         Form::Port => print_display(items.u16()?, out),
@@ -239,7 +261,7 @@ fn print_value(form: Form, value: &[u8], out: &mut String) -> Result<(), Malform
                 match form {
                     Form::Ipv4 => print_display(Ipv4Addr::from(items.u32()?), out),
                     Form::Ipv6 => print_display(Ipv6Addr::from(items.u128()?), out),
-                    _ => print_key(items.u16()?, out),
+                    _ => spelling.print_key(items.u16()?, out),
                 }
             }
         }
@@ -247,7 +269,7 @@ fn print_value(form: Form, value: &[u8], out: &mut String) -> Result<(), Malform
     Ok(())
 }
 
-fn print_ids(value: &[u8], out: &mut String) -> Result<(), Malformed> {
+fn print_ids(value: &[u8], spelling: Spelling, out: &mut String) -> Result<(), Malformed> {
     let mut list = Vec::with_capacity(value.len());
     for id in ids(value) {
         if !list.is_empty() {
@@ -260,6 +282,11 @@ fn print_ids(value: &[u8], out: &mut String) -> Result<(), Malformed> {
             list.push(byte);
         }
     }
+    let start = out.len();
     print_text(&list, out);
+    if spelling == Spelling::PowerDns && !list.iter().any(|it| matches!(it, b'\\' | b'"') || !it.is_ascii_graphic()) {
+        out.pop();
+        out.remove(start);
+    }
     Ok(())
 }

@@ -67,6 +67,8 @@ fn every_legal_spelling_of_a_value_has_one_canonical_form() {
     check("SOA", "ns1 Admin\\.X 1 2H 15m 1w2d 300", "ns1.example.com. admin\\.x.example.com. 1 7200 900 777600 300");
     check("TYPE65280", "\\# 4 0A00 0001", "\\# 4 0a000001");
     check("TYPE65280", "\\# 0", "\\# 0");
+    check("CERT", "\\# 8 00010001 08010203", "\\# 8 0001000108010203");
+    check("MINFO", "Admin errors.example.net.", "admin.example.com. errors.example.net.");
     check("OPENPGPKEY", "mQ CN", "mQCN");
 }
 
@@ -88,6 +90,9 @@ fn an_unquoted_text_in_a_document_is_one_string() {
     assert_eq!(canonical("TXT", "v=spf1 include:a.example ~all", Style::Document).unwrap(), "\"v=spf1 include:a.example ~all\"");
     assert_eq!(canonical("TXT", "v=DKIM1; k=rsa; p=a\\;b", Style::Document).unwrap(), "\"v=DKIM1; k=rsa; p=a;b\"");
     assert_eq!(canonical("TXT", "\"a\" \"b\"", Style::Document).unwrap(), "\"a\" \"b\"");
+    assert_eq!(canonical("TXT", "(c) 2024 Foo", Style::Document).unwrap(), "\"(c) 2024 Foo\"");
+    assert_eq!(canonical("SPF", "()", Style::Document).unwrap(), "\"()\"");
+    assert_eq!(canonical("TXT", "( \n\"a\"\n\"b\" )", Style::Document).unwrap(), "\"a\" \"b\"");
     refused("TXT", "say \"hi\"", "unbalanced quotes");
     refused("TXT", "\"say", "unbalanced quotes");
     refused("TXT", "\"a\"b", "quote");
@@ -129,6 +134,7 @@ fn service_parameters_are_sorted_and_checked() {
         "1 . alpn=\"h2\" no-default-alpn key667=\"hello\\210qoo\"",
     );
     check("SVCB", "1 . key3=443", "1 . port=443");
+    check("SVCB", "1 . key8=\"\" key700=\"\"", "1 . ohttp key700");
     // RFC 9460 appendix D.2: both are the list of `f\oo,bar` and `h2`.
     check("SVCB", r#"16 foo.example.org. alpn="f\\\\oo\\,bar,h2""#, r#"16 foo.example.org. alpn="f\\\\oo\\,bar,h2""#);
     check("SVCB", r"16 foo.example.org. alpn=f\\\092oo\092,bar,h2", r#"16 foo.example.org. alpn="f\\\\oo\\,bar,h2""#);
@@ -166,12 +172,16 @@ fn a_value_that_breaks_a_rule_names_field_and_rule() {
         ("CNAME", "192.0.2.1.", "is an address"),
         ("CNAME", "\"a\"", "without quotes"),
         ("SRV", "0 0 1 192.0.2.1", "target"),
+        ("HTTPS", "1 192.0.2.1 alpn=h2", "target: must be a name, but `192.0.2.1` is an address"),
+        ("SVCB", "1 2001:db8::1", "target: must be a name"),
+        ("NAPTR", "1 1 \"s\" \"\" \"\" 192.0.2.1", "replacement: must be a name"),
         ("CAA", "0 is-sue x", "tag: must be letters and digits"),
         ("CAA", "256 issue x", "flags"),
         ("DS", "1 8 2 abc", "odd number"),
         ("DS", "1 8 2 xy", "no hex digit"),
         ("DS", "1 8 2", "digest: is missing"),
         ("TYPE65280", "10", "\\# 4 0A000001"),
+        ("CERT", "PKIX 1 8 AQID", "a value of type CERT is written as `\\# 4 0A000001`"),
         ("TYPE65280", "\\# 2 00", "says 2 bytes, but 1 follow"),
         ("A", "\\# 3 000000", "no value of type A"),
         ("A", "\\# 5 0000000000", "more bytes"),
@@ -200,6 +210,8 @@ fn times_take_units_up_to_the_limit() {
 fn types_have_names_numbers_and_an_order() {
     assert!(types::TABLE.is_sorted_by(|one, other| one.rtype < other.rtype));
     assert_eq!(Type::parse("type65401"), Ok(Type::ALIAS));
+    assert_eq!((Type::parse("cert"), Type::parse("TYPE37")), (Ok(Type(37)), Ok(Type(37))));
+    assert_eq!((Type(37).to_string(), Type(37).safe_name(), Type::MX.safe_name()), ("CERT".into(), "TYPE37".into(), "MX".into()));
     assert_eq!((Type(15).to_string(), Type(65280).to_string()), ("MX".to_owned(), "TYPE65280".to_owned()));
     assert_eq!(
         (Type(46).role(), Type(255).role(), Type(200).role(), Type(300).role()),

@@ -48,6 +48,7 @@ impl Type {
     pub const NSEC: Self = Self(47);
     pub const SVCB: Self = Self(64);
     pub const HTTPS: Self = Self(65);
+    pub const CAA: Self = Self(257);
     pub const IXFR: Self = Self(251);
     pub const AXFR: Self = Self(252);
     pub const ANY: Self = Self(255);
@@ -78,6 +79,11 @@ impl Type {
     /// The fields of the type; empty where rdata is only carried.
     pub fn fields(self) -> &'static [(&'static str, Field)] {
         self.info().map_or(&[], |it| it.fields)
+    }
+
+    /// A name that every server knows: the number, where rdata is only carried.
+    pub fn safe_name(self) -> String {
+        if self.fields().is_empty() { format!("TYPE{}", self.0) } else { self.to_string() }
     }
 
     pub fn role(self) -> Role {
@@ -116,6 +122,11 @@ const fn data(number: u16, name: &'static str, fields: &'static [(&'static str, 
     Info { rtype: Type(number), name, role: Role::Data, fields }
 }
 
+/// A type whose values have the generic form alone: sets of it are seen, claimed and changed, but not read.
+const fn opaque(number: u16, name: &'static str) -> Info {
+    data(number, name, &[])
+}
+
 const fn server(number: u16, name: &'static str) -> Info {
     Info { rtype: Type(number), name, role: Role::Server, fields: &[] }
 }
@@ -128,6 +139,8 @@ const fn query(number: u16, name: &'static str) -> Info {
 pub static TABLE: &[Info] = &[
     data(1, "A", &[("address", Ipv4)]),
     data(2, "NS", &[("target", Host)]),
+    data(3, "MD", &[("target", Host)]),
+    data(4, "MF", &[("target", Host)]),
     data(5, "CNAME", &[("target", Host)]),
     Info {
         rtype: Type::SOA,
@@ -143,39 +156,82 @@ pub static TABLE: &[Info] = &[
             ("minimum", Time),
         ],
     },
+    data(7, "MB", &[("target", Host)]),
+    data(8, "MG", &[("target", Host)]),
+    data(9, "MR", &[("target", Host)]),
+    opaque(10, "NULL"),
+    opaque(11, "WKS"),
     data(12, "PTR", &[("target", Host)]),
     data(13, "HINFO", &[("cpu", Text), ("os", Text)]),
+    data(14, "MINFO", &[("mailbox", Name), ("errors", Name)]),
     data(15, "MX", &[("preference", U16), ("exchange", Host)]),
     data(16, "TXT", &[("text", Texts)]),
     data(17, "RP", &[("mailbox", Name), ("text", Name)]),
     data(18, "AFSDB", &[("subtype", U16), ("host", Host)]),
+    opaque(19, "X25"),
+    opaque(20, "ISDN"),
+    data(21, "RT", &[("preference", U16), ("host", Host)]),
+    opaque(22, "NSAP"),
+    opaque(23, "NSAP-PTR"),
+    opaque(24, "SIG"),
+    opaque(25, "KEY"),
+    data(26, "PX", &[("preference", U16), ("map822", Name), ("mapx400", Name)]),
+    opaque(27, "GPOS"),
     data(28, "AAAA", &[("address", Ipv6)]),
     data(29, "LOC", &[("location", Loc)]),
+    opaque(30, "NXT"),
+    opaque(31, "EID"),
+    opaque(32, "NIMLOC"),
     data(33, "SRV", &[("priority", U16), ("weight", U16), ("port", U16), ("target", Host)]),
+    opaque(34, "ATMA"),
     data(
         35,
         "NAPTR",
-        &[("order", U16), ("preference", U16), ("flags", Text), ("services", Text), ("regexp", Text), ("replacement", Name)],
+        &[("order", U16), ("preference", U16), ("flags", Text), ("services", Text), ("regexp", Text), ("replacement", Host)],
     ),
     data(36, "KX", &[("preference", U16), ("exchanger", Host)]),
+    opaque(37, "CERT"),
+    opaque(38, "A6"),
     data(39, "DNAME", &[("target", Host)]),
+    opaque(40, "SINK"),
     query(41, "OPT"),
+    opaque(42, "APL"),
     data(43, "DS", &[("key tag", U16), ("algorithm", Mnemonic(ALGORITHMS)), ("digest type", U8), ("digest", Hex)]),
     data(44, "SSHFP", &[("algorithm", U8), ("type", U8), ("fingerprint", Hex)]),
+    opaque(45, "IPSECKEY"),
     server(46, "RRSIG"),
     server(47, "NSEC"),
     server(48, "DNSKEY"),
+    opaque(49, "DHCID"),
     server(50, "NSEC3"),
     server(51, "NSEC3PARAM"),
     data(52, "TLSA", TLSA),
     data(53, "SMIMEA", TLSA),
+    opaque(55, "HIP"),
+    opaque(56, "NINFO"),
+    opaque(57, "RKEY"),
+    opaque(58, "TALINK"),
     server(59, "CDS"),
     server(60, "CDNSKEY"),
     data(61, "OPENPGPKEY", &[("key", Base64)]),
+    opaque(62, "CSYNC"),
     server(63, "ZONEMD"),
     data(64, "SVCB", SVCB),
     data(65, "HTTPS", SVCB),
+    opaque(66, "DSYNC"),
+    opaque(67, "HHIT"),
+    opaque(68, "BRID"),
     data(99, "SPF", &[("text", Texts)]),
+    opaque(100, "UINFO"),
+    opaque(101, "UID"),
+    opaque(102, "GID"),
+    opaque(103, "UNSPEC"),
+    opaque(104, "NID"),
+    opaque(105, "L32"),
+    opaque(106, "L64"),
+    opaque(107, "LP"),
+    opaque(108, "EUI48"),
+    opaque(109, "EUI64"),
     query(249, "TKEY"),
     query(250, "TSIG"),
     query(251, "IXFR"),
@@ -183,10 +239,19 @@ pub static TABLE: &[Info] = &[
     query(255, "ANY"),
     data(256, "URI", &[("priority", U16), ("weight", U16), ("target", Remainder)]),
     data(257, "CAA", &[("flags", U8), ("tag", Tag), ("value", Remainder)]),
+    opaque(258, "AVC"),
+    opaque(259, "DOA"),
+    opaque(260, "AMTRELAY"),
+    opaque(261, "RESINFO"),
+    opaque(262, "WALLET"),
+    opaque(263, "CLA"),
+    opaque(264, "IPN"),
+    opaque(32768, "TA"),
+    opaque(32769, "DLV"),
     data(65401, "ALIAS", &[("target", Host)]),
 ];
 
-const SVCB: &[(&str, Field)] = &[("priority", U16), ("target", Name), ("parameters", Params)];
+const SVCB: &[(&str, Field)] = &[("priority", U16), ("target", Host), ("parameters", Params)];
 
 const TLSA: &[(&str, Field)] =
     &[("usage", Mnemonic(USAGES)), ("selector", Mnemonic(SELECTORS)), ("matching type", Mnemonic(MATCHINGS)), ("data", Hex)];

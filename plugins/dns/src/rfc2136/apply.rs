@@ -163,6 +163,9 @@ impl Updates<'_> {
         let what = format!("{} {}", change.name, change.rtype);
         if rcode.is_conflict() {
             let text = match &change.before {
+                None if rcode == Rcode::YXDOMAIN => format!(
+                    "{what}: other records of its name are there, and a CNAME stands alone; remove them, or take another name ({rcode})"
+                ),
                 None => format!("{what} is there already, or something of its name changed, since it was observed ({rcode})"),
                 Some(_) => format!("{what}, or something of its name, changed since it was observed ({rcode})"),
             };

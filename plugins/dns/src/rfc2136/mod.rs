@@ -19,9 +19,12 @@ use trueup_sdk::{Error, Fault, Result};
 use crate::backend::{Ask, Backend, Contents, Seen, SetChange, View};
 use crate::config::Config;
 use crate::document::Zone;
+use crate::lex::Word;
 use crate::message::Rcode;
 use crate::name::Name;
 use crate::rdata::Type;
+use crate::rdata::encoding::{parse_base64, print_base64};
+use crate::set::{Rdata, RecordSet};
 
 /// The slot of the manifest that holds the TSIG key.
 const CREDENTIAL: &str = "server";
@@ -81,7 +84,10 @@ impl Backend for Rfc2136 {
     }
 
     fn change(&self, zone: &Name, changes: &[SetChange]) -> Vec<Result<()>> {
-        self.update(zone, changes)
+        match changes.iter().any(|it| it.version.is_some()) {
+            true => self.update(zone, &changes.iter().map(as_seen).collect::<Vec<_>>()),
+            false => self.update(zone, changes),
+        }
     }
 
     fn create_zone(&self, zone: &Zone) -> Result<()> {
@@ -105,14 +111,48 @@ impl Backend for Rfc2136 {
 }
 
 /// All of a zone, from its sets.
-fn contents(zone: &Name, serial: u32, sets: &[crate::set::RecordSet]) -> Rc<Contents> {
+fn contents(zone: &Name, serial: u32, sets: &[RecordSet]) -> Rc<Contents> {
     let data = sets.iter().filter(|it| it.rtype.role() == crate::rdata::Role::Data);
     let sets = data.map(|it| seen(zone, it)).collect();
     Rc::new(Contents { kind: None, sets, version: version(serial), unknown: Vec::new() })
 }
 
-fn seen(zone: &Name, set: &crate::set::RecordSet) -> Seen {
-    Seen { name: set.name.clone(), rtype: set.rtype, doc: crate::document::text(zone, set), version: None }
+fn seen(zone: &Name, set: &RecordSet) -> Seen {
+    Seen {
+        name: set.name.clone(),
+        rtype: set.rtype,
+        doc: crate::document::text(zone, set),
+        version: raw_version(set),
+        unclaimed: false,
+    }
+}
+
+/// Begins the version of a set that the server spells in another way than its document does; its values in base64 follow.
+const RAW: &str = "raw:";
+
+fn raw_version(set: &RecordSet) -> Option<String> {
+    let mut text = RAW.to_owned();
+    for (index, value) in set.raw.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        print_base64(value, &mut text);
+    }
+    (!set.raw.is_empty()).then_some(text)
+}
+
+/// The change with the values in the bytes that the server had when it was observed.
+fn as_seen(change: &SetChange) -> SetChange {
+    let value = |text: &str| {
+        let mut value = Vec::with_capacity(text.len());
+        parse_base64(&[Word { text, quoted: false, at: 0 }], &mut value).ok().map(|()| Rdata::from(value))
+    };
+    let raw = change.version.as_deref().and_then(|it| it.strip_prefix(RAW)?.split(',').map(value).collect::<Option<Vec<_>>>());
+    let mut change = change.clone();
+    if let (Some(before), Some(raw)) = (&mut change.before, raw) {
+        before.raw = raw;
+    }
+    change
 }
 
 /// Versions of this back end: the serial, after the number of this format.

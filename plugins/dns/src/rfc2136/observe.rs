@@ -201,7 +201,7 @@ fn told(message: &[u8], name: &Name, rtype: Type) -> Result<Result<Told, Rcode>,
         if record.class == message::IN && record.name == name.wire() {
             alias |= record.rtype == Type::CNAME;
             if record.rtype == rtype {
-                collector.add(record.name, record.rtype, record.ttl, record.value, 0);
+                record.gather(&mut collector);
             }
         }
         Ok::<(), Malformed>(())

@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn set(owner: &str, rtype: Type) -> RecordSet {
-        RecordSet { name: name(owner), rtype, ttl: 60, values: Vec::new() }
+        RecordSet { name: name(owner), rtype, ttl: 60, values: Vec::new(), raw: Vec::new() }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::lex::{Entry, Input, Lexer, Word};
 use crate::name::{self, Context, Name, Style, below, shorten};
 use crate::rdata::encoding::parse_ttl;
 use crate::rdata::{self, Role, Type};
-use crate::set::{Collector, Gathered, Problem, RecordSet, check_zone};
+use crate::set::{Collector, Gathered, Problem, RecordSet, check_zone, is_servers};
 use crate::wire::Reader;
 
 /// Longest file, most records, and most errors that are reported.
@@ -35,18 +35,6 @@ impl fmt::Display for FileError {
     }
 }
 
-/// What a file says about its zone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
-    /// In canonical order, without what stands in the other fields.
-    pub sets: Vec<RecordSet>,
-    pub soa: Option<RecordSet>,
-    /// NS at the apex.
-    pub servers: Option<RecordSet>,
-    /// Records that a server writes when it signs (RRSIG, NSEC, DNSKEY, CDS…): left out.
-    pub left_out: usize,
-}
-
 /// A mistake at a byte offset.
 #[derive(Debug)]
 struct Wrong {
@@ -58,11 +46,12 @@ fn wrong<T>(at: usize, message: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong { at, message: message.into() })
 }
 
-/// Reads the file of one zone.
+/// The record sets of a file of one zone, in canonical order, without what is the server's: the SOA, NS at the apex, and what a
+/// server writes when it signs.
 ///
 /// # Errors
 /// All mistakes, at most 20.
-pub fn parse(bytes: &[u8], zone: &Name) -> Result<Contents, Vec<FileError>> {
+pub fn parse(bytes: &[u8], zone: &Name) -> Result<Vec<RecordSet>, Vec<FileError>> {
     let single = |line, message: String| Err(vec![FileError { line, column: 1, message }]);
     if bytes.len() > MAX_BYTES {
         return single(1, format!("the file has {} bytes, more than {} MiB", bytes.len(), MAX_BYTES >> 20));
@@ -78,7 +67,7 @@ pub fn parse(bytes: &[u8], zone: &Name) -> Result<Contents, Vec<FileError>> {
     };
     let mut parser = Parser::new(zone);
     let mut errors = parser.run(text);
-    let (sets, problems) = match std::mem::take(&mut parser.collector).finish(Style::Master) {
+    let (mut sets, problems) = match std::mem::take(&mut parser.collector).finish(Style::Master) {
         Ok(Gathered { sets, offsets }) => {
             let place = |(index, it): (usize, Problem)| it.at(offsets.get(index).copied().unwrap_or_default());
             let problems = check_zone(zone, &sets).into_iter().map(place).collect();
@@ -86,9 +75,15 @@ pub fn parse(bytes: &[u8], zone: &Name) -> Result<Contents, Vec<FileError>> {
         }
         Err(problems) => (Vec::new(), problems),
     };
+    // Each zone has a SOA: a file without even that was cut off, or is of something else. All that it declared would go.
+    if errors.is_empty() && problems.is_empty() && sets.is_empty() && !parser.left_out {
+        let rule = "the file holds no records, not even a SOA; remove the document if the zone is to be declared no more";
+        return single(1, rule.to_owned());
+    }
     errors.extend(problems.into_iter().map(|it| Wrong { at: it.at as usize, message: it.to_string() }));
     if errors.is_empty() {
-        return Ok(sort_out(sets, zone, parser.left_out));
+        sets.retain(|it| !is_servers(zone, &it.name, it.rtype));
+        return Ok(sets);
     }
     errors.sort_by_key(|it| it.at);
     errors.truncate(MAX_ERRORS);
@@ -110,16 +105,6 @@ fn place(text: &str, wrong: Wrong) -> FileError {
     }
 }
 
-fn sort_out(sets: Vec<RecordSet>, zone: &Name, left_out: usize) -> Contents {
-    let mut contents = Contents { sets, left_out, ..Contents::default() };
-    let mut take = |rtype| {
-        let found = contents.sets.iter().take_while(|it| it.name == *zone).position(|it| it.rtype == rtype);
-        found.map(|at| contents.sets.remove(at))
-    };
-    let (soa, servers) = (take(Type::SOA), take(Type::NS));
-    Contents { soa, servers, ..contents }
-}
-
 /// What a record has before its rdata.
 #[derive(Clone, Copy)]
 struct Head {
@@ -133,13 +118,14 @@ struct Parser<'a> {
     origin: Name,
     /// Wire form of the owner that a blank stands for; empty before the first.
     owner: Vec<u8>,
-    /// Of `$TTL`.
+    /// Of `$TTL`, else perhaps the SOA's minimum.
     default_ttl: Option<u32>,
-    /// The last one given (RFC 1035), else the SOA's minimum.
+    /// The last one given (RFC 1035).
     last_ttl: Option<u32>,
     value: Vec<u8>,
     collector: Collector,
-    left_out: usize,
+    /// Records of the server's own were passed over.
+    left_out: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -152,7 +138,7 @@ impl<'a> Parser<'a> {
             last_ttl: None,
             value: Vec::new(),
             collector: Collector::default(),
-            left_out: 0,
+            left_out: false,
         }
     }
 
@@ -250,7 +236,7 @@ impl<'a> Parser<'a> {
     fn record(&mut self, head: Head, words: &[Word<'_>], at: usize) -> Result<(), Wrong> {
         let Head { rtype, ttl } = head;
         if rtype.role() == Role::Server && rtype != Type::SOA {
-            self.left_out += 1;
+            self.left_out = true;
             return Ok(());
         }
         if rtype.role() == Role::Query {
@@ -266,7 +252,7 @@ impl<'a> Parser<'a> {
             return wrong(at, format!("{} {rtype}: {invalid}", Name::from_canonical(&self.owner)));
         }
         if rtype == Type::SOA {
-            self.start_of_authority(at)?;
+            self.start_of_authority(at, ttl)?;
         }
         if ttl.is_some() {
             self.last_ttl = ttl;
@@ -280,14 +266,17 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// A SOA stands at the apex; its minimum is the TTL of records in files that never say one.
-    fn start_of_authority(&mut self, at: usize) -> Result<(), Wrong> {
+    /// A SOA stands at the apex. Where neither it nor anything before it says a TTL, its minimum is what `$TTL` would say, as BIND
+    /// has it.
+    fn start_of_authority(&mut self, at: usize, ttl: Option<u32>) -> Result<(), Wrong> {
         if self.owner != self.zone.wire() {
             let owner = Name::from_canonical(&self.owner);
             return wrong(at, format!("{owner} SOA: name: a SOA stands at the apex, here {}", self.zone));
         }
         let minimum = self.value.len().checked_sub(4).and_then(|at| Reader::new(&self.value).jump(at).u32().ok());
-        self.last_ttl = self.last_ttl.or(minimum.map(|it| it.min(rdata::encoding::MAX_TTL)));
+        if ttl.or(self.last_ttl).is_none() {
+            self.default_ttl = self.default_ttl.or(minimum.map(|it| it.min(rdata::encoding::MAX_TTL)));
+        }
         Ok(())
     }
 

@@ -4,17 +4,17 @@ fn zone() -> Name {
     Name::absolute("example.com").unwrap()
 }
 
-fn shown(contents: &Contents) -> Vec<String> {
+fn shown(sets: &[RecordSet]) -> Vec<String> {
     let line = |it: &RecordSet| {
         format!("{} {} {} {}", it.name.relative_to(&zone()), it.ttl, it.rtype, it.spelled().collect::<Vec<_>>().join(" | "))
     };
-    contents.sets.iter().map(line).collect()
+    sets.iter().map(line).collect()
 }
 
 #[track_caller]
 fn check(text: &str, want: &[&str]) {
     match parse(text.as_bytes(), &zone()) {
-        Ok(contents) => assert_eq!(shown(&contents), want, "{text}"),
+        Ok(sets) => assert_eq!(shown(&sets), want, "{text}"),
         Err(errors) => panic!("{text}: {errors:?}"),
     }
 }
@@ -49,19 +49,16 @@ VAXA    300 IN A       10.2.0.27\r
 quoted  TXT \"a; (b)\r
 c\" plain ; \"comment\r
 ";
-    let contents = parse(text.as_bytes(), &zone()).unwrap();
-    let soa = contents.soa.clone().unwrap();
-    assert_eq!(soa.spelled().next().unwrap(), "venera.example.com. action\\.domains.example.com. 20 7200 600 3600000 60");
-    assert_eq!(contents.servers.clone().unwrap().spelled().collect::<Vec<_>>(), ["a.isi.edu.", "venera.example.com."]);
-    assert_eq!(
-        shown(&contents),
-        [
+    // SOA and NS at the apex are the server's.
+    check(
+        text,
+        &[
             "@ 3600 MX 10 venera.example.com. | 20 vaxa.example.com.",
             "a 3600 A 26.3.0.103",
             "quoted 3600 TXT \"a; (b)\\013\\010c\" \"plain\"",
             "vaxa 300 A 10.2.0.27 | 128.9.0.33",
             "venera 3600 A 10.1.0.52 | 128.9.0.32",
-        ]
+        ],
     );
 }
 
@@ -77,6 +74,10 @@ fn directives_move_origin_and_ttl_for_what_follows() {
 fn a_missing_ttl_is_the_one_before_or_the_minimum_of_the_soa() {
     check("a 60 A 192.0.2.1\nb A 192.0.2.2\n", &["a 60 A 192.0.2.1", "b 60 A 192.0.2.2"]);
     check("@ SOA ns. m. 1 2 3 4 5\nb A 192.0.2.2\n", &["b 5 A 192.0.2.2"]);
+    // The minimum is the default of the whole file, not the TTL before the next.
+    check("@ SOA ns. m. 1 2 3 4 5\na 60 A 192.0.2.1\nb A 192.0.2.2\n", &["a 60 A 192.0.2.1", "b 5 A 192.0.2.2"]);
+    check("@ 7 SOA ns. m. 1 2 3 4 5\nb A 192.0.2.2\n", &["b 7 A 192.0.2.2"]);
+    check("$TTL 9\n@ SOA ns. m. 1 2 3 4 5\nb A 192.0.2.2\n", &["b 9 A 192.0.2.2"]);
     refused("a A 192.0.2.1\n", 1, 1, "no $TTL");
 }
 
@@ -139,8 +140,16 @@ fn errors_name_line_column_record_and_rule() {
 #[test]
 fn what_a_signed_zone_has_on_top_is_left_out_and_a_closing_soa_is_the_first_one() {
     let text = "@ 60 SOA ns. m. 1 2 3 4 5\na 60 A 192.0.2.1\na 60 RRSIG A 13 3 60 20260101000000 20250101000000 1 example.com. AA==\na 60 NSEC b A RRSIG\n@ 60 SOA ns. m. 1 2 3 4 5\n";
-    let contents = parse(text.as_bytes(), &zone()).unwrap();
-    assert_eq!((contents.left_out, contents.sets.len(), contents.soa.unwrap().values.len()), (2, 1, 1));
+    check(text, &["a 60 A 192.0.2.1"]);
+    check("@ 60 DNSKEY 257 3 13 AAAA\n", &[]);
+}
+
+#[test]
+fn a_file_without_records_is_an_error_and_not_an_empty_zone() {
+    for text in ["", "\u{feff}", "; all gone\n\n", "$TTL 60\n$ORIGIN example.com.\n"] {
+        refused(text, 1, 1, "holds no records");
+    }
+    check("@ 60 SOA ns. m. 1 2 3 4 5\n", &[]);
 }
 
 #[test]
@@ -176,10 +185,10 @@ fn fifty_thousand_records_take_a_fraction_of_a_second() {
         };
     }
     let start = std::time::Instant::now();
-    let contents = parse(text.as_bytes(), &zone()).unwrap();
+    let sets = parse(text.as_bytes(), &zone()).unwrap();
     let parsed = start.elapsed();
-    let bytes: usize = contents.sets.iter().map(|it| crate::document::text(&zone(), it).len()).sum();
+    let bytes: usize = sets.iter().map(|it| crate::document::text(&zone(), it).len()).sum();
     let spelled = start.elapsed();
-    assert_eq!(contents.sets.len(), 50_000);
+    assert_eq!(sets.len(), 50_000);
     assert!(spelled.as_millis() < 300 || cfg!(debug_assertions), "parsed {parsed:?}, spelled {spelled:?}, {bytes} bytes");
 }
