@@ -11,7 +11,7 @@ use trueup_tests::servers::pdns::Pdns;
 use trueup_tests::servers::proxy::{Fate, Proxy};
 
 use super::rfc2136::unsigned_update;
-use super::{Way, ZONE, apply, declare, project, project_file, record, secret, settled};
+use super::{Way, ZONE, apply, apply_deleting, declare, project, project_file, record, secret, settled};
 
 #[test]
 fn a_conflict_within_an_update_of_several_messages_fails_alone() {
@@ -110,7 +110,7 @@ fn a_change_is_seen_at_once_on_a_powerdns_whose_caches_are_on() {
             settled(&project);
         }
         project.remove("base/www.json").commit("no www");
-        apply(&project).expect_exit(0);
+        apply_deleting(&project, 1).expect_exit(0);
         assert!(dig(server.dns, &format!("www.{zone}"), "A").is_empty());
         settled(&project);
     }

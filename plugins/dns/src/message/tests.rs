@@ -137,7 +137,13 @@ fn a_value_is_compared_in_the_bytes_that_the_server_has() {
     }
     message[7] = 5;
     let mut collector = Collector::default();
-    Answer::parse(&message, Opcode::Query).unwrap().each(|it| Ok::<(), Malformed>(it.gather(&mut collector))).unwrap();
+    Answer::parse(&message, Opcode::Query)
+        .unwrap()
+        .each(|it| {
+            it.gather(&mut collector);
+            Ok::<(), Malformed>(())
+        })
+        .unwrap();
     let sets = collector.finish(Style::Observed).unwrap().sets;
     let [mx, svcb, caa] = sets.as_slice() else { panic!("{sets:?}") };
     assert!(mx.raw.is_empty(), "a compressed name is no other value");
