@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use trueup_core::address::Address;
+use trueup_core::address::{Address, Sought};
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::inventory::{Entry, Ownership};
 use trueup_core::observation::{Coverage, HealthState, ScopeView};
@@ -173,8 +173,9 @@ fn look(around: &Surroundings, planned: &Planned, told: &Told, done: &dyn Fn(usi
         let gone = matches!(step.action, Action::Delete | Action::Forget);
         touched.insert(&step.address, (!gone).then_some(step));
     }
+    let changed: Sought<'_> = touched.keys().copied().collect();
     let mut views = Cursor::default();
-    for entry in planned.entries().iter().filter(|it| it.ownership != Ownership::Deposed && !touched.contains_key(&it.address)) {
+    for entry in planned.entries().iter().filter(|it| it.ownership != Ownership::Deposed && !changed.contains(&it.address)) {
         let (state, message) = views.state(&planned.observation.views, entry);
         let message = if message.is_empty() { String::new() } else { around.context.sealer.mask(&message) };
         look.add(entry.resource.as_str(), state, &message);

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::future::join_all;
-use trueup_core::address::{Address, ResourceId, Scope};
+use trueup_core::address::{Address, ResourceId, Scope, Sought};
 use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::Shortener;
 use trueup_core::inventory::{Entry, Intent};
@@ -511,7 +511,7 @@ fn ending(plan: &Plan, applied: &Applied) -> &'static str {
 }
 
 fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder: RunRecorder, order: Order) -> Arc<Work> {
-    let touched: HashSet<&Address> =
+    let touched: Sought<'_> =
         plan.steps.iter().flat_map(|it| it.from.iter().map(|it| &it.address).chain([&it.address])).collect();
     let entries =
         planned.entries.iter().filter(|it| touched.contains(&it.address)).map(|it| (it.address.clone(), it.clone())).collect();

@@ -1,5 +1,6 @@
 //! Names of things: resources as people declare them, objects as remote systems hold them.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -108,6 +109,27 @@ impl Address {
     /// Where the object is within its provider and kind, for messages: as [`place`].
     pub fn local(&self) -> String {
         place(&self.scope.scope, &self.key)
+    }
+}
+
+/// Addresses to be told apart from many others. Most have another key, which costs a fraction of hashing all of an address.
+#[derive(Debug, Default)]
+pub struct Sought<'a> {
+    keys: HashSet<&'a str>,
+    addresses: HashSet<&'a Address>,
+}
+
+impl<'a> FromIterator<&'a Address> for Sought<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a Address>>(addresses: I) -> Self {
+        let addresses: HashSet<&Address> = addresses.into_iter().collect();
+        Self { keys: addresses.iter().map(|it| &*it.key).collect(), addresses }
+    }
+}
+
+impl Sought<'_> {
+    /// Whether it is one of them.
+    pub fn contains(&self, address: &Address) -> bool {
+        self.keys.contains(&*address.key) && self.addresses.contains(address)
     }
 }
 

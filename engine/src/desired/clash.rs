@@ -50,9 +50,11 @@ fn doubles(context: &Context, rows: &[Row], files: &[File], fresh: &[Made], erro
         .map(|made| &made.address)
         .map(|it| address(&*it.scope.provider, &*it.scope.kind, &*it.scope.scope, &*it.key))
         .collect();
+    let keys: HashSet<&str> = addresses.iter().map(|it| it.3).collect();
     let mut owners: HashMap<(&str, &str, &str, &str), (&Row, &String)> = HashMap::with_capacity(addresses.len());
     for row in rows {
-        for object in &row.objects {
+        // Most have another key, which costs least to tell.
+        for object in row.objects.iter().filter(|it| keys.contains(it.key.as_str())) {
             let address = address(alias(row), object.kind.as_str(), object.scope.as_str(), object.key.as_str());
             if !addresses.contains(&address) {
                 continue;

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use globset::GlobSet;
-use trueup_core::address::{Address, ResourceId, Scope};
+use trueup_core::address::{Address, ResourceId, Scope, Sought};
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
 use trueup_core::document::{Resource, Settings};
 use trueup_core::manifest::Claim;
@@ -295,9 +295,10 @@ fn build(context: &Context, current: changed::Current) -> Desired {
         }
     }
     if !by_address.is_empty() {
-        for (position, object) in objects.iter().enumerate() {
-            if let Some(document) = by_address.remove(&object.address) {
-                documents.insert(position, document);
+        let made: Sought<'_> = by_address.keys().collect();
+        for (position, object) in objects.iter().enumerate().filter(|(_, it)| made.contains(&it.address)) {
+            if let Some(document) = by_address.get(&object.address) {
+                documents.insert(position, document.clone());
             }
         }
     }

@@ -7,6 +7,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::text::shown;
 use crate::address::ResourceId;
@@ -102,19 +103,24 @@ pub fn resolve_name<'a>(text: &str, ids: impl IntoIterator<Item = &'a ResourceId
 }
 
 /// An index of identities that knows each one's shortest form, and what a short form means.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Shortener {
     ids: Vec<ResourceId>,
-    /// Sorted: hash of kind and name, and of kind, namespace and name, with the position of the id. Made at the first
-    /// question, which most passes never ask.
+    /// Sorted: hash of kind and name, and of kind, namespace and name, with the position of the id. Made once there were more
+    /// than a few questions.
     hashes: OnceLock<Vec<(u64, u32)>>,
+    /// Questions so far.
+    asked: AtomicUsize,
 }
 
+/// So many questions are answered by looking at every id, which then costs less than to sort them.
+const FEW: usize = 8;
+
 impl Shortener {
-    /// Takes `ids`, in any order; doubles count once. The first question costs a sort of numbers: some ten milliseconds for
+    /// Takes `ids`, in any order; doubles count once. After a few questions comes a sort of numbers: some ten milliseconds for
     /// 100,000.
     pub fn new(ids: impl IntoIterator<Item = ResourceId>) -> Self {
-        Self { ids: ids.into_iter().collect(), hashes: OnceLock::new() }
+        Self { ids: ids.into_iter().collect(), hashes: OnceLock::new(), asked: AtomicUsize::new(0) }
     }
 
     fn hashes(&self) -> &[(u64, u32)] {
@@ -201,15 +207,19 @@ impl Shortener {
     }
 
     fn matching<'a>(&'a self, written: Written<'a>) -> impl Iterator<Item = &'a ResourceId> {
+        let few = self.asked.fetch_add(1, Ordering::Relaxed) < FEW && self.hashes.get().is_none();
+        let hashes = if few { &[] } else { self.hashes() };
         let wanted = hash(written.kind, written.namespace, written.name);
-        let hashes = self.hashes();
         let from = hashes.partition_point(|(hash, _)| *hash < wanted);
         let group = hashes.get(from..).unwrap_or_default();
-        group
+        let found = group
             .iter()
             .take_while(move |(hash, _)| *hash == wanted)
-            .filter_map(|(_, position)| self.ids.get(*position as usize))
-            .filter(move |id| written.matches(id))
+            .filter_map(|(_, position)| self.ids.get(*position as usize));
+        // However an id is written, it ends in the name.
+        let all = if few { self.ids.as_slice() } else { &[] };
+        let all = all.iter().filter(move |it| it.as_str().ends_with(written.name));
+        all.chain(found).filter(move |id| written.matches(id))
     }
 
     fn suggestion(&self, text: &str) -> Option<String> {
@@ -256,17 +266,22 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, want: Result<&str, Code>) {
-        let got = resolve_name(text, &ids());
-        assert_eq!(got.as_ref().map(ResourceId::as_str).map_err(NameFault::code), want, "{text}");
+        // The first questions look at every id, the later ones at a sorted index.
+        let sorted = Shortener::new(ids());
+        sorted.hashes();
+        for got in [resolve_name(text, &ids()), sorted.resolve(text)] {
+            assert_eq!(got.as_ref().map(ResourceId::as_str).map_err(NameFault::code), want, "{text}");
+        }
     }
 
     #[test]
     fn a_resource_of_many_objects_stands_in_the_index_once() {
         let zone = ResourceId::parse("dns:ZoneFile/zone").unwrap();
         let names = Shortener::new(std::iter::repeat_n(zone.clone(), 1000).chain(ids()));
-        assert_eq!(names.matching(Written::parse("ZoneFile/zone").unwrap()).count(), 1);
         assert_eq!(names.shorten(&zone), "ZoneFile/zone");
         assert_eq!(names.hashes().len(), Shortener::new(ids()).hashes().len() + 1);
+        assert_eq!(names.matching(Written::parse("ZoneFile/zone").unwrap()).count(), 1);
+        assert_eq!(names.shorten(&zone), "ZoneFile/zone");
     }
 
     #[test]
