@@ -16,7 +16,7 @@ use crate::config::project::{self, Environment, Project};
 use crate::config::trust::{Rights, TrustRecord};
 use crate::source::{Commit, FetchLimits, Remote, RemoteUrl, Snapshot, Source, SourceError};
 use crate::store::lock::{Lock, Refused};
-use crate::store::{SqliteStore, StoreError};
+use crate::store::{SqliteStore, Store, StoreError};
 
 mod providers;
 mod surroundings;
@@ -226,7 +226,16 @@ impl Engine {
             );
             Diagnostic::warning(codes::PROJECT, text).at(environment.location.clone())
         });
-        after.into_iter().chain(self.other_settings().ok().flatten()).collect()
+        let owners = self.store().ok().and_then(|it| it.environments().ok()).unwrap_or_default();
+        let gone = owners.into_iter().filter(|it| !self.project.environments.contains_key(it)).map(|it| {
+            let text = format!(
+                "the environment `{it}` is gone from {}, and it still owns objects: they stay as they are, and are no other's",
+                project::FILE
+            );
+            let hint = format!("put it back, or release them with `trueup forget -e {it} 'ALIAS:*'`; nothing is deleted by that");
+            Diagnostic::warning(codes::PROJECT, text).hint(hint)
+        });
+        gone.chain(after).chain(self.other_settings().ok().flatten()).collect()
     }
 
     /// Says where the settings of the revision are others than those that are used: rights come from no branch that was not

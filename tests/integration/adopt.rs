@@ -113,8 +113,7 @@ fn a_folder_that_cannot_be_read_gives_no_documents() {
     symlink("etc", project.site().join("through")).unwrap();
     adopt(&project, &["--scope", "through"]).expect_exit(1).expect_text(&["cannot be listed"]);
     assert!(!project.repo().join("base/site-through.yaml").exists());
-    let empty = adopt(&project, &["--scope", "nowhere"]).expect_exit(0);
-    empty.expect_text(&["Nothing was written"]);
+    adopt(&project, &["--scope", "nowhere"]).expect_exit(64).expect_text(&["has nothing in `nowhere`", "--scope"]);
     adopt(&project, &["--kind", "Pod"]).expect_exit(64).expect_text(&["no kind Pod", "Directory, File"]);
     project.run(&["adopt", "--provider", "dns"]).expect_exit(64).expect_text(&["no provider `dns`", "site"]);
     project.run(&["adopt", "--provider", "site", "--source", "."]).expect_exit(64).expect_text(&["work tree"]);

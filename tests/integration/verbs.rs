@@ -434,6 +434,37 @@ fn one_provider_inside_the_directory_of_another_is_refused() {
 }
 
 #[test]
+fn what_an_environment_owns_that_is_gone_from_the_settings_is_told_of_and_can_be_released() {
+    let project = Project::new();
+    project.declare("a", "a.txt", "one\n").commit("one file");
+    project.apply();
+    project.write("trueup.yaml", PROJECT.replace("  prod:", "  live:")).commit("another name");
+    let said = ["`prod` is gone from trueup.yaml", "trueup forget -e prod"];
+    project.run(&["plan"]).expect_exit(1).expect_text(&said).expect_text(&["TU0607"]);
+    project.run(&["forget", "-e", "typo", "site:*", "--yes"]).expect_exit(64).expect_text(&["no environment `typo`"]);
+    project.run(&["forget", "-e", "prod", "site:*", "--yes"]).expect_exit(0).expect_text(&["File/a"]);
+    project.run(&["adopt", "--declared", "--yes"]).expect_exit(0);
+    project.run(&["plan"]).expect_exit(0).expect_text(&["No changes"]).expect_no_text(&["is gone from"]);
+    assert_eq!(project.world()["a.txt"], "one\n");
+}
+
+#[test]
+fn a_full_plan_lists_what_is_refused_one_by_one() {
+    let project = Project::new();
+    for at in 0..12 {
+        project.declare(&format!("f{at:02}"), &format!("{at}.txt"), "x\n");
+    }
+    project.declare("stays", "stays.txt", "x\n").commit("files");
+    project.apply();
+    for at in 0..12 {
+        project.remove(&format!("base/f{at:02}.yaml"));
+    }
+    project.commit("most of them go");
+    let run = project.run(&["plan", "--show", "full"]).expect_exit(1);
+    (0..12).for_each(|at| assert!(run.stdout.contains(&format!("!    File/f{at:02} ")), "{}", run.stdout));
+}
+
+#[test]
 fn two_projects_never_share_a_state() {
     let (one, two) = (Project::new(), Project::with(&PROJECT.replace("4f0c9a", "5f0c9a")));
     let state = one.outside().join("state.db");

@@ -16,17 +16,20 @@ use super::arguments::{ForgetArgs, ResolveArgs, RevisionArgs};
 use super::ask;
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::{Session, actor, name_fault, named};
+use super::session::{Session, actor, failure, name_fault, named, open};
+use crate::engine::Engine;
 use crate::output::clean::clean;
 use crate::pass::DONE;
 use crate::recover::sweep;
 use crate::store::{Edit, NewRun, RunId, Store, Verdict};
 
 pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let session = Session::open(shell, &RevisionArgs::default())?;
-    let environment = session.environment.name.as_str();
-    let store = session.engine.store().map_err(|it| session.failure(it))?;
-    let _lock = session.engine.lock(environment).map_err(|it| session.failure(it))?;
+    let engine = open(shell, &RevisionArgs::default())?;
+    let failed = |it| failure(it, Some(&engine.snapshot));
+    let store = engine.store().map_err(failed)?;
+    let environment = owner(&engine, &*store, shell.global.environment.as_deref())?;
+    let environment = environment.as_str();
+    let _lock = engine.lock(environment).map_err(failed)?;
     let owned = store.inventory(environment)?;
     let names = Shortener::new(owned.iter().map(|it| it.resource.clone()));
     let mut ids: HashSet<ResourceId> = HashSet::new();
@@ -58,7 +61,7 @@ pub async fn forget(arguments: &ForgetArgs, shell: &mut Shell<'_>) -> Result<Exi
             return Ok(Exit::Failed);
         }
     }
-    let run = begin(&*store, &session, "forget").await?;
+    let run = begin(&*store, &engine, environment, "forget").await?;
     // A claim to all of a scope would take what is released there: it asks anew.
     let place = |it: &&Entry| (it.address.scope.provider.clone(), it.address.scope.scope.clone());
     let places: HashSet<_> = chosen.iter().map(place).collect();
@@ -92,7 +95,7 @@ pub async fn resolve(arguments: &ResolveArgs, shell: &mut Shell<'_>) -> Result<E
     };
     // With the intent goes the last record of its token: what a killed run staged under it would stay for ever.
     sweep(&around.context, &[intent.token.to_string()]);
-    let run = begin(&*around.store, &session, "resolve").await?;
+    let run = begin(&*around.store, &session.engine, &environment, "resolve").await?;
     let edits = edit.into_iter().collect();
     around.store.close_intent(&environment, Some(run), &intent.token, verdict, edits).await?;
     around.store.end_run(run, DONE, json!({"resolve": 1})).await?;
@@ -152,10 +155,19 @@ fn adopted(intent: &Intent, owned: Option<Entry>, identity: &str, around: &crate
     Edit::Put { entry: Box::new(entry), target, applied: intent.document.clone().filter(|_| fresh) }
 }
 
-async fn begin(store: &dyn Store, session: &Session, command: &str) -> Result<RunId, CliError> {
+/// The environment that is meant. One that is gone from the settings may still own something.
+fn owner(engine: &Engine, store: &dyn Store, name: Option<&str>) -> Result<String, CliError> {
+    match (engine.environment(name), name) {
+        (Ok(environment), _) => Ok(environment.name),
+        (Err(_), Some(name)) if store.environments()?.iter().any(|it| it == name) => Ok(name.to_owned()),
+        (Err(problem), _) => Err(failure(problem, Some(&engine.protected))),
+    }
+}
+
+async fn begin(store: &dyn Store, engine: &Engine, environment: &str, command: &str) -> Result<RunId, CliError> {
     let about = NewRun {
-        environment: session.environment.name.clone(),
-        revision: session.engine.revision(),
+        environment: environment.to_owned(),
+        revision: engine.revision(),
         plan: None,
         command: command.to_owned(),
         actor: actor(),

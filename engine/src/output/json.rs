@@ -133,6 +133,14 @@ pub struct Step {
     pub place: Place,
 }
 
+impl Step {
+    /// What people are shown: the resource, and which of its objects it is about where it may have several.
+    pub fn label(&self) -> String {
+        let same = ResourceId::parse(&self.id).is_none_or(|it| it.kind() == self.object.kind);
+        if same { self.resource.clone() } else { format!("{} {}", self.resource, self.object.key) }
+    }
+}
+
 /// Address of an object without its provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {

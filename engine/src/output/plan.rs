@@ -130,7 +130,7 @@ fn list(plan: &Plan, limits: &Limits, style: &Style, out: &mut String) {
     let mut rows: Vec<(&'static str, Tone, String, String)> = Vec::new();
     for alike in alike(plan) {
         // A reason that holds for many is said once, at the end.
-        let Some(first) = alike.first().filter(|_| alike.len() <= APART) else { continue };
+        let Some(first) = alike.first().filter(|_| alike.len() <= APART || !limits.fold) else { continue };
         let reason = format!("refused: {}", first.reason);
         rows.extend(alike.iter().map(|it| ("!", Tone::Bad, name(&it.resource, &it.id).to_owned(), reason.clone())));
     }
@@ -144,7 +144,7 @@ fn list(plan: &Plan, limits: &Limits, style: &Style, out: &mut String) {
     for group in steps.chunk_by(|a, b| a.action == b.action) {
         for step in group.iter().take(limits.listed) {
             let (sign, tone) = mark(step.action);
-            rows.push((sign, tone, step.resource.clone(), words(step)));
+            rows.push((sign, tone, step.label(), words(step)));
         }
         if let Some((first, more)) = group.first().zip(group.len().checked_sub(limits.listed).filter(|it| *it > 0)) {
             let (sign, tone) = mark(first.action);
@@ -192,7 +192,7 @@ fn words(step: &Step) -> String {
 
 /// Every resource that changes, with its fields; identical ones once.
 fn details(plan: &Plan, limits: &Limits, style: &Style, out: &mut String) {
-    let mut groups: Vec<(&Step, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<(&Step, Vec<String>)> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut hidden = 0;
     // What a deletion takes away was declared by somebody; its fields are shown where everything is.
@@ -202,7 +202,7 @@ fn details(plan: &Plan, limits: &Limits, style: &Style, out: &mut String) {
     for step in steps {
         let key = limits.fold.then(|| likeness(step));
         if let Some((_, more)) = key.as_ref().and_then(|key| known.get(key)).and_then(|index| groups.get_mut(*index)) {
-            more.push(&step.resource);
+            more.push(step.label());
         } else if groups.len() < limits.detailed {
             if let Some(key) = key {
                 known.insert(key, groups.len());
@@ -233,7 +233,7 @@ fn likeness(step: &Step) -> String {
 
 fn one(step: &Step, limits: &Limits, style: &Style, out: &mut String) {
     let (sign, tone) = mark(step.action);
-    let title = format!("{sign} {}", clean(&step.resource));
+    let title = format!("{sign} {}", clean(&step.label()));
     let line = with_place(&title, step.place.text(), style);
     let rest = line.strip_prefix(sign).unwrap_or(&line).to_owned();
     let _ = writeln!(out, "\n{}{rest}", style.paint(tone, sign));

@@ -18,8 +18,11 @@ pub(super) fn check(around: &Surroundings) -> Result<(), PassError> {
         for known in before.chain([alias]) {
             let all = around.store.elsewhere(&around.context.environment, known, &bound.target)?;
             let marked = !bound.manifest.target.is_empty();
-            let other = all.into_iter().find(|it| is_elsewhere(it, &bound.target, marked));
-            findings.extend(other.map(|it| moved(around, alias, &it, &bound.target)));
+            if let Some(other) = all.into_iter().find(|it| is_elsewhere(it, &bound.target, marked)) {
+                let intents = around.store.intents(&around.context.environment)?;
+                let doubt = intents.iter().any(|it| *it.resource.alias() == **known);
+                findings.push(moved(around, alias, &other, &bound.target, doubt));
+            }
         }
     }
     if findings.is_empty() { Ok(()) } else { Err(PassError::Documents(findings)) }
@@ -35,7 +38,7 @@ fn is_elsewhere(old: &str, new: &str, marked: bool) -> bool {
     }
 }
 
-fn moved(around: &Surroundings, alias: &str, old: &str, new: &str) -> Diagnostic {
+fn moved(around: &Surroundings, alias: &str, old: &str, new: &str, doubt: bool) -> Diagnostic {
     let (old, new) = (places(old), places(new));
     let named = |all: &BTreeSet<String>, but: &BTreeSet<String>| {
         let names: Vec<&str> = all.difference(but).map(String::as_str).collect();
@@ -43,8 +46,9 @@ fn moved(around: &Surroundings, alias: &str, old: &str, new: &str) -> Diagnostic
     };
     let text = format!("the provider `{alias}` acts on {}, and what it owns is at {}", named(&new, &old), named(&old, &new));
     let environment = &around.context.environment;
+    let doubt = if doubt { format!(", settle what is in doubt with `trueup resolve -e {environment}`") } else { String::new() };
     Diagnostic::error(codes::PROVIDER_MOVED, text).hint(format!(
-        "put the old settings back; or release what is owned with `trueup forget -e {environment} '{alias}:*'` (it stays where it is), and take over what exists at the new place with `trueup adopt -e {environment} --declared`"
+        "put the old settings back; or release what is owned with `trueup forget -e {environment} '{alias}:*'` (it stays where it is){doubt}, and take over what exists at the new place with `trueup adopt -e {environment} --declared`"
     ))
 }
 

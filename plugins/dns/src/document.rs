@@ -207,8 +207,12 @@ impl Declaration {
         let values = parse_values(spec, &name, rtype, context)?;
         let count = if let Field::Known(values) = &values { values.len() } else { 1 };
         check_set(&zone, &name, rtype, count).map_err(|problem| {
-            let pointer = if problem.field == "name" { "/spec/name" } else { "/spec" };
-            invalid(&problem, pointer)
+            let field = match problem.field {
+                "values" if spec.contains_key("value") => "value",
+                field => field,
+            };
+            let pointer = if spec.contains_key(field) { format!("/spec/{field}") } else { "/spec".to_owned() };
+            invalid(&problem, &pointer)
         })?;
         Ok(Self { zone, name, rtype, ttl, values })
     }

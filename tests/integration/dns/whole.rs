@@ -8,7 +8,7 @@ use trueup_tests::servers::dig::dig;
 use trueup_tests::servers::pdns::Pdns;
 use trueup_tests::servers::proxy::{Fate, Proxy, status};
 
-use super::{Way, ZONE, apply, declare, plan, project, project_file, record, settled};
+use super::{Way, ZONE, apply, apply_deleting, declare, plan, project, project_file, record, settled};
 
 /// The zone's document: it is there already, and taken over.
 fn zone(authoritative: bool) -> String {
@@ -88,6 +88,21 @@ fn what_a_person_releases_in_a_claimed_zone_is_not_removed_without_a_word() {
         apply(&project).expect_exit(1).expect_text(&["TU0602", "--allow-deletes"]);
         stays("two");
     }
+}
+
+#[test]
+fn a_signed_zone_is_never_deleted_with_its_keys() {
+    let server = Pdns::start();
+    server.zone(ZONE).delete(ZONE, "foreign.example.test.", "TXT");
+    server.ask("POST", "/zones/example.test./cryptokeys", &json!({ "keytype": "csk", "active": true }));
+    let project = project(&Way::Api(server.api));
+    declare(&project, "zone", &zone(false));
+    apply(&project).expect_exit(0);
+    project.remove("base/zone.json").commit("no zone");
+    apply_deleting(&project, 1).expect_exit(1).expect_text(&["is signed", "its keys", "trueup forget"]);
+    assert!(!dig(server.dns, ZONE, "SOA").is_empty());
+    project.run(&["forget", "Zone/zone", "--yes"]).expect_exit(0);
+    settled(&project);
 }
 
 #[test]

@@ -213,7 +213,7 @@ impl Loader<'_> {
         }
         let line = line_of(piece, self.offsets.within(at));
         let hint = if line.contains("${{") {
-            Some("put a value that holds an expression in double quotes, or use a block with `|`")
+            Some("put a value that holds an expression in double quotes, with single ones inside, or use a block with `|`")
         } else if line.trim_start_matches(' ').starts_with('\t') {
             Some("indent with spaces, not with tabs")
         } else if error.info().contains("mapping values are not allowed") {

@@ -87,7 +87,7 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
     let why = match held.ownership {
         Ownership::Deposed => Reason::new("deposed", "it is the old half of a replacement"),
         _ if world.options.destroy => Reason::new("destroyed", "the environment is destroyed"),
-        _ if left.replaced => Reason::new("replaced", "its resource is at another address now"),
+        _ if left.replaced => Reason::new("replaced", "its document asks for other objects now, and not for this one"),
         _ => Reason::new("removed", "it is no longer declared"),
     };
     let Some(kind) = (world.kinds)(&held.address.scope) else {

@@ -82,6 +82,11 @@ async fn write(alias: &str, arguments: &AdoptArgs, shell: &mut Shell<'_>) -> Res
     }
     phase.now(LOOKING);
     let observation = scan(bound, &kinds, &arguments.scope, &around, &session, phase, shell).await?;
+    if observation.views.values().all(|it| it.objects.is_empty()) {
+        let place = if arguments.scope.is_empty() { String::new() } else { format!(" in `{}`", arguments.scope) };
+        let text = format!("`{}` has nothing{place}", bound.alias);
+        return Err(CliError::usage(text).hint("name what to list as its system has it, with --scope"));
+    }
     let (written, left) = sort_out(bound, &kinds, &desired, &observation, &around).await?;
     let files = place.write(&written).map_err(|error| *error)?;
     say(&session, arguments, &place, &files, (&written, &left), shell)?;
@@ -151,7 +156,8 @@ async fn scan(
             Coverage::Failed(why) => why.clone(),
         };
         let text = format!("{} in `{scope}` of `{}` cannot be listed: {text}", view.scope.kind, bound.alias);
-        return Err(CliError::new(codes::OBSERVE_FAILED, text));
+        let error = CliError::new(codes::OBSERVE_FAILED, text);
+        return Err(if scope.is_empty() { error.hint("name what to list with --scope") } else { error });
     }
     let addresses: Vec<Address> = seen.views.values().flat_map(|it| it.objects.values()).map(|it| it.address.clone()).collect();
     seen.load(&addresses, sealer, &HashMap::new());
@@ -193,7 +199,7 @@ impl Owners {
         if let Some(other) = found.mark.as_deref().map(realm).filter(|it| *it != self.mark) {
             return Some(format!("it carries the mark of another owner (`{other}`)"));
         }
-        found.unclaimed.then(|| "its system makes or needs it by itself".to_owned())
+        found.unclaimed.then(|| "its system makes or needs it by itself, or would lose a part of it by a change".to_owned())
     }
 }
 

@@ -88,7 +88,7 @@ fn errors_name_record_field_and_rule_and_point_at_the_field() {
         ("www", json!({"type": "A", "value": "x"}), "/spec: `zone` is missing"),
         ("www", json!({"zone": "example.com", "value": "x"}), "/spec: www.example.com.: `type` is missing"),
         ("www", set(json!({})), "exactly one of `value` and `values`"),
-        ("www", set(json!({"values": []})), "/spec: www.example.com. A: values: a record set has at least one value"),
+        ("www", set(json!({"values": []})), "/spec/values: www.example.com. A: values: a record set has at least one value"),
         (
             "www",
             set(json!({"values": ["192.0.2.1", "x"]})),

@@ -20,6 +20,9 @@ pub struct ZoneAnswer<'a> {
     name: Cow<'a, str>,
     #[serde(default, borrow)]
     kind: Cow<'a, str>,
+    /// Whether the server signs it, with keys that are nowhere else.
+    #[serde(default)]
+    pub dnssec: bool,
     /// Left out only where they were not asked for: else it is half an answer, not an empty zone.
     #[serde(default, borrow)]
     rrsets: Option<Vec<SetAnswer<'a>>>,

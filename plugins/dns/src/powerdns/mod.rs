@@ -202,7 +202,17 @@ impl Backend for PowerDns {
     }
 
     fn delete_zone(&self, zone: &Name) -> Result<()> {
-        let Some(contents) = self.fetch(zone)? else { return Ok(()) };
+        let Some(response) = found(self.get(zone).send()?)? else { return Ok(()) };
+        let answer = ZoneAnswer::parse(&response)?;
+        if answer.dnssec {
+            let text = format!(
+                "zone `{0}` is signed, and its keys would go with it: they are in no document; take the signatures off first \
+                 (`pdnsutil disable-dnssec {0}`), or release the zone with `trueup forget`",
+                zone.without_dot()
+            );
+            return Err(Error::unsupported(text));
+        }
+        let contents = answer.whole(zone, String::new())?;
         let is_own = |it: &&Seen| it.rtype != Type::NS || it.name != *zone;
         let others = contents.sets.iter().filter(is_own).map(|it| format!("`{} {}`", it.name, it.rtype)).collect::<Vec<_>>();
         let others = [others, contents.unknown].concat();

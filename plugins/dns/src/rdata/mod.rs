@@ -120,9 +120,14 @@ pub fn check(rtype: Type, wire: &[u8]) -> Result<(), Invalid> {
     let (field, kind, head) = match (rtype, wire) {
         (Type::DS, [_, _, _, kind, ..]) => ("digest", *kind, 4),
         (Type::SSHFP, [_, kind, ..]) => ("fingerprint", *kind, 2),
+        (Type::TLSA | Type::SMIMEA, [_, _, kind, ..]) => ("data", *kind, 3),
         _ => return Ok(()),
     };
     let want = match (rtype, kind) {
+        // RFC 6698 §2.1.3: SHA-256, SHA-512.
+        (Type::TLSA | Type::SMIMEA, 1) => 32,
+        (Type::TLSA | Type::SMIMEA, 2) => 64,
+        (Type::TLSA | Type::SMIMEA, _) => return Ok(()),
         (_, 1) => 20,
         (_, 2) => 32,
         (Type::DS, 4) => 48,

@@ -379,6 +379,9 @@ fn a_digest_is_as_long_as_its_algorithm_makes_it() {
         (Type::SSHFP, "4 1 0123456789abcdef0123456789abcdef01234567", None),
         (Type::SSHFP, "4 9 aabb", None),
         (Type::DS, "1 13 4 aabb", Some("digest: of type 4 has 48 bytes, not 2")),
+        (Type::TLSA, "3 1 1 aabb", Some("data: of type 1 has 32 bytes, not 2")),
+        (Type::TLSA, "3 1 2 aabb", Some("data: of type 2 has 64 bytes, not 2")),
+        (Type::TLSA, "3 1 0 aabb", None),
         (Type::MX, "3 a.", None),
     ] {
         let mut wire = Vec::new();

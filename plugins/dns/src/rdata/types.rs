@@ -46,6 +46,8 @@ impl Type {
     pub const SSHFP: Self = Self(44);
     pub const RRSIG: Self = Self(46);
     pub const NSEC: Self = Self(47);
+    pub const TLSA: Self = Self(52);
+    pub const SMIMEA: Self = Self(53);
     pub const SVCB: Self = Self(64);
     pub const HTTPS: Self = Self(65);
     pub const CAA: Self = Self(257);
