@@ -124,7 +124,7 @@ pub enum Verb {
     History(HistoryArgs),
     Validate(ValidateArgs),
     Render(RenderArgs),
-    Plugin(PluginArgs),
+    Plugin(super::plugin::PluginArgs),
     Completions(CompletionsArgs),
     Doctor(DoctorArgs),
     Version(VersionArgs),
@@ -397,34 +397,6 @@ pub struct RenderArgs {
     pub resources: Vec<String>,
     #[command(flatten)]
     pub revision: RevisionArgs,
-}
-
-/// Plugins and what they ask for
-#[derive(Args, Debug)]
-pub struct PluginArgs {
-    #[command(subcommand)]
-    pub verb: PluginVerb,
-}
-
-/// What to do with plugins.
-#[derive(Debug, Subcommand)]
-pub enum PluginVerb {
-    /// Bundled plugins, and those of the project
-    List,
-    /// Kinds, fields and rights of one plugin
-    Show(PluginShowArgs),
-}
-
-/// Which plugin to show.
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  trueup plugin show file\n  trueup plugin show ./my.wasm")]
-pub struct PluginShowArgs {
-    /// Name of a bundled plugin, alias of a provider, or path of a component
-    #[arg(value_name = "PLUGIN")]
-    pub plugin: String,
-    /// One kind only, with all its fields
-    #[arg(value_name = "KIND")]
-    pub kind: Option<String>,
 }
 
 /// Print a completion script

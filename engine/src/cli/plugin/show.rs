@@ -1,75 +1,27 @@
-//! `trueup plugin list` and `plugin show`: what plugins are there, what they can do, what they ask for.
+//! `trueup plugin show`: what a plugin can do, and what it asks for.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use trueup_core::diagnostic::codes;
 use trueup_core::manifest::{Kind, Manifest};
-use trueup_core::value::Digest;
 use trueup_host as host;
 
-use super::Shell;
-use super::arguments::{PluginArgs, PluginShowArgs, PluginVerb, RevisionArgs};
-use super::error::CliError;
-use super::exit::Exit;
-use super::session::{failure, open};
-use crate::bundled;
-use crate::config::project::PluginRef;
-use crate::engine::{Engine, folders, read_component};
-use crate::output::Format;
+use super::arguments::ShowArgs;
+use super::load;
+use crate::cli::Shell;
+use crate::cli::arguments::RevisionArgs;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::session::open;
 use crate::output::clean::{clean, clip};
 use crate::output::style::{Style, Tone};
-use crate::output::table::table;
 use crate::output::value::bytes;
 
 /// Levels of a schema that are shown.
 const DEPTH: usize = 8;
 
-pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    match &arguments.verb {
-        PluginVerb::List => list(shell),
-        PluginVerb::Show(it) => show(it, shell).await,
-    }
-}
-
-fn list(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let mut rows: Vec<[String; 4]> = bundled::ALL
-        .iter()
-        .map(|it| [it.name.to_owned(), "bundled".to_owned(), bytes(it.wasm.len() as u64), it.sha256.to_owned()])
-        .collect();
-    if let Ok(engine) = open(shell, &RevisionArgs::default()) {
-        for (alias, provider) in &engine.project.providers {
-            if provider.plugin.is_pinned_by_lock() {
-                let pin =
-                    engine.pins.plugins.get(provider.plugin.text()).map_or_else(|| "not pinned".to_owned(), Digest::to_string);
-                rows.push([provider.plugin.text().to_owned(), format!("provider {alias}"), String::new(), pin]);
-            }
-        }
-    }
-    match shell.output.format {
-        Format::Json | Format::Yaml => {
-            let plugins: Vec<Json> = rows
-                .iter()
-                .map(|[name, from, size, sha256]| json!({"name": name, "from": from, "size": size, "sha256": sha256}))
-                .collect();
-            shell.output.object(&json!({"format": "trueup.plugins/1", "plugins": plugins}))?;
-        }
-        Format::Name => shell.output.names(rows.iter().map(|it| it[0].as_str())),
-        Format::Table => {
-            let short = |it: &[String; 4]| {
-                let digest = it[3].get(..12).unwrap_or(&it[3]).to_owned();
-                vec![it[0].clone(), it[1].clone(), it[2].clone(), digest]
-            };
-            let rows: Vec<Vec<String>> = rows.iter().map(short).collect();
-            let text = table(&["PLUGIN", "FROM", "SIZE", "SHA256"], &rows, &shell.output.style);
-            shell.output.print(&text);
-        }
-    }
-    Ok(Exit::Fine)
-}
-
-async fn show(arguments: &PluginShowArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+pub async fn run(arguments: &ShowArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let engine = open(shell, &RevisionArgs::default()).ok();
     let plugin = load(&arguments.plugin, engine.as_ref()).await?;
     let manifest = plugin.manifest();
@@ -112,36 +64,6 @@ async fn show(arguments: &PluginShowArgs, shell: &mut Shell<'_>) -> Result<Exit,
     };
     shell.output.print(&text);
     Ok(Exit::Fine)
-}
-
-/// A bundled plugin by name, a provider's by its alias, or a component by its path.
-async fn load(name: &str, engine: Option<&Engine>) -> Result<host::Plugin, CliError> {
-    let failed = |error: String| CliError::new(codes::PLUGIN_LOAD, format!("`{name}`: {error}"));
-    let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
-    let runtime = host::Runtime::new(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-    let provider = engine.and_then(|it| it.project.providers.get(name).map(|provider| (it, provider)));
-    let name_of_bundled = match provider.map(|(_, it)| &it.plugin) {
-        Some(PluginRef::Bundled(name)) => name.as_str(),
-        _ => name,
-    };
-    if let Some(found) = bundled::find(name_of_bundled) {
-        let digest = Digest::parse(found.sha256).ok_or_else(|| failed("it has no digest".to_owned()))?;
-        let loaded = runtime.load_by_digest(&digest, || Ok(found.wasm.to_vec())).await;
-        return loaded.map_err(|error| failed(error.to_string()));
-    }
-    let wasm = match provider {
-        Some((engine, provider)) => match &provider.plugin {
-            PluginRef::Path(path) => engine.component(path).map_err(failed)?,
-            other => return Err(failed(format!("`{}` cannot be loaded by this version", other.text()))),
-        },
-        None => read_component(Path::new(name)).map_err(|error| {
-            let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
-            failed(error.to_string())
-                .hint(format!("give a bundled plugin ({}), the alias of a provider, or a path", names.join(", ")))
-        })?,
-    };
-    runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))
 }
 
 fn head(plugin: &host::Plugin, style: &Style) -> String {

@@ -1,0 +1,59 @@
+//! `trueup plugin …`: the authors' kit. One file for each verb.
+
+mod arguments;
+mod list;
+mod show;
+
+use std::path::Path;
+
+use trueup_core::diagnostic::codes;
+use trueup_core::value::Digest;
+use trueup_host as host;
+
+use self::arguments::Verb;
+use super::Shell;
+use super::error::CliError;
+use super::exit::Exit;
+use super::session::failure;
+use crate::bundled;
+use crate::config::project::PluginRef;
+use crate::engine::{Engine, folders, read_component};
+
+pub use self::arguments::PluginArgs;
+
+pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
+    match &arguments.verb {
+        Verb::List => list::run(shell),
+        Verb::Show(it) => show::run(it, shell).await,
+    }
+}
+
+/// A bundled plugin by name, a provider's by its alias, or a component by its path.
+async fn load(name: &str, engine: Option<&Engine>) -> Result<host::Plugin, CliError> {
+    let failed = |error: String| CliError::new(codes::PLUGIN_LOAD, format!("`{name}`: {error}"));
+    let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
+    let runtime = host::Runtime::new(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
+    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let provider = engine.and_then(|it| it.project.providers.get(name).map(|provider| (it, provider)));
+    let name_of_bundled = match provider.map(|(_, it)| &it.plugin) {
+        Some(PluginRef::Bundled(name)) => name.as_str(),
+        _ => name,
+    };
+    if let Some(found) = bundled::find(name_of_bundled) {
+        let digest = Digest::parse(found.sha256).ok_or_else(|| failed("it has no digest".to_owned()))?;
+        let loaded = runtime.load_by_digest(&digest, || Ok(found.wasm.to_vec())).await;
+        return loaded.map_err(|error| failed(error.to_string()));
+    }
+    let wasm = match provider {
+        Some((engine, provider)) => match &provider.plugin {
+            PluginRef::Path(path) => engine.component(path).map_err(failed)?,
+            other => return Err(failed(format!("`{}` cannot be loaded by this version", other.text()))),
+        },
+        None => read_component(Path::new(name)).map_err(|error| {
+            let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
+            failed(error.to_string())
+                .hint(format!("give a bundled plugin ({}), the alias of a provider, or a path", names.join(", ")))
+        })?,
+    };
+    runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))
+}
