@@ -16,6 +16,7 @@ mod newcomer;
 mod order;
 mod plans;
 mod progress;
+mod record;
 mod rename;
 mod sandbox;
 mod secrets;
