@@ -117,6 +117,9 @@ impl Player {
             }
             return answer;
         }
+        if asked.import == "clock" {
+            return Json::from(self.now);
+        }
         inner.missing += 1;
         let who = [asked.provider.to_owned(), asked.function.to_owned(), asked.import.to_owned()];
         if inner.parted.len() < TOLD {
