@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"trueup.dev/trueup/internal/contract"
+	"trueup.dev/trueup/contract"
 )
 
 // piece of the template of an address: text, then a field, where there is one.

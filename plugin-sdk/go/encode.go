@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// encoder appends the canonical JSON of a value: the spelling that the schema wants, nothing for what is nil.
+// encoder appends the canonical JSON of a value: the spelling that the schema wants, nothing for pointers that are nil.
 type encoder func(out []byte, value reflect.Value) ([]byte, error)
 
 var encoders = map[reflect.Type]encoder{}
@@ -31,11 +31,17 @@ func makeEncoder(t reflect.Type) encoder {
 	case reflect.String:
 		return func(out []byte, value reflect.Value) ([]byte, error) { return quote(out, value.String()), nil }
 	case reflect.Bool:
-		return func(out []byte, value reflect.Value) ([]byte, error) { return strconv.AppendBool(out, value.Bool()), nil }
+		return func(out []byte, value reflect.Value) ([]byte, error) {
+			return strconv.AppendBool(out, value.Bool()), nil
+		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return func(out []byte, value reflect.Value) ([]byte, error) { return strconv.AppendInt(out, value.Int(), 10), nil }
+		return func(out []byte, value reflect.Value) ([]byte, error) {
+			return strconv.AppendInt(out, value.Int(), 10), nil
+		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return func(out []byte, value reflect.Value) ([]byte, error) { return strconv.AppendUint(out, value.Uint(), 10), nil }
+		return func(out []byte, value reflect.Value) ([]byte, error) {
+			return strconv.AppendUint(out, value.Uint(), 10), nil
+		}
 	case reflect.Pointer:
 		inner := encoderOf(t.Elem())
 		return func(out []byte, value reflect.Value) ([]byte, error) { return inner(out, value.Elem()) }
@@ -91,19 +97,22 @@ func encodeMap(inner encoder) encoder {
 type member struct {
 	label []byte
 	index []int
-	omit  bool
-	// nils: the type has a nil, which is written as nothing.
-	nils   bool
+	// absent says what is written as nothing; nil: the field always is.
+	absent func(value reflect.Value) bool
 	encode encoder
 }
 
 func encodeStruct(t reflect.Type) encoder {
 	var members []member
 	for _, it := range fieldsOf(t) {
-		made := member{label: append(quote(nil, it.name), ':'), index: it.index, omit: it.omit, encode: memberEncoder(&it)}
-		switch it.kind.Kind() {
-		case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
-			made.nils = true
+		made := member{label: append(quote(nil, it.name), ':'), index: it.index, encode: memberEncoder(&it)}
+		switch kind := it.kind.Kind(); {
+		case it.kind == reflect.TypeFor[*Secret](), it.kind == reflect.TypeFor[Secret]():
+			made.absent = unheld
+		case kind == reflect.Pointer, kind == reflect.Interface:
+			made.absent = reflect.Value.IsNil
+		case it.omit:
+			made.absent = empty
 		}
 		members = append(members, made)
 	}
@@ -113,7 +122,7 @@ func encodeStruct(t reflect.Type) encoder {
 		for i := range members {
 			it := &members[i]
 			inner := value.FieldByIndex(it.index)
-			if it.nils && inner.IsNil() || it.omit && empty(inner) {
+			if it.absent != nil && it.absent(inner) {
 				continue
 			}
 			if len(out) > begin {
@@ -145,6 +154,14 @@ func spell(change func(string) string) encoder {
 		}
 		return quote(out, change(value.String())), nil
 	}
+}
+
+// unheld is a secret that is none of the engine's.
+func unheld(value reflect.Value) bool {
+	if value.Kind() == reflect.Pointer {
+		value = value.Elem()
+	}
+	return !value.IsValid() || value.IsZero()
 }
 
 func empty(value reflect.Value) bool {

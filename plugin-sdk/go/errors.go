@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"trueup.dev/trueup/internal/abi"
-	"trueup.dev/trueup/internal/contract"
+	"trueup.dev/trueup/contract"
 )
 
 // Fault is what the engine should do about an error.
@@ -89,6 +88,10 @@ func internal(format string, values ...any) *Error {
 
 // jsonError says that JSON does not have the shape that it should have. Its text holds no value of it.
 func jsonError(err error) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
 	var shape *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
 	switch {
@@ -144,7 +147,7 @@ func (e *Error) diagnostic() contract.Diagnostic {
 }
 
 func (e *Error) failure() contract.Failure {
-	fault := contract.Fault{Case: abi.Case(e.Fault)}
+	fault := contract.Fault{Case: contract.Case(e.Fault)}
 	switch e.Fault {
 	case Throttled:
 		fault.Throttled = millis(e.Wait)

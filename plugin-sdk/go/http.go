@@ -8,7 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"trueup.dev/trueup/internal/contract"
+	"trueup.dev/trueup/contract"
 )
 
 // HTTP sends requests through the engine, which holds each against the provider's grants and adds credentials.

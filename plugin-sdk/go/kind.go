@@ -1,12 +1,8 @@
 package trueup
 
 import (
-	"encoding/json"
 	"reflect"
-	"strings"
 	"time"
-
-	"trueup.dev/trueup/internal/contract"
 )
 
 // Kind is one sort of object. T is the type of its `spec`, a struct whose tags say what documents hold:

@@ -42,6 +42,9 @@ type described interface{ Schema() map[string]any }
 // schemaOf is the schema of a type. It panics where a type cannot stand in a document, or a tag is wrong: that is a mistake
 // of whoever wrote the type, and shows at the first start.
 func schemaOf(t reflect.Type) schema {
+	if t.Kind() == reflect.Pointer {
+		return schemaOf(t.Elem())
+	}
 	if t.Implements(reflect.TypeFor[described]()) {
 		return reflect.Zero(t).Interface().(described).Schema()
 	}
@@ -49,8 +52,6 @@ func schemaOf(t reflect.Type) schema {
 		return schema{}
 	}
 	switch t.Kind() {
-	case reflect.Pointer:
-		return schemaOf(t.Elem())
 	case reflect.String:
 		return schema{"type": "string"}
 	case reflect.Bool:

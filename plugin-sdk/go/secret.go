@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"trueup.dev/trueup/internal/contract"
+	"trueup.dev/trueup/contract"
 )
 
 // Secret is a secret, as its handle. It opens within Create, Update, Delete and batches only, and shows nothing of itself
@@ -16,16 +16,16 @@ func (Secret) Schema() map[string]any {
 	return schema{"type": "string", "x-trueup-sensitive": true, "x-trueup-write-only": true}
 }
 
-// UnmarshalJSON reads the engine's marker.
+// UnmarshalJSON reads the engine's marker. What else stands there (a service that shows stars) is no secret, and is dropped.
 func (s *Secret) UnmarshalJSON(text []byte) error {
 	var marker struct {
-		Handle *string `json:"$secret"`
+		Handle string `json:"$secret"`
 	}
-	// What stands there instead may be the secret: the error does not show it.
-	if err := json.Unmarshal(text, &marker); err != nil || marker.Handle == nil {
-		return Errorf(Invalid, "secret.shape", "a secret is written as `${{ secret('name') }}`")
+	if text[0] == '{' {
+		// A marker of another shape has no handle, which Reveal tells of.
+		_ = json.Unmarshal(text, &marker)
 	}
-	s.handle = *marker.Handle
+	s.handle = marker.Handle
 	return nil
 }
 
@@ -42,6 +42,9 @@ func (s *Secret) Handle() string { return s.handle }
 
 // Reveal is the value.
 func (s *Secret) Reveal() (string, error) {
+	if s.handle == "" {
+		return "", Errorf(Invalid, "secret.shape", "a secret is written as `${{ secret('name') }}`")
+	}
 	answer := contract.SecretsReveal(s.handle)
 	if answer.Case == 0 {
 		return answer.Ok, nil

@@ -1,8 +1,16 @@
-// Package contract has the records of `wit/provider.wit`, its imports and its exports. The order of fields is the
-// contract's: package abi reads memory by it.
+// Package contract has the records of the contract, `wit/provider.wit`, its imports as functions, and its exports: for what
+// package trueup does not put more comfortably (DNS messages, files). What a record means stands in the contract.
+//
+// The order of fields is the contract's: they are read from memory by it.
 package contract
 
 import "trueup.dev/trueup/internal/abi"
+
+// Case is the number of a variant's case.
+type Case = abi.Case
+
+// Result is the contract's result: case 0 is Ok, case 1 is Err.
+type Result[T, E any] = abi.Result[T, E]
 
 // Pair is a name and its value.
 type Pair struct{ Name, Value string }
@@ -39,7 +47,7 @@ type Diagnostic struct {
 
 // The cases of a fault.
 const (
-	FaultInvalid abi.Case = iota
+	FaultInvalid Case = iota
 	FaultUnauthorized
 	FaultDenied
 	FaultNotFound
@@ -52,7 +60,7 @@ const (
 
 // Fault is what the engine should do about a failure.
 type Fault struct {
-	Case      abi.Case
+	Case      Case
 	Throttled *uint64 `case:"5"`
 	Transient *uint64 `case:"6"`
 }
@@ -191,7 +199,7 @@ type Lookup struct {
 
 // The cases of an observation.
 const (
-	ObservationFound abi.Case = iota
+	ObservationFound Case = iota
 	ObservationAbsent
 	ObservationUnchanged
 	ObservationFailed
@@ -199,7 +207,7 @@ const (
 
 // Observation answers a lookup.
 type Observation struct {
-	Case   abi.Case
+	Case   Case
 	Found  Remote  `case:"0"`
 	Failed Failure `case:"3"`
 }
@@ -228,7 +236,7 @@ type Pending struct {
 
 // The cases of a settlement.
 const (
-	Settled abi.Case = iota
+	Settled Case = iota
 	IsPending
 	Rejected
 	Unsettled
@@ -236,7 +244,7 @@ const (
 
 // Settlement is how a change ended.
 type Settlement struct {
-	Case      abi.Case
+	Case      Case
 	Pending   Pending `case:"1"`
 	Rejected  Failure `case:"2"`
 	Unsettled Failure `case:"3"`
@@ -291,7 +299,7 @@ type Replacement struct {
 
 // The cases of a verdict.
 const (
-	VerdictAccept abi.Case = iota
+	VerdictAccept Case = iota
 	VerdictIgnore
 	VerdictReplace
 	VerdictHold
@@ -300,7 +308,7 @@ const (
 
 // Verdict answers a candidate.
 type Verdict struct {
-	Case    abi.Case
+	Case    Case
 	Ignore  []string    `case:"1"`
 	Replace Replacement `case:"2"`
 	Hold    string      `case:"3"`
@@ -357,7 +365,7 @@ type Response struct {
 
 // The cases of an HTTP error.
 const (
-	HTTPDenied abi.Case = iota
+	HTTPDenied Case = iota
 	HTTPUnreachable
 	HTTPInterrupted
 	HTTPTimedOut
@@ -367,7 +375,7 @@ const (
 
 // HTTPError is why there is no response.
 type HTTPError struct {
-	Case        abi.Case
+	Case        Case
 	Denied      string `case:"0"`
 	Unreachable string `case:"1"`
 	Interrupted string `case:"2"`
@@ -376,37 +384,37 @@ type HTTPError struct {
 }
 
 // Answer is a response, or why there is none.
-type Answer = abi.Result[Response, HTTPError]
+type Answer = Result[Response, HTTPError]
 
 // The cases of the errors of secrets.
 const (
-	SecretDenied abi.Case = iota
+	SecretDenied Case = iota
 	SecretMissing
 	SecretUnavailable
 )
 
 // SecretError is why a secret cannot be read.
 type SecretError struct {
-	Case        abi.Case
+	Case        Case
 	Unavailable string `case:"2"`
 }
 
 // The cases of the errors of signing.
 const (
-	SigningDenied abi.Case = iota
+	SigningDenied Case = iota
 	SigningUnknown
 	SigningUnavailable
 )
 
 // SigningError is why nothing was signed.
 type SigningError struct {
-	Case        abi.Case
+	Case        Case
 	Unavailable string `case:"2"`
 }
 
 // The cases of a DNS error.
 const (
-	DNSDenied abi.Case = iota
+	DNSDenied Case = iota
 	DNSUnreachable
 	DNSUnauthorized
 	DNSInterrupted
@@ -417,7 +425,7 @@ const (
 
 // DNSError is why there is no answer.
 type DNSError struct {
-	Case         abi.Case
+	Case         Case
 	Denied       string `case:"0"`
 	Unreachable  string `case:"1"`
 	Unauthorized string `case:"2"`
@@ -470,7 +478,7 @@ type Entry struct {
 
 // The cases of a file error.
 const (
-	FileDenied abi.Case = iota
+	FileDenied Case = iota
 	FileNotFound
 	FileWrongType
 	FileConflict
@@ -481,7 +489,7 @@ const (
 
 // FileError is why nothing was read or changed.
 type FileError struct {
-	Case      abi.Case
+	Case      Case
 	Denied    string   `case:"0"`
 	WrongType FileType `case:"2"`
 	TooLarge  uint64   `case:"5"`
@@ -509,27 +517,27 @@ type Content struct {
 
 // The cases of an expectation.
 const (
-	ExpectAny abi.Case = iota
+	ExpectAny Case = iota
 	ExpectAbsent
 	ExpectSame
 )
 
 // Expectation is what must be there for a change to be made.
 type Expectation struct {
-	Case abi.Case
+	Case Case
 	Same Entry `case:"2"`
 }
 
 // The cases of a payload.
 const (
-	PayloadBytes abi.Case = iota
+	PayloadBytes Case = iota
 	PayloadBlob
 	PayloadSecret
 )
 
 // Payload is what a file is to hold.
 type Payload struct {
-	Case   abi.Case
+	Case   Case
 	Bytes  []byte `case:"0"`
 	Blob   string `case:"1"`
 	Secret string `case:"2"`
@@ -543,7 +551,7 @@ type Write struct {
 
 // The cases of a file operation.
 const (
-	WriteFile abi.Case = iota
+	WriteFile Case = iota
 	MakeDirectory
 	SetMode
 	RemoveFile
@@ -552,7 +560,7 @@ const (
 
 // Operation is what to do to a path.
 type Operation struct {
-	Case          abi.Case
+	Case          Case
 	Write         Write   `case:"0"`
 	MakeDirectory *uint32 `case:"1"`
 	SetMode       uint32  `case:"2"`

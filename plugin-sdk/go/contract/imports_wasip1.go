@@ -73,8 +73,8 @@ func CachePut(key string, value []byte, ttl uint64) {
 func secretsReveal(handle, handleLen, room uint32)
 
 // SecretsReveal opens a handle.
-func SecretsReveal(handle string) abi.Result[string, SecretError] {
-	return ask[abi.Result[string, SecretError]](func(room uint32) {
+func SecretsReveal(handle string) Result[string, SecretError] {
+	return ask[Result[string, SecretError]](func(room uint32) {
 		text, textLen := abi.GiveText(handle)
 		secretsReveal(text, textLen, room)
 	})
@@ -84,8 +84,8 @@ func SecretsReveal(handle string) abi.Result[string, SecretError] {
 func signingSign(credential, credentialLen, algorithm, algorithmLen, data, dataLen, room uint32)
 
 // SigningSign signs data.
-func SigningSign(credential, algorithm string, data []byte) abi.Result[[]byte, SigningError] {
-	return ask[abi.Result[[]byte, SigningError]](func(room uint32) {
+func SigningSign(credential, algorithm string, data []byte) Result[[]byte, SigningError] {
+	return ask[Result[[]byte, SigningError]](func(room uint32) {
 		slot, slotLen := abi.GiveText(credential)
 		name, nameLen := abi.GiveText(algorithm)
 		bytes, bytesLen := abi.GiveList(data)
@@ -97,8 +97,8 @@ func SigningSign(credential, algorithm string, data []byte) abi.Result[[]byte, S
 func dnsExchangeAll(queries, queriesLen, parallel, room uint32)
 
 // DNSExchangeAll asks DNS servers.
-func DNSExchangeAll(queries []DNSQuery, parallel uint32) []abi.Result[[][]byte, DNSError] {
-	return ask[[]abi.Result[[][]byte, DNSError]](func(room uint32) {
+func DNSExchangeAll(queries []DNSQuery, parallel uint32) []Result[[][]byte, DNSError] {
+	return ask[[]Result[[][]byte, DNSError]](func(room uint32) {
 		list, listLen := abi.GiveList(queries)
 		dnsExchangeAll(list, listLen, parallel, room)
 	})
@@ -119,8 +119,8 @@ func BlobsRead(sha256 string, offset, length uint64) *[]byte {
 func filesListAll(directories, directoriesLen, room uint32)
 
 // FilesListAll answers what stands in each directory.
-func FilesListAll(directories []string) []abi.Result[Listing, FileError] {
-	return ask[[]abi.Result[Listing, FileError]](func(room uint32) {
+func FilesListAll(directories []string) []Result[Listing, FileError] {
+	return ask[[]Result[Listing, FileError]](func(room uint32) {
 		list, listLen := abi.GiveList(directories)
 		filesListAll(list, listLen, room)
 	})
@@ -130,8 +130,8 @@ func FilesListAll(directories []string) []abi.Result[Listing, FileError] {
 func filesStatAll(paths, pathsLen, room uint32)
 
 // FilesStatAll answers what stands at each path.
-func FilesStatAll(paths []string) []abi.Result[Entry, FileError] {
-	return ask[[]abi.Result[Entry, FileError]](func(room uint32) {
+func FilesStatAll(paths []string) []Result[Entry, FileError] {
+	return ask[[]Result[Entry, FileError]](func(room uint32) {
 		list, listLen := abi.GiveList(paths)
 		filesStatAll(list, listLen, room)
 	})
@@ -141,8 +141,8 @@ func FilesStatAll(paths []string) []abi.Result[Entry, FileError] {
 func filesReadAll(requests, requestsLen, room uint32)
 
 // FilesReadAll reads files.
-func FilesReadAll(requests []ReadRequest) []abi.Result[Content, FileError] {
-	return ask[[]abi.Result[Content, FileError]](func(room uint32) {
+func FilesReadAll(requests []ReadRequest) []Result[Content, FileError] {
+	return ask[[]Result[Content, FileError]](func(room uint32) {
 		list, listLen := abi.GiveList(requests)
 		filesReadAll(list, listLen, room)
 	})
@@ -152,8 +152,8 @@ func FilesReadAll(requests []ReadRequest) []abi.Result[Content, FileError] {
 func filesChangeAll(changes, changesLen, room uint32)
 
 // FilesChangeAll changes files.
-func FilesChangeAll(changes []FileChange) []abi.Result[*Entry, FileError] {
-	return ask[[]abi.Result[*Entry, FileError]](func(room uint32) {
+func FilesChangeAll(changes []FileChange) []Result[*Entry, FileError] {
+	return ask[[]Result[*Entry, FileError]](func(room uint32) {
 		list, listLen := abi.GiveList(changes)
 		filesChangeAll(list, listLen, room)
 	})

@@ -36,7 +36,7 @@ func configure(config, configLen, some, kinds, kindsLen uint32) uint32 {
 //go:wasmexport trueup:provider/lifecycle@0.1.0#scan
 func scan(list, listLen uint32, now, budget uint64, trace, traceLen, ext, extLen uint32) uint32 {
 	queries, call := abi.List[ScopeQuery](list, listLen), info(now, budget, trace, traceLen, ext, extLen)
-	return within(func() []abi.Result[Snapshot, Failure] { return Served.Scan(queries, call) })
+	return within(func() []Result[Snapshot, Failure] { return Served.Scan(queries, call) })
 }
 
 //go:wasmexport trueup:provider/lifecycle@0.1.0#read
@@ -80,19 +80,19 @@ func cancel(list, listLen uint32, now, budget uint64, trace, traceLen, ext, extL
 //go:wasmexport trueup:provider/schemas@0.1.0#discover
 func discover(some, since, sinceLen uint32, now, budget uint64, trace, traceLen, ext, extLen uint32) uint32 {
 	version, call := maybe(some, since, sinceLen), info(now, budget, trace, traceLen, ext, extLen)
-	return within(func() abi.Result[Discovered, Failure] { return Served.Discover(version, call) })
+	return within(func() Result[Discovered, Failure] { return Served.Discover(version, call) })
 }
 
 //go:wasmexport trueup:provider/discovery@0.1.0#scopes
 func scopes(kind, kindLen uint32, now, budget uint64, trace, traceLen, ext, extLen uint32) uint32 {
 	name, call := abi.Text(kind, kindLen), info(now, budget, trace, traceLen, ext, extLen)
-	return within(func() abi.Result[[]string, Failure] { return Served.Scopes(name, call) })
+	return within(func() Result[[]string, Failure] { return Served.Scopes(name, call) })
 }
 
 //go:wasmexport trueup:provider/migration@0.1.0#upgrade
 func upgrade(list, listLen uint32) uint32 {
 	items := abi.List[Stored](list, listLen)
-	return within(func() []abi.Result[Stored, Failure] { return Served.Upgrade(items) })
+	return within(func() []Result[Stored, Failure] { return Served.Upgrade(items) })
 }
 
 //go:wasmexport trueup:provider/health-checks@0.1.0#assess
