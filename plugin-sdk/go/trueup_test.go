@@ -384,6 +384,45 @@ func TestACacheIsLostAndALogIsKept(t *testing.T) {
 	same(t, slices.Contains(engine.Lines(), "warn slow seconds=3"), true)
 }
 
+func TestAnAuthorMayTakeFunctionsOverAndRefuseSettings(t *testing.T) {
+	var config struct {
+		Level int `json:"level" trueup:"default=7"`
+	}
+	provider := &trueup.Provider{
+		Name: "x", Config: &config, Kinds: trueup.Kinds{&trueup.Kind[Job]{Key: "{name}"}},
+		Scopes: func(kind string, _ *trueup.CallInfo) ([]string, error) {
+			if kind == "Job" {
+				return []string{"a", "b"}, nil
+			}
+			return nil, trueup.Errorf(trueup.Unsupported, "x.kind", "no %s here", kind)
+		},
+		Configure: func() error {
+			if config.Level > 7 {
+				return trueup.Errorf(trueup.Invalid, "x.level", "level %d is too high", config.Level).At("/level")
+			}
+			return nil
+		},
+		Extend: func(manifest map[string]any, exports *trueup.Exports) {
+			manifest["features"] = append(manifest["features"].([]string), "planning")
+			exports.Refine = func(candidates []contract.Candidate, _ *trueup.CallInfo) []contract.Verdict {
+				return []contract.Verdict{{Case: contract.VerdictHold, Hold: candidates[0].Address.Key}}
+			}
+		},
+	}
+	engine := start(t, provider, nil)
+	same(t, config.Level, 7)
+	same(t, engine.Manifest()["features"], []any{"rendering", "discovery", "planning"})
+	verdicts := contract.Served.Refine([]contract.Candidate{{Address: contract.Address{Key: "k"}}}, nil)
+	same(t, verdicts[0].Hold, "k")
+	same(t, contract.Served.Scopes("Job", nil).Ok, []string{"a", "b"})
+	same(t, contract.Served.Scopes("Other", nil).Err.Fault.Case, contract.FaultUnsupported)
+	done := contract.Served.Configure(`{"level":8}`, nil)
+	same(t, []any{done.Err.Fault.Case, *done.Err.Diagnostics[0].Path}, []any{contract.FaultInvalid, "/level"})
+	done = contract.Served.Configure(`{"level":"canary"}`, nil)
+	same(t, strings.Contains(done.Err.Diagnostics[0].Summary, "canary"), false)
+	same(t, done.Err.Fault.Case, contract.FaultInvalid)
+}
+
 func TestATagThatSaysNothingStopsTheFirstStart(t *testing.T) {
 	type wrong struct {
 		A string `json:"a" trueup:"imutable"`
