@@ -19,6 +19,7 @@ A request that writes and was interrupted, timed out, or met a 500, 502 or 504 m
 """
 
 import json as _json
+import re
 
 from . import contract as wit
 from . import host
@@ -26,7 +27,7 @@ from .errors import Error
 
 _READS = ("GET", "HEAD", "OPTIONS")
 _EXCERPT = 300  # Longest part of an answer that stands in an error, in bytes.
-_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]*")
 _STATUS = {401: "unauthorized", 403: "unauthorized", 404: "not-found", 410: "not-found", 405: "unsupported"}
 _STATUS |= {501: "unsupported", 409: "conflict", 412: "conflict", 429: "throttled", 408: "transient"}
 
@@ -40,9 +41,9 @@ def written():
 
 def escape(text):
     """Percent-encodes all but unreserved characters (RFC 3986): for one part of a path, or one value of a query."""
-    if text.isalnum() and text.isascii():
+    if _UNRESERVED.fullmatch(text):
         return text
-    return "".join(chr(it) if it in _SAFE else f"%{it:02X}" for it in text.encode())
+    return "".join(it if _UNRESERVED.fullmatch(it) else "".join(f"%{byte:02X}" for byte in it.encode()) for it in text)
 
 
 class Request:
