@@ -27,7 +27,8 @@ if (!entry || !output) {
 }
 const sdk = dirname(fileURLToPath(import.meta.url));
 const root = process.cwd();
-const specifier = (path) => JSON.stringify(`./${relative(root, path).split(sep).join("/")}`);
+// The source below has no file of its own: it stands where this one does.
+const specifier = (path) => JSON.stringify(`./${relative(sdk, path).split(sep).join("/")}`);
 const source = [
   ...INTERFACES.map((it) => `import * as ${it} from "trueup:provider/${it}@0.1.0";`),
   `import { connect } from ${specifier(join(sdk, "trueup", "host.js"))};`,
@@ -39,7 +40,7 @@ const { component } = await componentize({
   witPath: join(sdk, "wit", "provider.wit"),
   world: "provider-full",
   jsSource: source,
-  jsPath: join(root, "component.js"),
+  jsPath: fileURLToPath(import.meta.url),
   moduleRoot: root,
   sync: true,
   stubWasi: true,
