@@ -5,6 +5,7 @@ import { canonicaliser, record } from "./schema.js";
 const RECOVER = ["key", "token", "mark", "conditional", "none"];
 const REPLACE = ["create-first", "delete-first"];
 const HEALTHY = { state: "healthy", message: "" };
+const NONE = [];
 
 /** A change that was accepted and is under way: answered in place of what the function answers when it is done. */
 export class Pending {
@@ -110,8 +111,8 @@ class Kind {
       version: found.version ?? null,
       mark: found.mark ?? null,
       health: found.health ?? HEALTHY,
-      sensitive: [],
-      ext: [],
+      sensitive: NONE,
+      ext: NONE,
     };
   }
 
