@@ -11,4 +11,6 @@ wasmtime::component::bindgen!({
         default: trappable,
     },
     exports: { default: async },
+    // For the tap, which shows questions and answers as JSON.
+    additional_derives: [serde::Serialize, serde::Deserialize],
 });

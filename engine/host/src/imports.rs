@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use trueup_core::value::Digest;
 
 use crate::bindings::trueup::provider::{blobs, cache, dns, files, http, log, secrets, signing, types};
@@ -11,6 +13,7 @@ use crate::log::LogSink;
 use crate::records::Phase;
 use crate::services::{Level, SecretError};
 use crate::state::{Call, Context, State};
+use crate::tap::Batch;
 
 /// Bytes of a blob that one `blobs.read` gives.
 const MAX_BLOB_PART: u64 = 8 << 20;
@@ -52,13 +55,17 @@ impl cache::Host for State {
         if self.may_reach_out().is_err() || key.len() > MAX_CACHE_KEY {
             return Ok(None);
         }
-        Ok(self.context.cache.get(&key, Instant::now()).or_else(|| self.context.services.recall(&key)))
+        let kept = |key: &String| self.context.cache.get(key, Instant::now()).or_else(|| self.context.services.recall(key));
+        Ok(self.tapped("cache.get", vec![key], |keys| keys.iter().map(kept).collect(), |_| None).pop().flatten())
     }
 
     fn put(&mut self, key: String, value: Vec<u8>, ttl: u64) -> wasmtime::Result<()> {
         if self.may_reach_out().is_ok() && key.len() <= MAX_CACHE_KEY {
-            self.context.services.keep(&key, &value, Duration::from_millis(ttl));
-            self.context.cache.put(key, value, Duration::from_millis(ttl), Instant::now());
+            let put = |(key, value, ttl): (String, Vec<u8>, u64)| {
+                self.context.services.keep(&key, &value, Duration::from_millis(ttl));
+                self.context.cache.put(key, value, Duration::from_millis(ttl), Instant::now());
+            };
+            self.tapped("cache.put", vec![(key, value, ttl)], |them| them.into_iter().map(put).collect(), |_| ());
         }
         Ok(())
     }
@@ -70,7 +77,16 @@ impl secrets::Host for State {
             self.log.denied("secrets", &format!("secrets are opened within `apply` only, not in `{}`", self.call.function));
             return Ok(Err(secrets::SecretError::Denied));
         }
-        Ok(match self.context.services.reveal(&handle) {
+        let reveal = |handle: String| self.open_secret(&handle);
+        let denied = |_| Err(secrets::SecretError::Denied);
+        let mut answers = self.tapped("secrets", vec![handle], |them| them.into_iter().map(reveal).collect(), denied);
+        Ok(answers.pop().unwrap_or(Err(secrets::SecretError::Denied)))
+    }
+}
+
+impl State {
+    fn open_secret(&self, handle: &str) -> Result<String, secrets::SecretError> {
+        match self.context.services.reveal(handle) {
             Ok(secret) => Ok(secret.expose().to_owned()),
             Err(SecretError::Denied) => {
                 self.log.denied("secrets", "the plugin asked for a secret that it was not granted");
@@ -78,7 +94,21 @@ impl secrets::Host for State {
             }
             Err(SecretError::Missing) => Err(secrets::SecretError::Missing),
             Err(SecretError::Unavailable(text)) => Err(secrets::SecretError::Unavailable(text)),
-        })
+        }
+    }
+
+    /// Answers a batch, past the tap. `broken` makes an answer of one that is none.
+    fn tapped<Q: Serialize, A: Serialize + DeserializeOwned>(
+        &self,
+        import: &'static str,
+        questions: Vec<Q>,
+        answer: impl FnOnce(Vec<Q>) -> Vec<A>,
+        broken: impl Fn(String) -> A,
+    ) -> Vec<A> {
+        let batch = Batch::new(&*self.context.services, &self.context.alias, self.call, import, &self.tokens);
+        let (waiting, rest) = batch.before(questions, &broken);
+        let answers = answer(rest);
+        batch.after(waiting, answers, broken)
     }
 }
 
@@ -95,8 +125,10 @@ impl files::Host for State {
         if let Err(why) = self.may_reach_out() {
             return Ok(self.deny_files(directories.len(), &why));
         }
-        let answers =
-            blocking(|| list_all(&Roots(&self.context.grant.dirs), &directories, &self.context.limits, self.call.deadline));
+        let list = |directories: Vec<String>| {
+            blocking(|| list_all(&Roots(&self.context.grant.dirs), &directories, &self.context.limits, self.call.deadline))
+        };
+        let answers = self.tapped("files.list", directories, list, broken_file);
         self.tell_denied(&answers);
         Ok(answers)
     }
@@ -105,7 +137,8 @@ impl files::Host for State {
         if let Err(why) = self.may_reach_out() {
             return Ok(self.deny_files(paths.len(), &why));
         }
-        let answers = blocking(|| stat_all(&Roots(&self.context.grant.dirs), &paths, self.call.deadline));
+        let stat = |paths: Vec<String>| blocking(|| stat_all(&Roots(&self.context.grant.dirs), &paths, self.call.deadline));
+        let answers = self.tapped("files.stat", paths, stat, broken_file);
         self.tell_denied(&answers);
         Ok(answers)
     }
@@ -114,8 +147,10 @@ impl files::Host for State {
         if let Err(why) = self.may_reach_out() {
             return Ok(self.deny_files(requests.len(), &why));
         }
-        let answers =
-            blocking(|| read_all(&Roots(&self.context.grant.dirs), &requests, &self.context.limits, self.call.deadline));
+        let read = |requests: Vec<files::ReadRequest>| {
+            blocking(|| read_all(&Roots(&self.context.grant.dirs), &requests, &self.context.limits, self.call.deadline))
+        };
+        let answers = self.tapped("files.read", requests, read, broken_file);
         self.tell_denied(&answers);
         Ok(answers)
     }
@@ -137,10 +172,15 @@ impl files::Host for State {
             tokens: &self.tokens,
             deadline: self.call.deadline,
         };
-        let answers = blocking(|| change.all(changes));
+        let answers = self.tapped("files.change", changes, |changes| blocking(|| change.all(changes)), broken_file);
         self.tell_denied(&answers);
         Ok(answers)
     }
+}
+
+/// A file that a tap answered with what is no answer.
+fn broken_file<T>(text: String) -> Result<T, files::FileError> {
+    Err(files::FileError::Io(text))
 }
 
 impl State {
@@ -188,7 +228,12 @@ impl dns::Host for State {
     ) -> wasmtime::Result<Vec<Result<Vec<Vec<u8>>, dns::DnsError>>> {
         let it = self.asking();
         let answers = match &it.allowed {
-            Ok(()) => it.context.dns.exchange_all(queries, parallel, it.writes(), it.call.deadline).await,
+            Ok(()) => {
+                let (batch, broken) = (it.batch("dns"), |text| Err(dns::DnsError::Interrupted(text)));
+                let (waiting, rest) = batch.before(queries, broken);
+                let answers = it.context.dns.exchange_all(rest, parallel, it.writes(), it.call.deadline).await;
+                batch.after(waiting, answers, broken)
+            }
             Err(why) => queries.iter().map(|_| Err(dns::DnsError::Denied(why.clone()))).collect(),
         };
         it.tell_denied(
@@ -208,12 +253,15 @@ struct Asking {
     log: Arc<LogSink>,
     call: Call,
     allowed: Result<(), String>,
+    /// For the tap; empty without one.
+    tokens: Vec<String>,
 }
 
 impl State {
     fn asking(&self) -> Asking {
         let (context, log) = (Arc::clone(&self.context), Arc::clone(&self.log));
-        Asking { context, log, call: self.call, allowed: self.may_reach_out() }
+        let tokens = if context.services.tap().is_some() { self.tokens.clone() } else { Vec::new() };
+        Asking { context, log, call: self.call, allowed: self.may_reach_out(), tokens }
     }
 }
 
@@ -221,6 +269,10 @@ impl Asking {
     /// Whether the running call may change things.
     fn writes(&self) -> bool {
         matches!(self.call.function, "apply" | "poll" | "cancel")
+    }
+
+    fn batch(&self, import: &'static str) -> Batch<'_> {
+        Batch::new(&*self.context.services, &self.context.alias, self.call, import, &self.tokens)
     }
 
     /// Tells each kind of refusal once; a plugin that tries a thousand hosts is one refusal.
@@ -237,7 +289,12 @@ impl Asking {
 
 async fn exchange(it: Asking, requests: Vec<http::Request>, parallel: u32) -> Vec<Result<http::Response, http::HttpError>> {
     let answers = match &it.allowed {
-        Ok(()) => it.context.outbound.send_all(requests, parallel, it.writes(), it.call.deadline, &it.log).await,
+        Ok(()) => {
+            let (batch, broken) = (it.batch("http"), |text| Err(http::HttpError::Interrupted(text)));
+            let (waiting, rest) = batch.before(requests, broken);
+            let answers = it.context.outbound.send_all(rest, parallel, it.writes(), it.call.deadline, &it.log).await;
+            batch.after(waiting, answers, broken)
+        }
         Err(why) => requests.iter().map(|_| Err(http::HttpError::Denied(why.clone()))).collect(),
     };
     it.tell_denied(

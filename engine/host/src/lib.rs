@@ -26,6 +26,7 @@ mod runtime;
 mod sealed;
 mod services;
 mod state;
+mod tap;
 
 pub use call::{Provider, ProviderSettings};
 pub use dns::{DnsServer, TsigAlgorithm, TsigKey};
@@ -36,3 +37,4 @@ pub use outbound::ReadRule;
 pub use records::*;
 pub use runtime::{Limits, Runtime, RuntimeOptions};
 pub use services::{Denial, Level, LogRecord, NoServices, Secret, SecretError, Services};
+pub use tap::{Asked, Tap};

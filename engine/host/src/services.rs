@@ -7,6 +7,7 @@ use std::time::Duration;
 use trueup_core::value::Digest;
 
 use crate::records::Fields;
+use crate::tap::Tap;
 
 /// A secret value. It has no `Debug` or `Display` that shows it, cannot be cloned, and is overwritten when dropped.
 pub struct Secret(String);
@@ -123,6 +124,11 @@ pub trait Services: Send + Sync {
     /// Keeps what the plugin puts into its `cache` beyond this run; losing it costs time only.
     fn keep(&self, key: &str, value: &[u8], ttl: Duration) {
         let _ = (key, value, ttl);
+    }
+
+    /// Sees and may answer what the plugin asks of the world.
+    fn tap(&self) -> Option<&dyn Tap> {
+        None
     }
 
     /// Takes a log line.
