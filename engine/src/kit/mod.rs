@@ -7,3 +7,4 @@ pub mod build;
 pub mod project;
 pub mod template;
 pub mod toolchain;
+pub mod wrap;

@@ -17,6 +17,7 @@ use std::process::{Command, ExitStatus};
 use self::process::{Running, Stop, to_stderr};
 use super::project::{Build, Language, PluginProject};
 use super::toolchain::{self, Missing};
+use super::wrap;
 use crate::private::beside;
 
 /// Why there is no component.
@@ -84,13 +85,10 @@ pub fn build(folder: &Path, project: &PluginProject, stop: &Stop) -> Result<Path
     match &project.build {
         Build::Command { command, component } => {
             let (program, arguments) = command.split_first().ok_or_else(|| BuildError::Nothing("there is no command".into()))?;
-            let before = stamp(&target);
             run(Command::new(program).args(arguments).current_dir(&folder), program, stop)?;
-            match stamp(&target) {
-                None => return Err(BuildError::Nothing(format!("`{program}` did not write `{component}`"))),
-                Some(_) if before.is_none() => {}
-                // A tool that has nothing to do leaves the file as it is.
-                Some(_) => {}
+            // One that was there before will do: a tool that has nothing to do leaves it as it is.
+            if !target.is_file() {
+                return Err(BuildError::Nothing(format!("`{program}` did not write `{component}`")));
             }
         }
         Build::Language { language, entry } => {
@@ -105,10 +103,6 @@ pub fn build(folder: &Path, project: &PluginProject, stop: &Stop) -> Result<Path
         }
     }
     Ok(target)
-}
-
-fn stamp(file: &Path) -> Option<std::time::SystemTime> {
-    file.metadata().ok()?.modified().ok()
 }
 
 /// Replaces the component by a whole one; the same bytes leave it alone.
@@ -158,6 +152,5 @@ fn go(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
     command.args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-s -w", "-o"]).arg(&core).arg(".");
     command.current_dir(job.folder).env("GOOS", "wasip1").env("GOARCH", "wasm");
     run(&mut command, "go build", job.stop)?;
-    let _bytes = read(&core)?;
-    Err(BuildError::Unfit("wrap".to_owned()))
+    wrap::component(&read(&core)?).map_err(|error| BuildError::Unfit(error.to_string()))
 }
