@@ -44,7 +44,8 @@ fn main() {
     }
     code.push_str("];\n");
     let kit = kit(&root);
-    fs::write(out.join("kit.rs"), kit).unwrap_or_else(|error| fail(&format!("cannot write the list of the kit's files: {error}")));
+    fs::write(out.join("kit.rs"), kit)
+        .unwrap_or_else(|error| fail(&format!("cannot write the list of the kit's files: {error}")));
     fs::write(out.join("bundled.rs"), code).unwrap_or_else(|error| fail(&format!("cannot write the list of plugins: {error}")));
 }
 

@@ -11,7 +11,6 @@ pub(super) fn component(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
     let own = format!("src/{}.js", job.project.name);
     let entry = job.entry.unwrap_or(&own);
     let out = job.folder.join("build").join(format!("{}.tmp.wasm", job.project.name));
-    std::fs::create_dir_all(job.folder.join("build")).map_err(|error| BuildError::Io("cannot make build".to_owned(), error))?;
     let mut command = Command::new(node);
     command.arg(jco).args(["componentize", entry, "--wit", "sdk/wit", "--world-name", "provider-full", "--disable", "all"]);
     command.arg("--out").arg(&out).current_dir(job.folder);

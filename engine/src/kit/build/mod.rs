@@ -92,6 +92,8 @@ pub fn build(folder: &Path, project: &PluginProject, stop: &Stop) -> Result<Path
             }
         }
         Build::Language { language, entry } => {
+            let place = folder.join("build");
+            fs::create_dir_all(&place).map_err(|error| BuildError::Io(format!("cannot make {}", place.display()), error))?;
             let job = Job { folder: &folder, project, entry: entry.as_deref(), stop };
             let bytes = match language {
                 Language::Rust => rust::component(&job)?,

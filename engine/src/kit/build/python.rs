@@ -11,7 +11,6 @@ pub(super) fn component(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
     let own = job.project.name.replace('-', "_");
     let entry = job.entry.map_or(own.as_str(), |it| it.strip_suffix(".py").unwrap_or(it));
     let out = job.folder.join("build").join(format!("{}.tmp.wasm", job.project.name));
-    std::fs::create_dir_all(job.folder.join("build")).map_err(|error| BuildError::Io("cannot make build".to_owned(), error))?;
     let mut command = Command::new(tool);
     command.args(["--wit-path", "sdk/wit", "--world", "provider-full", "componentize", "--stub-wasi"]);
     command.args(["--python-path", ".", "--python-path", "sdk", "--output"]).arg(&out).arg(entry).current_dir(job.folder);
