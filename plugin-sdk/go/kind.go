@@ -50,8 +50,8 @@ type Kind[T any] struct {
 
 	// Scan lists a scope, a page at a time.
 	Scan func(query *Query) (*Page[T], error)
-	// Find answers the object, nil where it is not there. It serves observation, and the look before a create is tried
-	// again. An error is never taken for absence. Without it the scope is scanned.
+	// Find answers the object; nil, or an error that is NotFound, where it is not there. No other error is taken for absence.
+	// It serves observation, and the look before a create is tried again. Without it the scope is scanned.
 	Find func(target *Target[T]) (*Object[T], error)
 	// Create makes the object, and answers with what the service now has.
 	Create func(target *Target[T], desired *T) (*Object[T], error)

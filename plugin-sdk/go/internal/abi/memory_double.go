@@ -2,7 +2,10 @@
 
 package abi
 
-import "unsafe"
+import (
+	"reflect"
+	"unsafe"
+)
 
 // Linear memory of the tests: addresses have 32 bits, pointers of this machine do not.
 var (
@@ -31,4 +34,10 @@ func allocate(size uint32) (uint32, unsafe.Pointer) {
 	address := used
 	used = up(used+size, 8)
 	return address, at(address)
+}
+
+// Layout is the size of a type in linear memory, and its alignment.
+func Layout[T any]() (size, align uint32) {
+	how := codecOf(reflect.TypeFor[T]())
+	return how.size, how.align
 }
