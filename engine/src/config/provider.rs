@@ -310,7 +310,7 @@ fn credential_name(decoder: &mut Decoder, node: &Node) -> Option<String> {
 const TAKEN: &[&str] = &["v1", "apps", "batch", "autoscaling", "policy", "extensions"];
 
 /// Judges an alias; the words say what is wrong.
-pub(super) fn alias_fault(alias: &str) -> Option<&'static str> {
+pub(crate) fn alias_fault(alias: &str) -> Option<&'static str> {
     if !is_name(alias) {
         return Some("must be 1 to 40 of `a-z`, `0-9` and `-`");
     }

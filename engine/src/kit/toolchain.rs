@@ -14,6 +14,8 @@ use super::project::Language;
 pub const WASM: &str = "wasm32-wasip2";
 /// The version of componentize-py that the SDK was written for, without its last number.
 pub const COMPONENTIZE_PY: &str = "0.25";
+/// The package that makes components of JavaScript; the project's `package.json` names its version.
+pub const COMPONENTIZE_JS: &str = "componentize-qjs";
 /// The least version of Go: `//go:wasmexport` takes what the SDK needs.
 pub const GO: (u32, u32) = (1, 24);
 
@@ -95,19 +97,19 @@ pub fn python(folder: &Path) -> Result<PathBuf, Missing> {
     Err(Missing::new(what, install))
 }
 
-/// node, and jco in the project's `node_modules`.
+/// node, where the project has what its build needs.
 ///
 /// # Errors
 ///
 /// Where one of them is missing.
-pub fn js(folder: &Path) -> Result<(PathBuf, PathBuf), Missing> {
-    let page = "see https://nodejs.org/en/download, or your system's package `nodejs`";
+pub fn js(folder: &Path) -> Result<PathBuf, Missing> {
+    let page = "see https://nodejs.org/en/download (20 or later), or your system's package `nodejs`";
     let node = find("node").ok_or_else(|| Missing::new("there is no `node` on the PATH", page))?;
-    let jco = folder.join("node_modules/.bin/jco");
-    if jco.exists() {
-        return Ok((node, jco));
+    if folder.join("node_modules").join(COMPONENTIZE_JS).exists() {
+        return Ok(node);
     }
-    Err(Missing::new("there is no `jco` in node_modules", "npm install"))
+    let install = if folder.join("package-lock.json").exists() { "npm ci" } else { "npm install" };
+    Err(Missing::new(format!("there is no `{COMPONENTIZE_JS}` in node_modules"), install))
 }
 
 /// go, new enough.

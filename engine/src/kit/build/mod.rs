@@ -151,7 +151,7 @@ fn go(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
     let go = toolchain::go(job.folder)?;
     let core = job.folder.join("build").join(format!("{}.core.wasm", job.project.name));
     let mut command = Command::new(go);
-    command.args(["build", "-trimpath", "-buildmode=c-shared", "-ldflags=-s -w", "-o"]).arg(&core).arg(".");
+    command.args(["build", "-trimpath", "-buildvcs=false", "-buildmode=c-shared", "-ldflags=-s -w", "-o"]).arg(&core).arg(".");
     command.current_dir(job.folder).env("GOOS", "wasip1").env("GOARCH", "wasm");
     run(&mut command, "go build", job.stop)?;
     wrap::component(&read(&core)?).map_err(|error| BuildError::Unfit(error.to_string()))
