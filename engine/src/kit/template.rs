@@ -160,7 +160,7 @@ mod tests {
         assert!(files(Language::Rust, "tickets", DRAWN).is_some());
         for (name, language) in Language::ALL {
             let Some(files) = files(language, "my-own", DRAWN) else { continue };
-            let (project, _) = (PluginProject::parse("plugin.yaml", &files["plugin.yaml"]).unwrap(), ());
+            let project = PluginProject::parse("plugin.yaml", &files["plugin.yaml"]).unwrap();
             assert_eq!((project.name.as_str(), project.component().as_str()), ("my-own", "build/my-own.wasm"), "{name}");
             for path in ["README.md", ".gitignore", "example/trueup.yaml", "sdk/wit/provider.wit", "sdk/LICENSE"] {
                 assert!(files.contains_key(path), "{name} has no {path}: {:?}", files.keys());

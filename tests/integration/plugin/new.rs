@@ -183,7 +183,7 @@ fn a_new_plugin_in_rust_builds_is_shown_plans_on_each_save_and_ends_with_its_ser
 
     // Its own tests, as the README says.
     let mut tests = Command::new("cargo");
-    tests.args(["test", "--quiet", "--locked"]).current_dir(desk.path("tickets")).env_remove("RUSTUP_TOOLCHAIN");
+    tests.args(["test", "--quiet", "--locked", "--release"]).current_dir(desk.path("tickets")).env_remove("RUSTUP_TOOLCHAIN");
     let tests = tests.env("CARGO_TARGET_DIR", binary().with_file_name("plugin-build")).output()?;
     assert!(tests.status.success(), "{}", Run::of(tests));
     Ok(())
