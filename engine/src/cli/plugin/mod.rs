@@ -1,7 +1,10 @@
 //! `trueup plugin …`: the authors' kit. One file for each verb.
 
 mod arguments;
+mod build;
+mod dev;
 mod list;
+mod new;
 mod show;
 
 use std::path::Path;
@@ -25,6 +28,9 @@ pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, 
     match &arguments.verb {
         Verb::List => list::run(shell),
         Verb::Show(it) => show::run(it, shell).await,
+        Verb::New(it) => new::run(it, shell),
+        Verb::Build(it) => build::run(it, shell).await,
+        Verb::Dev(it) => dev::run(it, shell).await,
     }
 }
 

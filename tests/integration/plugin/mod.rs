@@ -1,0 +1,3 @@
+//! The authors' kit: plugins begun, built, tried and handed on, with the real binary and real toolchains.
+
+mod new;
