@@ -60,6 +60,16 @@ test("a queue is listed page by page, and not again while nothing changes", () =
   assert.equal(engine.scan("Ticket", "support", snapshot.version).coverage, "unchanged");
 });
 
+test("what changes while pages are read is seen by the next scan", () => {
+  const made = [];
+  for (let number = 0; number < 150; number++) made.push(engine.bring(null, declare({ title: `Ticket ${number}` })).object);
+  const query = { kind: "Ticket", scope: "support" };
+  const first = engine.scanPage(query);
+  engine.bring(made[0], declare({ title: "Ticket 0", priority: 5 }));
+  const second = engine.scanPage({ ...query, cursor: first.next });
+  assert.equal(spec(engine.scan("Ticket", "support", second.version).objects[0]).priority, 5);
+});
+
 test("a secret is sent and never seen", () => {
   const outcome = engine.bring(null, declare({ hook: engine.double.secret("h", "hunter2") }));
   const [, , { tickets: all }] = server.respond("GET", "/tickets?queue=support", { authorization: "Bearer test-token" });
