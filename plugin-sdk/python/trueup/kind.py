@@ -1,10 +1,10 @@
 """Kinds as Python classes, and what is said of an object.
 
-    @kind(scope="board", key="title", status=NoteStatus)
-    class Note:
-        board: str = field(lowercase=True)
-        title: str
-        stars: int = field(default=1, min=1, max=5)
+@kind(scope="board", key="title", status=NoteStatus)
+class Note:
+    board: str = field(lowercase=True)
+    title: str
+    stars: int = field(default=1, min=1, max=5)
 """
 
 import dataclasses
