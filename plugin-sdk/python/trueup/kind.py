@@ -14,7 +14,7 @@ import typing
 
 from . import contract as wit
 from .errors import Error
-from .schema import canonicaliser, record
+from .schema import canonicaliser, field, record
 
 _RECOVER = ("key", "token", "mark", "conditional", "none")
 _REPLACE = ("create-first", "delete-first")
@@ -125,7 +125,7 @@ def pick(cls, data, **more):
     return instance
 
 
-@typing.dataclass_transform(kw_only_default=True)
+@typing.dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 def kind(
     cls=None,
     *,
