@@ -17,6 +17,7 @@ pub mod pass;
 pub mod private;
 pub mod recover;
 pub mod refine;
+pub mod registry;
 pub mod seal;
 pub mod services;
 pub mod source;

@@ -185,6 +185,8 @@ pub mod codes {
         PLUGIN_CALL = 701, "a call into a plugin failed";
         PLUGIN_CONTRACT = 702, "a plugin broke the contract";
         DENIED = 703, "a plugin asked for what it was not granted";
+        REGISTRY = 720, "a plugin cannot be fetched or published";
+        UNSIGNED = 721, "a plugin without a good signature of a trusted key";
 
         STORE = 800, "the state cannot be read or written";
         LOCKED = 801, "the environment is locked by another run";

@@ -248,6 +248,14 @@ const TEXTS: &[(Code, &str)] = &[
         "The plugin asked for a host, folder, credential or secret that it was not granted, or tried to write during a plan.\nIf it needs it, give it in `trueup.yaml` and trust the project again.",
     ),
     (
+        all::REGISTRY,
+        "A registry could not be reached, wants a login, does not have the plugin, or sent something that is not taken: other bytes than its digest says, more than a limit, something that is no single WebAssembly component, a redirect to where none may lead. Nothing was kept.\nThe message says which. A login is an entry of `credentials.yaml` with `registry: true`.",
+    ),
+    (
+        all::UNSIGNED,
+        "No trusted key signed the plugin, or the signature is broken or for something else. Nothing was kept.\nPut the author's public key into `plugin-keys/NAME.pub` in your configuration folder, from a source that you trust, or give it with `--key`. `--allow-unsigned` takes the plugin as it is; from then on the digest in `trueup.lock` is all that holds it.",
+    ),
+    (
         all::STORE,
         "The state file cannot be read or written, or is of another version.\nCheck the disk and the rights of `.trueup/`, or keep the state elsewhere with `--state FILE` (its folder must exist); `trueup doctor` looks at it.",
     ),

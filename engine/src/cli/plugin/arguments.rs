@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::distribution;
+
 /// Plugins and what they ask for
 #[derive(Args, Debug)]
 pub struct PluginArgs {
@@ -16,6 +18,14 @@ pub enum Verb {
     List,
     /// Kinds, fields and rights of one plugin
     Show(ShowArgs),
+    Add(distribution::AddArgs),
+    Upgrade(distribution::UpgradeArgs),
+    Remove(distribution::RemoveArgs),
+    Publish(distribution::PublishArgs),
+    Sign(distribution::SignArgs),
+    Verify(distribution::VerifyArgs),
+    Mirror(distribution::MirrorArgs),
+    Bundle(distribution::BundleArgs),
 }
 
 /// Which plugin to show.

@@ -1,7 +1,6 @@
 //! `trueup plugin list`: what is bundled, and what the project pins.
 
 use serde_json::{Value as Json, json};
-use trueup_core::value::Digest;
 
 use crate::bundled;
 use crate::cli::Shell;
@@ -21,8 +20,11 @@ pub fn run(shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     if let Ok(engine) = open(shell, &RevisionArgs::default()) {
         for (alias, provider) in &engine.project.providers {
             if provider.plugin.is_pinned_by_lock() {
-                let pin =
-                    engine.pins.plugins.get(provider.plugin.text()).map_or_else(|| "not pinned".to_owned(), Digest::to_string);
+                let pin = engine
+                    .pins
+                    .plugins
+                    .get(provider.plugin.text())
+                    .map_or_else(|| "not pinned".to_owned(), |it| it.sha256.to_string());
                 rows.push([provider.plugin.text().to_owned(), format!("provider {alias}"), String::new(), pin]);
             }
         }
