@@ -31,6 +31,17 @@ use trueup_sdk::{
 #[used]
 pub static DESCRIBE: [u8; 32] = *b"@describe=honest@@@@@@@@@@@@@@@@";
 
+/// What the names of its files end in, behind the kind's: nothing, as built. A test overwrites what follows `@suffix=` for another
+/// version of the plugin, one that looks for its things elsewhere.
+#[used]
+pub static SUFFIX: [u8; 16] = *b"@suffix=@@@@@@@@";
+
+/// See [`SUFFIX`].
+fn suffix() -> String {
+    let marker = black_box(&SUFFIX).get(8..).unwrap_or_default();
+    String::from_utf8_lossy(marker.split(|it| *it == b'@').next().unwrap_or_default()).into_owned()
+}
+
 thread_local! {
     static CONFIG: RefCell<Json> = const { RefCell::new(Json::Null) };
 }

@@ -1,0 +1,4 @@
+//! The authors' kit, from the outside.
+
+mod contract;
+mod registry;
