@@ -10,6 +10,7 @@ use super::supply::{Candidate, Terms, agreed, cache, candidate, card, project, s
 use crate::cli::Shell;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::config::lock::Pin;
 use crate::config::project::PluginRef;
 use crate::output::clean::clean;
 use crate::output::value::count;
@@ -32,8 +33,13 @@ pub async fn run(arguments: &AddArgs, shell: &mut Shell<'_>) -> Result<Exit, Cli
         let hint = "if somebody moved its tag or wrote its file on purpose, `trueup plugin upgrade` shows what that changes";
         return Err(CliError::new(codes::LOCK, message).hint(hint));
     }
-    let pin = candidate.pin();
-    let known = pins.plugins.get(text) == Some(&pin);
+    let pinned = pins.plugins.get(text);
+    // What was learnt of just this component stays known: nobody takes a signature back by not looking at it.
+    let pin = match (candidate.pin(), pinned) {
+        (pin, Some(pinned)) => Pin { signed: pin.signed.or(pinned.signed), manifest: pin.manifest.or(pinned.manifest), ..pin },
+        (pin, None) => pin,
+    };
+    let known = pinned == Some(&pin);
     if !known {
         let text = card(&candidate, &shell.output.err_style);
         shell.output.error(&text);

@@ -247,3 +247,38 @@ fn a_signature_for_another_repository_is_no_signature_unless_that_is_named() {
     let named = format!("127.0.0.1:{}/good", registry.port);
     project.run(&["plugin", "add", &swapped, "--yes", "--signed-for", &named]).expect_exit(0);
 }
+
+/// The object's keys, and that the page of shapes names each of them.
+#[track_caller]
+fn keys(object: &serde_json::Value, want: &str) {
+    let documented = include_str!("../../../../engine/src/output/shapes.md");
+    let got: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(got, want.split(' ').collect::<Vec<_>>(), "{object:#}");
+    let format = object["format"].as_str().unwrap();
+    let section = documented.split("\n## ").find(|it| it.starts_with(&format!("`{format}`"))).expect(format);
+    got.iter().for_each(|it| assert!(section.contains(&format!("`{it}`")), "`{it}` of {format}"));
+}
+
+#[test]
+fn the_shapes_of_distribution_are_documented() {
+    let registry = Registry::start(&Login::Nobody);
+    let reference = registry.reference("thing:1");
+    let project = project(&reference);
+    let (file, key) = (component(&project), trusted_key(&project, "author"));
+    let json = |arguments: &[&str]| project.run(&[arguments, &["-o", "json"]].concat()).expect_exit(0).json();
+    let publish = json(&["plugin", "publish", file.to_str().unwrap(), &reference, "--key", &key]);
+    keys(&publish, "changed format manifest name plugin sha256 signed version");
+    keys(&json(&["plugin", "sign", &reference, "--key", &key]), "changed format key sha256 signed");
+    keys(&json(&["plugin", "verify", &reference]), "format key plugin sha256 signer");
+    let add = json(&["plugin", "add", &reference, "--yes", "--as", "evil"]);
+    keys(&add, "asks changed format lines name plugin sha256 signed version");
+    assert_eq!(json(&["plugin", "add", &reference])["changed"], false, "nothing is asked where nothing changes");
+    let carried = project.outside().join("carried").display().to_string();
+    keys(&json(&["plugin", "bundle", &carried, &reference]), "format plugins");
+    keys(&json(&["plugin", "mirror", &reference, "--to", &registry.reference("m")]), "format plugins");
+    let list = json(&["plugin", "list"]);
+    let row = list["plugins"].as_array().unwrap().iter().find(|it| it["name"] == reference.as_str()).unwrap();
+    assert_eq!((&row["from"], &row["signed"]), (&"provider evil".into(), &add["signed"]), "{list:#}");
+    project.write("trueup.yaml", fs::read_to_string(project.repo().join("trueup.yaml")).unwrap().replace(&reference, "file"));
+    keys(&json(&["plugin", "remove", &reference, "--yes"]), "format plugin sha256");
+}
