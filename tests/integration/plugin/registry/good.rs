@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use trueup_tests::guests::{hostile, sha256};
 use trueup_tests::servers::registry::{Link, Login, Registry, openssl_key};
 
-use super::{cached, component, fresh, greedy, kept, project, trusted_key};
+use super::{cached, component, eager, fresh, kept, project, trusted_key};
 
 #[test]
 fn a_plugin_is_published_signed_added_applied_and_works_without_the_registry_from_then_on() {
@@ -57,8 +57,8 @@ fn a_plugin_is_published_signed_added_applied_and_works_without_the_registry_fro
     assert_eq!(fs::read_to_string(project.repo().join("evil/t.thing")).unwrap(), "x");
 
     // Another machine: fetched by the digest, though the tag is somebody else's by now.
-    let other = project.outside().join("greedy.wasm");
-    fs::write(&other, greedy()).unwrap();
+    let other = project.outside().join("eager.wasm");
+    fs::write(&other, eager()).unwrap();
     project.run(&["plugin", "publish", other.to_str().unwrap(), &reference, "--move-tag"]).expect_exit(0);
     let elsewhere = fresh(&project, "elsewhere");
     cached(&project, &elsewhere, &["validate"]).expect_exit(1).expect_text(&["TU0720", "reading documents fetches nothing"]);
@@ -75,7 +75,7 @@ fn a_plugin_is_published_signed_added_applied_and_works_without_the_registry_fro
     cached(&project, &elsewhere, &["plan", "--trust"]).expect_exit(0).expect_text(&["No changes"]);
     // A file that was changed there is as good as none.
     fs::remove_dir_all(elsewhere.join("trueup/compiled")).unwrap();
-    fs::write(elsewhere.join("trueup/oci").join(format!("{digest}.wasm")), greedy()).unwrap();
+    fs::write(elsewhere.join("trueup/oci").join(format!("{digest}.wasm")), eager()).unwrap();
     let away = cached(&project, &elsewhere, &["plan", "--trust"]).expect_exit(1);
     away.expect_text(&["TU0720", "cannot be reached"]);
 }
@@ -111,7 +111,7 @@ fn publishing_the_same_again_does_nothing_and_a_tag_moves_only_where_that_is_sai
 
     project.run(&["plugin", "add", &reference, "--yes"]).expect_exit(0);
     let before = fs::read(project.repo().join("trueup.lock")).unwrap();
-    fs::write(project.repo().join("made/build/thing.wasm"), greedy()).unwrap();
+    fs::write(project.repo().join("made/build/thing.wasm"), eager()).unwrap();
     project.run(&publish).expect_exit(1).expect_text(&["TU0720", "is something else already", "--move-tag"]);
     project.run(&[&publish[..], &["--move-tag"]].concat()).expect_exit(0);
     // The tag was swapped: what is pinned stays, and says so.

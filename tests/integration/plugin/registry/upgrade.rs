@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use trueup_tests::guests::hostile;
 use trueup_tests::servers::registry::{Login, Registry};
 
-use super::{component, greedy, project, trusted_key};
+use super::{component, eager, project, trusted_key};
 
 /// Another version of the component: it looks for its things under other names, `t.thing2`.
 fn other() -> Vec<u8> {
@@ -30,7 +30,7 @@ fn an_upgrade_shows_rights_fields_and_plans_and_asks_for_more_rights_by_themselv
     let file = component(&project);
     let file = file.to_str().unwrap();
     project.run(&["plugin", "publish", file, &old, "--key", &key]).expect_exit(0);
-    fs::write(file, greedy()).unwrap();
+    fs::write(file, eager()).unwrap();
     project.run(&["plugin", "publish", file, &new, "--key", &key]).expect_exit(0);
     project.run(&["plugin", "add", &old, "--yes"]).expect_exit(0);
     project.commit("pinned");
@@ -39,7 +39,8 @@ fn an_upgrade_shows_rights_fields_and_plans_and_asks_for_more_rights_by_themselv
 
     let upgrade = ["plugin", "upgrade", &old, "--to", "1.1", "--yes", "--trust"];
     let more = project.run(&upgrade).expect_exit(1);
-    more.expect_text(&["It asks for more: to", "+ ", "nobody is here to agree", "--allow-more-rights"]);
+    more.expect_text(&["It asks for more: to", "+ send DNS messages", "+ send requests to https://*.example.com"])
+        .expect_text(&["+ Thing spec.note: string", "nobody is here to agree", "--allow-more-rights"]);
     assert_eq!(lock(&project), before);
     let done = project.run(&[&upgrade[..], &["--allow-more-rights"]].concat()).expect_exit(0);
     done.expect_text(&["is pinned in trueup.lock", "is now to be written", &format!("plugin: \"{new}\"")]);
