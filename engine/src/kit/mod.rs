@@ -1,0 +1,3 @@
+//! What people need who write plugins.
+
+pub mod wrap;
