@@ -126,6 +126,7 @@ impl RegistryError {
     pub fn code(&self) -> Code {
         match self.trouble {
             Trouble::Unsigned => codes::UNSIGNED,
+            Trouble::Unreachable => codes::REGISTRY_AWAY,
             _ => codes::REGISTRY,
         }
     }

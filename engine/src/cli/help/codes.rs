@@ -253,11 +253,15 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::REGISTRY,
-        "A registry could not be reached, wants a login, does not have the plugin, or sent something that is not taken: other bytes than its digest says, more than a limit, something that is no single WebAssembly component, a redirect to where none may lead. Nothing was kept.\nThe message says which. A login is an entry of `credentials.yaml` with `registry: true`.",
+        "A registry wants a login, does not have the plugin, or sent something that is not taken: other bytes than its digest says, more than a limit, something that is no single WebAssembly component, a redirect to where none may lead. Nothing was kept.\nThe message says which. A login is an entry of `credentials.yaml` with `registry: true`.",
     ),
     (
         all::UNSIGNED,
         "No trusted key signed the plugin, or the signature is broken or for something else. Nothing was kept.\nPut the author's public key into `plugin-keys/NAME.pub` in your configuration folder, from a source that you trust, or give it with `--key`. `--allow-unsigned` takes the plugin as it is; from then on the digest in `trueup.lock` is all that holds it.",
+    ),
+    (
+        all::REGISTRY_AWAY,
+        "A registry cannot be connected to, is silent, broke off, or failed by itself. Nothing was kept, and what was fetched before works without it.\nTry again later (exit code 75); where no network is, `trueup plugin bundle` elsewhere and `trueup plugin add --bundle` here.",
     ),
     (
         all::STORE,

@@ -24,14 +24,11 @@ use crate::output::clean::clean;
 use crate::output::style::{Style, Tone};
 use crate::output::value::bytes;
 use crate::private;
-use crate::registry::{
-    Asks, Cache, Keyring, Layout, Place, Policy, Reference, RegistryError, Signed, Trouble, Wanted, verify_file,
-};
+use crate::registry::{Asks, Cache, Keyring, Layout, Place, Policy, Reference, RegistryError, Signed, Wanted, verify_file};
 
 impl From<RegistryError> for CliError {
     fn from(error: RegistryError) -> Self {
-        let exit = if error.trouble == Trouble::Unreachable { Exit::TryAgain } else { Exit::Failed };
-        let failure = Self::new(error.code(), error.text).exit(exit);
+        let failure = Self::new(error.code(), error.text);
         match error.hint {
             Some(hint) => failure.hint(hint),
             None => failure,

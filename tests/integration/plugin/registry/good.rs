@@ -76,8 +76,8 @@ fn a_plugin_is_published_signed_added_applied_and_works_without_the_registry_fro
     // A file that was changed there is as good as none.
     fs::remove_dir_all(elsewhere.join("trueup/compiled")).unwrap();
     fs::write(elsewhere.join("trueup/oci").join(format!("{digest}.wasm")), eager()).unwrap();
-    let away = cached(&project, &elsewhere, &["plan", "--trust"]).expect_exit(1);
-    away.expect_text(&["TU0720", "cannot be reached"]);
+    let away = cached(&project, &elsewhere, &["plan", "--trust"]).expect_exit(75);
+    away.expect_text(&["TU0722", "cannot be reached"]);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn an_upload_that_was_cut_publishes_nothing_and_the_same_again_goes_through() {
     let reference = format!("oci://127.0.0.1:{}/thing:1", link.port);
     link.cut.store(true, Ordering::SeqCst);
     let cut = project.run(&["plugin", "publish", file.to_str().unwrap(), &reference]).expect_exit(75);
-    cut.expect_text(&["TU0720", "broke off", "try again"]);
+    cut.expect_text(&["TU0722", "broke off", "try again"]);
     assert!(registry.manifest("thing", "1").is_none(), "what is not whole is not to be found");
     link.cut.store(false, Ordering::SeqCst);
     project.run(&["plugin", "publish", file.to_str().unwrap(), &reference]).expect_exit(0).expect_text(&["published as"]);

@@ -26,7 +26,8 @@ fn refused_with(project: &Project, server: &Fake, exit: i32, words: &[&str]) -> 
     let run = cached(project, &cache, &["plugin", "add", &reference, "--yes", "--allow-unsigned"]).expect_exit(exit);
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     let run = run.expect_text(words).expect_no_text(&["panicked"]);
-    assert!(run.stderr.contains("TU0720") || run.stderr.contains("TU0721"), "{run}");
+    let code = if exit == 75 { "TU0722" } else { "TU0720" };
+    assert!(run.stderr.contains(code), "{run}");
     assert_eq!(kept(&cache), Vec::<String>::new(), "{run}");
     assert!(!project.repo().join("trueup.lock").exists(), "{run}");
     run
