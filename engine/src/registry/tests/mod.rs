@@ -1,4 +1,4 @@
-//! Keys and signatures that other programs made: cosign 2.4.1 (`generate-key-pair`, `sign-blob`) and openssl 3.
+//! Keys and signatures that other programs made, and time limits shorter than anybody waits: cosign 2.4.1 (`generate-key-pair`, `sign-blob`) and openssl 3.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -104,4 +104,44 @@ fn a_private_key_that_cannot_be_opened_says_why_and_shows_nothing_of_itself() {
     let rsa =
         "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VuAyEALkqWls/EIQioAePEgewJkuU01DV0NmuCnWxMDpZqecE=\n-----END PUBLIC KEY-----\n";
     assert!(PublicKey::from_pem(rsa).unwrap_err().contains("neither"));
+}
+
+/// Answers every request with this head, and then with a byte now and then.
+fn dripping(head: &'static [u8], pause: std::time::Duration) -> u16 {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(head);
+                while stream.write_all(b" ").is_ok() {
+                    std::thread::sleep(pause);
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_registry_that_drips_is_given_up_at_the_limit_of_the_whole_request_and_a_silent_one_sooner() {
+    use std::time::{Duration, Instant};
+
+    use super::{Patience, Place, Reference, Remote, Trouble};
+    let patience =
+        Patience { connect: Duration::from_secs(1), idle: Duration::from_millis(500), request: Duration::from_millis(1500) };
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+    for (pause, least) in
+        [(Duration::from_millis(50), Duration::from_millis(1400)), (Duration::from_secs(60), Duration::from_millis(400))]
+    {
+        let reference = Reference::parse(&format!("oci://127.0.0.1:{}/x:1", dripping(head, pause))).unwrap();
+        let place = Place::Remote(Box::new(Remote::new(&reference, None, patience).unwrap()));
+        let begun = Instant::now();
+        let refused = place.image(&reference).await.unwrap_err();
+        assert_eq!(refused.trouble, Trouble::Unreachable, "{refused}");
+        assert!(refused.text.contains("was silent for 0.5 s, or took longer than 1.5 s"), "{refused}");
+        assert!((least..Duration::from_secs(10)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    }
 }
