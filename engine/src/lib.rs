@@ -19,6 +19,7 @@ pub mod private;
 pub mod recording;
 pub mod recover;
 pub mod refine;
+pub mod registry;
 pub mod seal;
 pub mod services;
 pub mod source;

@@ -189,6 +189,9 @@ pub mod codes {
         PLUGIN_CONTRACT = 702, "a plugin broke the contract";
         DENIED = 703, "a plugin asked for what it was not granted";
         PLUGIN_BUILD = 704, "a plugin does not build";
+        REGISTRY = 720, "a plugin cannot be fetched or published";
+        UNSIGNED = 721, "a plugin without a good signature of a trusted key";
+        REGISTRY_AWAY = 722, "a registry of plugins cannot be reached";
 
         STORE = 800, "the state cannot be read or written";
         LOCKED = 801, "the environment is locked by another run";

@@ -20,6 +20,8 @@ pub enum LoadError {
     Import(String),
     /// Does not export what every provider must.
     Export(String),
+    /// Built for a version of the contract that this one does not speak; `newer`: for a later one.
+    Version { theirs: String, ours: &'static str, newer: bool },
     /// `describe` or the start of an instance failed.
     Describe(Box<CallError>),
     /// The manifest breaks its schema.
@@ -43,6 +45,14 @@ impl fmt::Display for LoadError {
                 "the plugin imports `{name}`, which plugins do not get; build it for the world `trueup:provider/provider`"
             ),
             Self::Export(text) => write!(f, "the plugin does not export the provider contract: {text}"),
+            Self::Version { theirs, ours, newer } => {
+                let cure = if *newer {
+                    "use a newer trueup, or an older release of the plugin"
+                } else {
+                    "use a newer release of the plugin, or build it again with this version's SDK"
+                };
+                write!(f, "the plugin is built for version {theirs} of the contract and this trueup speaks {ours}: {cure}")
+            }
             Self::Describe(err) => write!(f, "the plugin cannot describe itself: {err}"),
             Self::Manifest(text) => write!(f, "the plugin's manifest is wrong: {text}"),
             Self::Bytes(_) => f.write_str("the plugin's file cannot be read"),
@@ -61,6 +71,7 @@ impl std::error::Error for LoadError {
             | Self::Invalid(_)
             | Self::Import(_)
             | Self::Export(_)
+            | Self::Version { .. }
             | Self::Manifest(_)
             | Self::Host(_) => None,
         }

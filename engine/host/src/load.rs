@@ -20,6 +20,10 @@ use crate::state::{Context, State};
 /// A manifest larger than this is refused.
 const MAX_MANIFEST: usize = 4 << 20;
 
+/// The contract's package, and the version of it that this host speaks.
+const CONTRACT: &str = "trueup:provider/";
+const VERSION: &str = "0.1.0";
+
 /// A compiled plugin with its manifest. Cheap to clone.
 #[derive(Clone)]
 pub struct Plugin(pub(crate) Arc<Inner>);
@@ -33,6 +37,7 @@ pub(crate) struct Inner {
     manifest_text: Arc<str>,
     size: u64,
     imports: Vec<String>,
+    exported: Vec<String>,
     exports: Exports,
 }
 
@@ -75,7 +80,10 @@ impl Runtime {
                 self.compile(digest, wasm, &code).await?
             }
         };
-        let imports = component.component_type().imports(&self.0.engine).map(|(name, _)| name.to_owned()).collect();
+        let kind = component.component_type();
+        let imports: Vec<String> = kind.imports(&self.0.engine).map(|(name, _)| name.to_owned()).collect();
+        let exported: Vec<String> = kind.exports(&self.0.engine).map(|(name, _)| name.to_owned()).collect();
+        imports.iter().chain(&exported).try_for_each(|it| speaks(it))?;
         let pre = self.0.linker.instantiate_pre(&component).map_err(|err| link_error(&err))?;
         let indices = Indices::new(&pre).map_err(|err| LoadError::Export(format!("{err:#}")))?;
         let known = self.0.sealed.get(&facts).and_then(|payload| serde_json::from_slice::<Facts>(&payload).ok());
@@ -96,7 +104,7 @@ impl Runtime {
         let exports = indices.exports().offered(&manifest);
         let (digest, size, manifest_text) = (*digest, known.size, known.manifest.into());
         let runtime = self.clone();
-        Ok(Plugin(Arc::new(Inner { runtime, digest, pre, indices, manifest, manifest_text, size, imports, exports })))
+        Ok(Plugin(Arc::new(Inner { runtime, digest, pre, indices, manifest, manifest_text, size, imports, exported, exports })))
     }
 
     async fn compile(&self, digest: &Digest, wasm: Vec<u8>, entry: &str) -> Result<Component, LoadError> {
@@ -167,6 +175,19 @@ fn parse(text: &str) -> Result<Manifest, LoadError> {
     Manifest::parse(&json).map_err(LoadError::Manifest)
 }
 
+/// Refuses an interface of the contract in a version whose calls could mean something else: before 1.0 every second number is
+/// one of its own, and the third adds at most, so that a missing addition is told as the import that it is.
+fn speaks(interface: &str) -> Result<(), LoadError> {
+    let Some((_, theirs)) = interface.strip_prefix(CONTRACT).and_then(|it| it.split_once('@')) else { return Ok(()) };
+    let track = |version: &str| -> Option<(u64, u64)> {
+        let mut numbers = version.split(['.', '-', '+']).map(str::parse::<u64>);
+        let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+        Some(if major > 0 { (major, 0) } else { (0, minor) })
+    };
+    let (ours, their) = (track(VERSION), track(theirs));
+    if ours == their { Ok(()) } else { Err(LoadError::Version { theirs: theirs.to_owned(), ours: VERSION, newer: their > ours }) }
+}
+
 /// The linker's error names the import that nothing answers to.
 fn link_error(err: &wasmtime::Error) -> LoadError {
     let text = format!("{err:#}");
@@ -202,6 +223,11 @@ impl Plugin {
         &self.0.imports
     }
 
+    /// Names of the interfaces that the component exports, versions included.
+    pub fn exported(&self) -> &[String] {
+        &self.0.exported
+    }
+
     /// Which optional interfaces it exports, and says in its manifest that they do anything.
     pub fn exports(&self) -> Exports {
         self.0.exports
@@ -211,5 +237,33 @@ impl Plugin {
 impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Plugin({} {})", self.0.manifest.name, self.0.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_that_is_spoken_is_the_contracts_own() {
+        let wit = include_str!("../../../wit/provider.wit");
+        assert!(wit.contains(&format!("package trueup:provider@{VERSION};")));
+    }
+
+    #[test]
+    fn a_plugin_of_another_version_is_refused_in_one_sentence_with_both_versions_and_a_cure() {
+        let check = |name: &str, want: &str| {
+            let told = speaks(name).map_or_else(|it| it.to_string(), |()| String::new());
+            assert_eq!(told, want, "{name}");
+        };
+        check("trueup:provider/http@0.1.0", "");
+        check("trueup:provider/http@0.1.7", "");
+        check("wasi:io/poll@0.2.9", "");
+        let newer = "use a newer trueup, or an older release of the plugin";
+        let older = "use a newer release of the plugin, or build it again with this version's SDK";
+        for (version, cure) in [("0.2.0", newer), ("1.0.0", newer), ("0.12.3", newer), ("0.0.9", older), ("0.0.1-rc.1", older)] {
+            let want = format!("the plugin is built for version {version} of the contract and this trueup speaks 0.1.0: {cure}");
+            check(&format!("trueup:provider/lifecycle@{version}"), &want);
+        }
     }
 }

@@ -54,7 +54,7 @@ impl CliError {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let exit = match code {
             codes::USAGE => Exit::Usage,
-            codes::LOCKED => Exit::TryAgain,
+            codes::LOCKED | codes::REGISTRY_AWAY => Exit::TryAgain,
             _ => Exit::Failed,
         };
         Self { code, message: message.into(), hint: None, diagnostics: Vec::new(), texts: None, exit }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The operator's folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folders {
-    /// `credentials.yaml`, `trust.json`.
+    /// `credentials.yaml`, `trust.json`, `plugin-keys`.
     pub config: PathBuf,
     /// Compiled plugins, fetched sources: losable.
     pub cache: PathBuf,
@@ -39,6 +39,11 @@ impl Folders {
     /// The operator's credentials, unless `--credentials` names others.
     pub fn credentials(&self) -> PathBuf {
         self.config.join("credentials.yaml")
+    }
+
+    /// Public keys (`*.pub`) of those whose plugins the operator trusts.
+    pub fn plugin_keys(&self) -> PathBuf {
+        self.config.join("plugin-keys")
     }
 
     /// What the operator trusts.

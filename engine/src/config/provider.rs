@@ -39,7 +39,8 @@ impl PluginRef {
         !matches!(self, Self::Bundled(_))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads the text of `plugin:`; none where it names no plugin.
+    pub fn parse(text: &str) -> Option<Self> {
         if text.starts_with("oci://") {
             let name = text.strip_prefix("oci://")?;
             let (host, path) = name.split_once('/')?;

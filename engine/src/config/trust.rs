@@ -140,7 +140,7 @@ impl Rights {
 fn rights_of(provider: &ProviderConfig, root: &Path, lock: &Lock, checkout: bool) -> Vec<Right> {
     let mut rights = Vec::new();
     if provider.plugin.is_pinned_by_lock() {
-        rights.push(Right::Plugin { sha256: lock.plugins.get(provider.plugin.text()).copied() });
+        rights.push(Right::Plugin { sha256: lock.plugins.get(provider.plugin.text()).map(|it| it.sha256) });
     }
     rights.extend(provider.hosts.iter().cloned().map(Right::Host));
     rights.extend(provider.dns.iter().cloned().map(Right::Dns));
@@ -374,7 +374,8 @@ mod tests {
             assert_ne!(digest(base), digest(other), "{other}");
         }
         let wasm = project("a: {plugin: ./x.wasm}");
-        let pinned = |bytes: &[u8]| Lock { plugins: BTreeMap::from([("./x.wasm".into(), Digest::of(bytes))]), ..Lock::default() };
+        let pinned =
+            |bytes: &[u8]| Lock { plugins: BTreeMap::from([("./x.wasm".into(), Digest::of(bytes).into())]), ..Lock::default() };
         let of = |lock: &Lock| Rights::of(&wasm, root.path(), lock).digest();
         assert_ne!(of(&pinned(b"1")), of(&pinned(b"2")));
         assert_ne!(of(&pinned(b"1")), of(&Lock::default()));

@@ -16,9 +16,11 @@ use super::{Bound, Engine, Problem, Providers, Reading, folders};
 use crate::blobs::BlobTable;
 use crate::bundled;
 use crate::config::credentials::Credentials;
+use crate::config::lock::Pin;
 use crate::config::project::{CredentialNames, Environment, PluginRef, ProviderConfig};
 use crate::config::trust::resolve;
 use crate::recording::Tape;
+use crate::registry::{self, Asks, Cache, Keyring, Policy, Reference};
 use crate::seal::Sealer;
 use crate::services::{Denials, ProviderServices};
 use crate::store::cache::CacheFile;
@@ -53,7 +55,7 @@ pub async fn load(
     let cache = (reading == Reading::World).then(|| Arc::new(CacheFile::beside(engine.state())));
     let (mut providers, mut fixed, mut findings) = (Providers::new(), Map::new(), Vec::new());
     for (alias, config) in &environment.providers {
-        let plugin = match load_plugin(engine, &runtime, &config.plugin).await {
+        let plugin = match load_plugin(engine, &runtime, &config.plugin, reading).await {
             Ok(plugin) => plugin,
             Err(finding) => {
                 let message = format!("provider `{alias}`: {}", finding.message);
@@ -134,6 +136,7 @@ pub async fn load_plugin(
     engine: &Engine,
     runtime: &host::Runtime,
     reference: &PluginRef,
+    reading: Reading,
 ) -> Result<host::Plugin, Box<Diagnostic>> {
     let unloadable = |text: String| Box::new(Diagnostic::error(codes::PLUGIN_LOAD, text));
     if let Some(recorded) = engine.tape().and_then(Tape::player).and_then(|it| it.plugin(reference.text())) {
@@ -155,16 +158,63 @@ pub async fn load_plugin(
             let bytes = engine.component(path).map_err(unloadable)?;
             let digest = Digest::of(&bytes);
             engine.pins.check(reference, &digest)?;
-            runtime.load_by_digest(&digest, || Ok(bytes)).await.map_err(|error| unloadable(error.to_string()))
+            let plugin = runtime.load_by_digest(&digest, || Ok(bytes)).await.map_err(|error| unloadable(error.to_string()))?;
+            engine.pins.check_asks(reference, &Asks::of(plugin.manifest()))?;
+            Ok(plugin)
         }
         PluginRef::Oci(text) => {
-            let text = format!("`{text}`: this version loads bundled plugins and files");
-            Err(Box::new(Diagnostic::error(codes::PLUGIN_LOAD, text).hint("pull it and name the file")))
+            let pin = engine.pins.pin(reference)?;
+            let folders = folders().map_err(|_| unloadable("nothing says where your cache lies: set HOME".to_owned()))?;
+            let cache = Cache::below(&folders.cache);
+            // What was compiled before needs no bytes, and what was fetched before no network.
+            let plugin = match runtime.load_by_digest(&pin.sha256, || cache.read(&pin.sha256)).await {
+                Err(host::LoadError::Bytes(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                    let bytes = fetch(engine, &cache, text, pin, reading).await?;
+                    runtime.load_by_digest(&pin.sha256, || Ok(bytes)).await
+                }
+                loaded => loaded,
+            };
+            let plugin = plugin.map_err(|error| unloadable(error.to_string()))?;
+            engine.pins.check_asks(reference, &Asks::of(plugin.manifest()))?;
+            Ok(plugin)
         }
     }
 }
 
+/// Fetches what the lock pins. Reading documents asks no server: what a project that nobody trusts names is not connected to.
+async fn fetch(engine: &Engine, cache: &Cache, text: &str, pin: &Pin, reading: Reading) -> Result<Vec<u8>, Box<Diagnostic>> {
+    let reference = Reference::parse(text)?;
+    if reading == Reading::Documents {
+        let text = format!("`{text}` was not fetched to this machine yet, and reading documents fetches nothing");
+        return Err(Box::new(
+            Diagnostic::error(codes::REGISTRY, text).hint("`trueup plan` fetches it, once the project is trusted"),
+        ));
+    }
+    let place = engine.place_of(&reference)?;
+    // The digest in Git is what holds it. Where the key that signed it is trusted here too, its signature is judged again.
+    let keys = Keyring::open(&folders().map_err(|_| Diagnostic::error(codes::REGISTRY, "set HOME"))?.plugin_keys())?;
+    let keys = pin.signed.and_then(|it| keys.only(&it)).unwrap_or_default();
+    let policy = Policy { allow_unsigned: keys.is_empty(), keys, pinned: true, ..Policy::default() };
+    Ok(registry::fetch(cache, &place, &reference, &pin.sha256, pin.manifest, &policy).await?)
+}
+
 impl Engine {
+    /// The repository of a reference, with the credential that the operator grants for its origin.
+    ///
+    /// # Errors
+    ///
+    /// Where the credentials are wrong, or the reference leads to where no registry is.
+    pub fn place_of(&self, reference: &Reference) -> Result<registry::Place, Box<Diagnostic>> {
+        let first = |problem: Problem| match problem {
+            Problem::Findings(found) => found.into_iter().next(),
+            _ => None,
+        };
+        let credentials = self
+            .credentials()
+            .map_err(|it| first(it).unwrap_or_else(|| Diagnostic::error(codes::CREDENTIALS, "the credentials cannot be read")))?;
+        repository(&credentials, reference)
+    }
+
     /// The bytes of a plugin that is loaded and not bundled.
     ///
     /// # Errors
@@ -173,7 +223,12 @@ impl Engine {
     pub fn plugin_bytes(&self, reference: &PluginRef, digest: &Digest) -> Result<Vec<u8>, String> {
         let bytes = match reference {
             PluginRef::Path(path) => self.component(path)?,
-            PluginRef::Bundled(name) | PluginRef::Oci(name) => return Err(format!("`{name}` is no file")),
+            PluginRef::Oci(name) => {
+                let folders = folders().map_err(|_| "nothing says where your cache lies: set HOME".to_owned())?;
+                let cached = Cache::below(&folders.cache).read(digest);
+                cached.map_err(|_| format!("`{name}` is no longer in the cache; `trueup plugin add` fetches it again"))?
+            }
+            PluginRef::Bundled(name) => return Err(format!("`{name}` is no file")),
         };
         if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(format!("`{}` changed meanwhile", reference.text())) }
     }
@@ -195,6 +250,18 @@ impl Engine {
         })?;
         Ok(self.protected.read(&entry, MAX_PLUGIN).map_err(|error| error.to_string())?.to_vec())
     }
+}
+
+/// The repository of a reference, with what these credentials say of its origin.
+///
+/// # Errors
+///
+/// As [`Engine::place_of`].
+pub fn repository(credentials: &Credentials, reference: &Reference) -> Result<registry::Place, Box<Diagnostic>> {
+    let origin = Url::parse(&reference.origin()).map_err(|error| Diagnostic::error(codes::REGISTRY, error.to_string()))?;
+    let credential = credentials.registry(&origin)?;
+    let remote = registry::Remote::new(reference, credential, registry::Patience::default())?;
+    Ok(registry::Place::Remote(Box::new(remote)))
 }
 
 /// The bytes of a plugin's file.

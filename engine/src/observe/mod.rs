@@ -186,7 +186,9 @@ pub async fn observe(
     now: u64,
 ) -> Observation {
     let mut observation = Observation::default();
-    let mark = format!("{:.16}/", Digest::of(bound.target.as_bytes()).to_string());
+    // Another version of a plugin may read what the last one did not: it looks anew.
+    let about = format!("{}\n{}", bound.provider.plugin().digest(), bound.target);
+    let mark = format!("{:.16}/", Digest::of(about.as_bytes()).to_string());
     let mut remembered = |scope: &Scope| {
         let record = known.remove(scope)?;
         // A version that another place gave says nothing of this one.
@@ -220,7 +222,7 @@ struct Reader<'a> {
     declared: &'a dyn Declared,
     sealer: &'a Sealer,
     now: u64,
-    /// What versions are kept with: it names what the provider acts on.
+    /// What versions are kept with: it names the plugin, and what the provider acts on.
     mark: &'a str,
     observation: &'a mut Observation,
 }

@@ -172,7 +172,7 @@ fn remote(kind: &str, key: &str, text: &str, ready: bool) -> Remote {
 
 /// How the names of a kind's files end.
 fn end(kind: &str) -> String {
-    format!(".{}", kind.to_ascii_lowercase())
+    format!(".{}{}", kind.to_ascii_lowercase(), crate::suffix())
 }
 
 fn health(text: &str, ready: bool) -> Health {

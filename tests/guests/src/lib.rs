@@ -26,10 +26,22 @@ use trueup_sdk::{
 };
 
 /// What `describe` does: `honest` (as built), `loop`, `memory`, `trap`, `recurse`, `stack`, `giant`, `garbage`, `array`,
-/// `empty`, `greedy` (asks for everything), `import` (calls imports that PURE calls may not). A test finds the 32 bytes that begin
+/// `empty`, `greedy` (asks for everything), `eager` (honest, asks for more and knows one field more), `import` (calls imports that
+/// PURE calls may not). A test finds the 32 bytes that begin
 /// with `@describe=` in the component and overwrites what follows, up to the next `@`.
 #[used]
 pub static DESCRIBE: [u8; 32] = *b"@describe=honest@@@@@@@@@@@@@@@@";
+
+/// What the names of its files end in, behind the kind's: nothing, as built. A test overwrites what follows `@suffix=` for another
+/// version of the plugin, one that looks for its things elsewhere.
+#[used]
+pub static SUFFIX: [u8; 16] = *b"@suffix=@@@@@@@@";
+
+/// See [`SUFFIX`].
+fn suffix() -> String {
+    let marker = black_box(&SUFFIX).get(8..).unwrap_or_default();
+    String::from_utf8_lossy(marker.split(|it| *it == b'@').next().unwrap_or_default()).into_owned()
+}
 
 thread_local! {
     static CONFIG: RefCell<Json> = const { RefCell::new(Json::Null) };
@@ -53,11 +65,26 @@ fn settings() -> (String, String) {
     (setting("root"), setting("url"))
 }
 
+/// The honest manifest of a later version: it asks for more, and things have a note.
+fn eager(honest: &str) -> String {
+    let mut manifest: Json = serde_json::from_str(honest).unwrap_or_default();
+    manifest["version"] = "0.2.0".into();
+    manifest["dns"] = true.into();
+    manifest["hosts"] = vec!["https://*.example.com"].into();
+    if let Some(fields) = manifest.pointer_mut("/kinds/Thing/schema/properties/spec/properties").and_then(Json::as_object_mut) {
+        fields.insert("note".to_owned(), [("type".to_owned(), Json::from("string"))].into_iter().collect());
+    }
+    manifest.to_string()
+}
+
 impl exports::lifecycle::Guest for Guest {
     fn describe() -> String {
         let marker = black_box(&DESCRIBE).get(10..).unwrap_or_default();
         let mode = marker.split(|it| *it == b'@').next().unwrap_or_default();
-        misdeeds::describe(std::str::from_utf8(mode).unwrap_or_default()).unwrap_or_else(Honesty::describe)
+        match std::str::from_utf8(mode).unwrap_or_default() {
+            "eager" => eager(&Honesty::describe()),
+            mode => misdeeds::describe(mode).unwrap_or_else(Honesty::describe),
+        }
     }
 
     fn configure(config: String, kinds: Option<String>) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ pub mod dig;
 pub mod knot;
 pub mod pdns;
 pub mod proxy;
+pub mod registry;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

@@ -8,7 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// How far an address is from the public network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     Public,
     /// Loopback, private and carrier networks: granted by an exact name only, which a person wrote.
     Private,
@@ -17,7 +17,7 @@ pub(crate) enum Reach {
 }
 
 /// Where an address lies.
-pub(crate) fn reach(address: IpAddr) -> Reach {
+pub fn reach(address: IpAddr) -> Reach {
     match address {
         IpAddr::V4(it) => reach_v4(it),
         IpAddr::V6(it) => reach_v6(it),

@@ -10,6 +10,7 @@ mod credential;
 mod order;
 mod rules;
 
+pub use address::{Reach, reach};
 pub use rules::ReadRule;
 
 pub(crate) use address::{Unreachable, resolve};

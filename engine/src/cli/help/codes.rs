@@ -260,6 +260,18 @@ const TEXTS: &[(Code, &str)] = &[
         "A plugin's project did not become a component: a tool is missing, or failed, and its own messages stand above.\nWhere a tool is missing, the command that installs it is named. The component of an earlier build stands as it was.",
     ),
     (
+        all::REGISTRY,
+        "A registry wants a login, does not have the plugin, or sent something that is not taken: other bytes than its digest says, more than a limit, something that is no single WebAssembly component, a redirect to where none may lead. Nothing was kept.\nThe message says which. A login is an entry of `credentials.yaml` with `registry: true`.",
+    ),
+    (
+        all::UNSIGNED,
+        "No trusted key signed the plugin, or the signature is broken or for something else. Nothing was kept.\nPut the author's public key into `plugin-keys/NAME.pub` in your configuration folder, from a source that you trust, or give it with `--key`. `--allow-unsigned` takes the plugin as it is; from then on the digest in `trueup.lock` is all that holds it.",
+    ),
+    (
+        all::REGISTRY_AWAY,
+        "A registry cannot be connected to, is silent, broke off, or failed by itself. Nothing was kept, and what was fetched before works without it.\nTry again later (exit code 75); where no network is, `trueup plugin bundle` elsewhere and `trueup plugin add --bundle` here.",
+    ),
+    (
         all::STORE,
         "The state file cannot be read or written, or is of another version.\nCheck the disk and the rights of `.trueup/`, or keep the state elsewhere with `--state FILE` (its folder must exist); `trueup doctor` looks at it.",
     ),

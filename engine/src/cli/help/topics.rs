@@ -63,9 +63,12 @@ Only you may read it: chmod 600. It names where each value is found and never ho
   credentials:                         # for `credential:` of a provider; sent to these origins and nowhere else
     pdns: {origins: ["http://127.0.0.1:8081"], header: {X-API-Key: {env: PDNS_API_KEY}}}
     forge: {origins: ["https://git.example.com"], git: true, basic: {user: {env: GIT_USER}, password: {env: GIT_TOKEN}}}
+    store: {origins: ["https://registry.example.com"], registry: true, bearer: {file: /run/secrets/registry}}
 
 One of these ways for each entry: `header`, `basic: {user, password}`, `bearer`, `client-certificate: {cert, key}`.
-Besides: `ca: {file}` for a certificate authority of your own, `git: true` for the entry that --source uses.
+Besides: `ca: {file}` for a certificate authority of your own, `git: true` for the entry that --source uses,
+`registry: true` for the one that a registry of plugins is sent (`basic` or `bearer`; where another server gives its
+tokens, that is one of the `origins` too).
 
 To use a secret, three places name it:
   1. credentials.yaml        secrets: {db-password: {file: /run/secrets/db}}

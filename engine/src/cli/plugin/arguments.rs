@@ -6,6 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::kit::project::Language;
 
+use super::distribution;
+
 /// Plugins and what they ask for
 #[derive(Args, Debug)]
 pub struct PluginArgs {
@@ -26,6 +28,14 @@ pub enum Verb {
     Build(BuildArgs),
     /// Build on each save, and show the plan of the example
     Dev(DevArgs),
+    Add(distribution::AddArgs),
+    Upgrade(distribution::UpgradeArgs),
+    Remove(distribution::RemoveArgs),
+    Publish(distribution::PublishArgs),
+    Sign(distribution::SignArgs),
+    Verify(distribution::VerifyArgs),
+    Mirror(distribution::MirrorArgs),
+    Bundle(distribution::BundleArgs),
 }
 
 /// Which plugin to show.

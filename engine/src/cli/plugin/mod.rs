@@ -1,11 +1,21 @@
 //! `trueup plugin …`: the authors' kit. One file for each verb.
 
+mod add;
 mod arguments;
 mod build;
 mod dev;
 mod list;
 mod new;
+mod carry;
+mod differences;
+mod distribution;
+mod list;
+mod publish;
+mod remove;
 mod show;
+mod sign;
+mod supply;
+mod upgrade;
 
 use std::path::Path;
 
@@ -20,7 +30,7 @@ use super::exit::Exit;
 use super::session::failure;
 use crate::bundled;
 use crate::config::project::PluginRef;
-use crate::engine::{Engine, folders, read_component};
+use crate::engine::{Engine, Reading, folders, load_plugin, read_component};
 
 pub use self::arguments::PluginArgs;
 
@@ -31,6 +41,14 @@ pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, 
         Verb::New(it) => new::run(it, shell),
         Verb::Build(it) => build::run(it, shell).await,
         Verb::Dev(it) => dev::run(it, shell).await,
+        Verb::Add(it) => add::run(it, shell).await,
+        Verb::Upgrade(it) => upgrade::run(it, shell).await,
+        Verb::Remove(it) => remove::run(it, shell),
+        Verb::Publish(it) => publish::run(it, shell).await,
+        Verb::Sign(it) => sign::sign(it, shell).await,
+        Verb::Verify(it) => sign::verify(it, shell).await,
+        Verb::Mirror(it) => carry::mirror(it, shell).await,
+        Verb::Bundle(it) => carry::bundle(it, shell).await,
     }
 }
 
@@ -53,7 +71,11 @@ async fn load(name: &str, engine: Option<&Engine>) -> Result<host::Plugin, CliEr
     let wasm = match provider {
         Some((engine, provider)) => match &provider.plugin {
             PluginRef::Path(path) => engine.component(path).map_err(failed)?,
-            other => return Err(failed(format!("`{}` cannot be loaded by this version", other.text()))),
+            // From the cache or not at all: nobody trusted the project to have anything fetched.
+            other => {
+                let loaded = load_plugin(engine, &runtime, other, Reading::Documents).await;
+                return loaded.map_err(|it| CliError::from_diagnostics(vec![*it]));
+            }
         },
         None => read_component(Path::new(name)).map_err(|error| {
             let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();

@@ -76,6 +76,7 @@ struct Entry {
     ca: Option<Source>,
     base: Option<Url>,
     git: bool,
+    registry: bool,
 }
 
 /// Everything in the file, no value read yet.
@@ -100,8 +101,8 @@ enum Fault {
     Value { name: String, what: String },
     /// The entry is of a kind that this version does not send there.
     Later { name: String, scheme: &'static str },
-    /// Several entries are for one Git remote.
-    Several { origin: String, names: Vec<String> },
+    /// Several entries are for one Git remote or registry.
+    Several { origin: String, names: Vec<String>, use_of: &'static str, key: &'static str },
 }
 
 impl fmt::Display for Fault {
@@ -118,9 +119,9 @@ impl fmt::Display for Fault {
             Self::Later { name, scheme } => {
                 write!(f, "credential `{name}` is of the kind `{scheme}`, which this version does not send there yet")
             }
-            Self::Several { origin, names } => {
+            Self::Several { origin, names, use_of, key } => {
                 let names: Vec<_> = names.iter().map(|it| format!("`{it}`")).collect();
-                write!(f, "{} are all for Git at {origin}; leave `git: true` in one", names.join(", "))
+                write!(f, "{} are all for {use_of} at {origin}; leave `{key}: true` in one", names.join(", "))
             }
         }
     }
@@ -261,18 +262,44 @@ impl Credentials {
         Ok(Remote { url: RemoteUrl::Http(url.clone()), headers, ca })
     }
 
-    /// Whole header lines and certificate authorities.
-    fn for_git(&self, url: &Url) -> Result<Option<Sent>, Fault> {
-        let fits = |entry: &Entry| entry.git && entry.origins.iter().any(|it| HostRule::parse(it).is_ok_and(|it| it.allows(url)));
+    /// What a registry of plugins is sent: the only entry with `registry: true` whose origin is the URL's, or nothing. It may be
+    /// for further origins, such as that of the registry's token server, and is sent to no other.
+    ///
+    /// # Errors
+    ///
+    /// Where several entries fit, or the one that does cannot be read or is nothing that registries take.
+    pub fn registry(&self, url: &Url) -> Result<Option<Arc<Credential>>, Diagnostic> {
+        let Some(name) = self.only(url, |it| it.registry, "the registry", "registry")? else { return Ok(None) };
+        let credential = self.get(name)?;
+        match credential.scheme {
+            Scheme::Basic { .. } | Scheme::Bearer(_) => Ok(Some(Arc::new(credential))),
+            ref scheme => Err(Fault::Later { name: name.clone(), scheme: scheme.word() }.into()),
+        }
+    }
+
+    /// The only entry of that use whose origins hold the URL's.
+    fn only(
+        &self,
+        url: &Url,
+        used: impl Fn(&Entry) -> bool,
+        use_of: &'static str,
+        key: &'static str,
+    ) -> Result<Option<&String>, Fault> {
+        let fits = |it: &Entry| used(it) && it.origins.iter().any(|it| HostRule::parse(it).is_ok_and(|it| it.allows(url)));
         let names: Vec<&String> = self.entries.iter().filter(|it| fits(it.1)).map(|it| it.0).collect();
-        let name = match names.as_slice() {
-            [] => return Ok(None),
-            [name] => *name,
+        match names.as_slice() {
+            [] => Ok(None),
+            [name] => Ok(Some(*name)),
             _ => {
                 let origin = url.origin().ascii_serialization();
-                return Err(Fault::Several { origin, names: names.into_iter().cloned().collect() });
+                Err(Fault::Several { origin, names: names.into_iter().cloned().collect(), use_of, key })
             }
-        };
+        }
+    }
+
+    /// Whole header lines and certificate authorities.
+    fn for_git(&self, url: &Url) -> Result<Option<Sent>, Fault> {
+        let Some(name) = self.only(url, |it| it.git, "Git", "git")? else { return Ok(None) };
         let Credential { scheme, ca_pem, .. } = self.get(name)?;
         let header = match scheme {
             Scheme::Header { name, value } => format!("{name}: {}", value.expose()),

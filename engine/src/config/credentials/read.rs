@@ -24,7 +24,7 @@ const SCHEMES: &[&str] = &["header", "basic", "bearer", "client-certificate", "s
 impl Reader<'_> {
     /// One entry; none where it is wrong.
     pub fn entry(&mut self, node: &Node, what: &str) -> Option<Entry> {
-        let mut keys = vec!["origins", "ca", "base", "git"];
+        let mut keys = vec!["origins", "ca", "base", "git", "registry"];
         keys.extend(SCHEMES);
         let fields = self.decoder.fields(node, what, &keys);
         let used: Vec<(&'static str, &Node)> = SCHEMES.iter().filter_map(|it| Some((*it, fields.get(it)?))).collect();
@@ -41,15 +41,19 @@ impl Reader<'_> {
         let origins = self.origins(fields, what, dns, kubeconfig);
         let ca = fields.get("ca").and_then(|node| self.source(node, "`ca`"));
         let base = fields.get("base").and_then(|node| self.base(node, &origins));
-        let git = match fields.get("git").map(|it| (&it.value, &it.at)) {
+        let [git, registry] = ["git", "registry"].map(|key| self.flag(fields, key));
+        Some(Entry { origins, means: means?, ca, base, git, registry })
+    }
+
+    fn flag(&mut self, fields: Fields<'_>, key: &str) -> bool {
+        match fields.get(key).map(|it| (&it.value, &it.at)) {
             None => false,
-            Some((Value::Plain(Json::Bool(git)), _)) => *git,
+            Some((Value::Plain(Json::Bool(flag)), _)) => *flag,
             Some((_, at)) => {
-                self.decoder.error(at, "`git` must be `true` or `false`");
+                self.decoder.error(at, format!("`{key}` must be `true` or `false`"));
                 false
             }
-        };
-        Some(Entry { origins, means: means?, ca, base, git })
+        }
     }
 
     fn origins(&mut self, fields: Fields<'_>, what: &str, dns: bool, optional: bool) -> Vec<String> {

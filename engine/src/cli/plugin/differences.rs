@@ -1,0 +1,208 @@
+//! What differs between two versions of a plugin: rights, kinds, fields, and what they would do in the same place.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+use trueup_core::manifest::{Kind, Manifest};
+use trueup_core::plan::Plan;
+
+use crate::output::clean::clean;
+use crate::registry::Asks;
+
+/// Levels of a schema that are compared.
+const DEPTH: usize = 16;
+
+/// What differs in the manifests.
+#[derive(Debug, Default)]
+pub struct Differences {
+    /// Rights that only the new one asks for, and only the old one.
+    pub more: Vec<String>,
+    pub less: Vec<String>,
+    /// Kinds and fields, a line each: `+`, `-` or `~` in front.
+    pub schemas: Vec<String>,
+}
+
+impl Differences {
+    pub fn of(old: Option<&Manifest>, agreed: &Asks, new: &Manifest) -> Self {
+        let asks = Asks::of(new);
+        let schemas = old.map_or_else(Vec::new, |old| {
+            let mut lines = Vec::new();
+            let config = |it: &Manifest| fields(&it.config);
+            compare("config", &config(old), &config(new), &mut lines);
+            let names: BTreeSet<&String> = old.kinds.keys().chain(new.kinds.keys()).collect();
+            for name in names {
+                match (old.kinds.get(name), new.kinds.get(name)) {
+                    (Some(_), None) => lines.push(format!("- kind {name}")),
+                    (None, Some(_)) => lines.push(format!("+ kind {name}")),
+                    (Some(old), Some(new)) => {
+                        compare(name, &fields(&old.schema), &fields(&new.schema), &mut lines);
+                        compare(name, &manners(old), &manners(new), &mut lines);
+                    }
+                    (None, None) => {}
+                }
+            }
+            lines
+        });
+        Self { more: asks.beyond(agreed), less: agreed.beyond(&asks), schemas }
+    }
+
+    /// For people; rights first.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let part = |head: &str, sign: &str, lines: &[String]| -> String {
+            let lines: String = lines.iter().map(|it| format!("    {sign}{}\n", clean(it))).collect();
+            if lines.is_empty() { lines } else { format!("  {head}\n{lines}") }
+        };
+        out.push_str(&part("It asks for more: to", "+ ", &self.more));
+        out.push_str(&part("It no longer asks to", "- ", &self.less));
+        out.push_str(&part("Kinds and fields", "", &self.schemas));
+        if out.is_empty() { "  Rights, kinds and fields are the same.\n".to_owned() } else { out }
+    }
+}
+
+/// How a kind is treated beyond its fields.
+fn manners(kind: &Kind) -> BTreeMap<String, String> {
+    let lower = |it: &dyn std::fmt::Debug| format!("{it:?}").to_lowercase();
+    BTreeMap::from([
+        ("(observed by)".to_owned(), lower(&kind.observe)),
+        ("(found again by)".to_owned(), lower(&kind.recover)),
+        ("(replaced)".to_owned(), lower(&kind.replace)),
+        ("(schema version)".to_owned(), kind.schema_version.to_string()),
+    ])
+}
+
+/// What is special about each field, by its path.
+fn fields(schema: &Json) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    collect(schema, "", 0, &mut out);
+    out
+}
+
+fn collect(schema: &Json, at: &str, depth: usize, out: &mut BTreeMap<String, String>) {
+    let required: Vec<&str> =
+        schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
+    for (name, field) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+        let path = if at.is_empty() { name.clone() } else { format!("{at}.{name}") };
+        let mut notes: BTreeMap<String, String> = BTreeMap::new();
+        // Every keyword but those that hold further fields or only words for people.
+        for (key, value) in field.as_object().into_iter().flatten() {
+            if !matches!(key.as_str(), "properties" | "items" | "required" | "description" | "title" | "examples" | "$comment") {
+                let word = key.strip_prefix("x-trueup-").unwrap_or(key);
+                notes.insert(word.to_owned(), value.to_string());
+            }
+        }
+        if required.contains(&name.as_str()) {
+            notes.insert("required".to_owned(), "true".to_owned());
+        }
+        let words = |(key, value): (&String, &String)| match (key.as_str(), value.as_str()) {
+            ("type", value) => value.trim_matches('"').to_owned(),
+            (key, "true") => key.to_owned(),
+            (key, value) => format!("{key} {value}"),
+        };
+        out.insert(path.clone(), notes.iter().map(words).collect::<Vec<_>>().join(", "));
+        if depth < DEPTH {
+            collect(field, &path, depth + 1, out);
+            if let Some(items) = field.get("items") {
+                collect(items, &format!("{path}[]"), depth + 1, out);
+            }
+        }
+    }
+}
+
+fn compare(of: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>, lines: &mut Vec<String>) {
+    let paths: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for path in paths {
+        match (old.get(path), new.get(path)) {
+            (Some(old), None) => lines.push(format!("- {of} {path}: {old}")),
+            (None, Some(new)) => lines.push(format!("+ {of} {path}: {new}")),
+            (Some(old), Some(new)) if old != new => lines.push(format!("~ {of} {path}: {old} -> {new}")),
+            _ => {}
+        }
+    }
+}
+
+/// A plan as it is compared: what is done to whom, field by field.
+pub type Steps = BTreeMap<(String, String), String>;
+
+/// What a plan would do, and refuses, through these providers.
+pub fn steps(plan: &Plan) -> Steps {
+    let mut out = Steps::new();
+    for step in &plan.steps {
+        let mut changes: Vec<String> = step.changes.iter().map(|it| it.path.to_string()).collect();
+        changes.sort_unstable();
+        let what = match changes.is_empty() {
+            true => step.action.name().to_owned(),
+            false => format!("{} ({})", step.action.name(), changes.join(", ")),
+        };
+        out.insert((step.resource.as_str().to_owned(), step.address.to_string()), what);
+    }
+    for refused in &plan.refused {
+        let address = refused.address.as_ref().map(ToString::to_string).unwrap_or_default();
+        out.insert((refused.resource.as_str().to_owned(), address), format!("refused: {}", refused.reason));
+    }
+    out
+}
+
+/// What only one of two plans does, a line each.
+pub fn between(old: &Steps, new: &Steps) -> Vec<String> {
+    let keys: BTreeSet<&(String, String)> = old.keys().chain(new.keys()).collect();
+    let mut out = Vec::new();
+    for key in keys {
+        let name = &key.0;
+        match (old.get(key), new.get(key)) {
+            (Some(old), None) => out.push(format!("- {name}: {old}, and nothing with the new one")),
+            (None, Some(new)) => out.push(format!("+ {name}: {new}, and nothing with the old one")),
+            (Some(old), Some(new)) if old != new => out.push(format!("~ {name}: {old} -> {new}")),
+            _ => {}
+        }
+    }
+    out
+}
+
+/// For programs.
+pub fn shape(differences: &Differences) -> Json {
+    json!({"more": differences.more, "less": differences.less, "schemas": differences.schemas})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_that_come_go_and_change_are_told_apart() {
+        let old = fields(&json!({"properties": {"spec": {"type": "object", "required": ["a"], "properties": {
+            "a": {"type": "string"}, "b": {"type": "integer", "default": 1}, "gone": {"type": "string"},
+            "list": {"type": "array", "items": {"properties": {"x": {"type": "string"}}}},
+        }}}}));
+        let new = fields(&json!({"properties": {"spec": {"type": "object", "properties": {
+            "a": {"type": "string", "x-trueup-immutable": true, "description": "other words"}, "b": {"type": "integer", "default": 1},
+            "list": {"type": "array", "items": {"properties": {"x": {"type": "integer"}, "y": {"type": "string"}}}},
+        }}}}));
+        let mut lines = Vec::new();
+        compare("T", &old, &new, &mut lines);
+        let want = [
+            "~ T spec.a: required, string -> immutable, string",
+            "- T spec.gone: string",
+            "~ T spec.list[].x: string -> integer",
+            "+ T spec.list[].y: string",
+        ];
+        assert_eq!(lines, want);
+    }
+
+    #[test]
+    fn plans_are_compared_step_by_step() {
+        let steps = |list: &[(&str, &str)]| {
+            list.iter().map(|(id, what)| (((*id).to_owned(), String::new()), (*what).to_owned())).collect()
+        };
+        let old: Steps = steps(&[("a", "create"), ("b", "update (spec.x)"), ("c", "update (spec.x)")]);
+        let new: Steps = steps(&[("b", "update (spec.x)"), ("c", "replace (spec.x)"), ("d", "delete")]);
+        let lines = between(&old, &new);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(
+            lines[0].starts_with("- a: create")
+                && lines[1].contains("update (spec.x) -> replace")
+                && lines[2].starts_with("+ d: delete")
+        );
+        assert!(between(&old, &old).is_empty());
+    }
+}

@@ -1,0 +1,117 @@
+//! What another version changes is shown before it is pinned, and what is used is not removed.
+
+use std::fs;
+
+use serde_json::Value as Json;
+use trueup_tests::guests::hostile;
+use trueup_tests::servers::registry::{Login, Registry};
+
+use super::{component, eager, project, trusted_key};
+
+/// Another version of the component: it looks for its things under other names, `t.thing2`.
+fn other() -> Vec<u8> {
+    let (from, to) = (b"@suffix=@", b"@suffix=2");
+    let mut bytes = hostile().to_vec();
+    let at = bytes.windows(from.len()).position(|it| it == from).expect("the marker");
+    bytes[at..at + to.len()].copy_from_slice(to);
+    bytes
+}
+
+fn lock(project: &trueup_tests::Project) -> Json {
+    serde_json::from_str(&fs::read_to_string(project.repo().join("trueup.lock")).unwrap()).unwrap()
+}
+
+#[test]
+fn an_upgrade_shows_rights_fields_and_plans_and_asks_for_more_rights_by_themselves() {
+    let registry = Registry::start(&Login::Nobody);
+    let (old, new) = (registry.reference("thing:1.0"), registry.reference("thing:1.1"));
+    let project = project(&old);
+    let key = trusted_key(&project, "author");
+    let file = component(&project);
+    let file = file.to_str().unwrap();
+    project.run(&["plugin", "publish", file, &old, "--key", &key]).expect_exit(0);
+    fs::write(file, eager()).unwrap();
+    project.run(&["plugin", "publish", file, &new, "--key", &key]).expect_exit(0);
+    project.run(&["plugin", "add", &old, "--yes"]).expect_exit(0);
+    project.commit("pinned");
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
+    let before = lock(&project);
+
+    let upgrade = ["plugin", "upgrade", &old, "--to", "1.1", "--yes", "--trust"];
+    let more = project.run(&upgrade).expect_exit(1);
+    more.expect_text(&["It asks for more: to", "+ send DNS messages", "+ send requests to https://*.example.com"])
+        .expect_text(&["+ Thing spec.note: string", "nobody is here to agree", "--allow-more-rights"]);
+    assert_eq!(lock(&project), before);
+    let done = project.run(&[&upgrade[..], &["--allow-more-rights"]].concat()).expect_exit(0);
+    done.expect_text(&["is pinned in trueup.lock", "is now to be written", &format!("plugin: \"{new}\"")]);
+    let after = lock(&project);
+    assert!(
+        after["plugins"].get(&old).is_none() && after["plugins"][&new]["asks"] != before["plugins"][&old]["asks"],
+        "{after:#}"
+    );
+    project.run(&["plugin", "upgrade", &old]).expect_exit(1).expect_text(&["TU0503", "pins no plugin"]);
+}
+
+#[test]
+fn a_moved_tag_or_changed_file_is_compared_with_what_was_pinned_on_the_same_world() {
+    let registry = Registry::start(&Login::Nobody);
+    let reference = registry.reference("thing:1");
+    let project = project(&reference);
+    let file = component(&project);
+    let file = file.to_str().unwrap();
+    project.run(&["plugin", "publish", file, &reference]).expect_exit(0);
+    project.run(&["plugin", "add", &reference, "--yes", "--allow-unsigned"]).expect_exit(0);
+    project.commit("pinned");
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
+    let upgrade = ["plugin", "upgrade", &reference, "--allow-unsigned", "--yes", "--trust"];
+    project.run(&upgrade).expect_exit(0).expect_text(&["is pinned to just that already"]);
+
+    // Its things end in another suffix: what is there is not seen, and would be made anew.
+    fs::write(file, other()).unwrap();
+    project.run(&["plugin", "publish", file, &reference, "--move-tag"]).expect_exit(0);
+    let untrusted = project.run(&["plugin", "upgrade", &reference, "--allow-unsigned", "-o", "json"]).expect_exit(1);
+    untrusted.expect_text(&["The plans of prod were not compared"]);
+    let shown = project.run(&[&upgrade[..], &["-o", "json"]].concat()).expect_exit(0);
+    shown.clone().expect_text(&["Rights, kinds and fields are the same", "The plan of prod differs"]);
+    let shape = shown.json();
+    let differences = shape["plans"][0]["differences"].as_array().unwrap();
+    assert!(differences.iter().any(|it| it.as_str().unwrap().contains("Thing/t")), "{shape:#}");
+    assert_eq!(fs::read_to_string(project.repo().join("evil/t.thing")).unwrap(), "x", "nothing was changed by comparing");
+    assert!(!project.repo().join("evil/t.thing2").exists());
+}
+
+#[test]
+fn a_file_of_another_version_is_compared_with_the_committed_one() {
+    let project = project("./thing.wasm");
+    fs::write(project.repo().join("thing.wasm"), hostile()).unwrap();
+    project.run(&["plugin", "add", "thing.wasm", "--yes"]).expect_exit(0);
+    project.commit("pinned");
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
+    fs::write(project.repo().join("thing.wasm"), other()).unwrap();
+    let plan = project.run(&["plan", "--worktree", "--trust"]).expect_exit(1);
+    plan.expect_text(&["TU0503", "trueup plugin upgrade ./thing.wasm"]);
+    let upgrade = project.run(&["plugin", "upgrade", "./thing.wasm", "--yes", "--trust"]).expect_exit(0);
+    upgrade.expect_text(&["The plan of prod differs", "is pinned in trueup.lock"]);
+    project.run(&["plan", "--worktree", "--trust"]).expect_text(&["Thing/t"]);
+}
+
+#[test]
+fn what_is_used_or_owns_objects_is_not_removed() {
+    let project = project("./thing.wasm");
+    fs::write(project.repo().join("thing.wasm"), hostile()).unwrap();
+    project.run(&["plugin", "remove", "./thing.wasm", "--yes"]).expect_exit(1).expect_text(&["pins no plugin"]);
+    project.run(&["plugin", "add", "thing.wasm", "--yes"]).expect_exit(0);
+    project.commit("pinned");
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
+    let remove = ["plugin", "remove", "./thing.wasm", "--yes"];
+    project.run(&remove).expect_exit(1).expect_text(&["TU0503", "is the plugin of evil"]);
+    // Taken out of the settings, with what it made still there.
+    let settings = fs::read_to_string(project.repo().join("trueup.yaml")).unwrap();
+    let without: String =
+        settings.lines().filter(|it| !it.contains("evil:") && !it.contains("providers:")).map(|it| format!("{it}\n")).collect();
+    project.write("trueup.yaml", &without);
+    project.run(&remove).expect_exit(1).expect_text(&["TU0504", "prod owns 1 object through `evil`", "trueup forget"]);
+    project.run(&["forget", "evil:*", "--yes", "-e", "prod"]).expect_exit(0);
+    project.run(&remove).expect_exit(0).expect_text(&["no longer pinned"]);
+    assert!(lock(&project)["plugins"].as_object().unwrap().is_empty());
+}
