@@ -11,6 +11,7 @@ pub mod desired;
 pub mod engine;
 pub mod health;
 pub mod killpoint;
+pub mod kit;
 pub mod observe;
 pub mod output;
 pub mod pass;

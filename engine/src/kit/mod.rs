@@ -1,0 +1,6 @@
+//! The kit for people who write plugins: what `trueup plugin new`, `build`, `dev` and `test` are made of.
+//!
+//! Owns the form of a plugin's project ([`project`]) and what is done with one. It prints nothing: the verbs in
+//! `cli/plugin` do.
+
+pub mod project;
