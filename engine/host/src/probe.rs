@@ -21,7 +21,8 @@ impl Plugin {
         let plugin = &self.0;
         let limits = plugin.runtime.limits().clone();
         let limit = limits.call;
-        let context = Arc::new(Context::new(plugin.manifest.name.as_str().into(), Grant::default(), Arc::new(NoServices), limits));
+        let context =
+            Arc::new(Context::new(plugin.manifest.name.as_str().into(), Grant::default(), Arc::new(NoServices), limits));
         let slot = plugin.runtime.0.budget.slot().await;
         let mut instance = Instance::start(&plugin.pre, &plugin.indices, context, Phase::Pure, limit, slot).await?;
         let mut answers = Vec::with_capacity(times);

@@ -3,4 +3,5 @@
 //! Owns the form of a plugin's project ([`project`]) and what is done with one. It prints nothing: the verbs in
 //! `cli/plugin` do.
 
+pub mod conformance;
 pub mod project;

@@ -3,6 +3,7 @@
 mod arguments;
 mod list;
 mod show;
+mod test;
 
 use std::path::Path;
 
@@ -25,6 +26,7 @@ pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, 
     match &arguments.verb {
         Verb::List => list::run(shell),
         Verb::Show(it) => show::run(it, shell).await,
+        Verb::Test(it) => test::run(it, shell).await,
     }
 }
 

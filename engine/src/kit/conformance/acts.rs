@@ -107,7 +107,10 @@ impl World<'_> {
             token: attempt.token.to_owned(),
             attempt: attempt.attempt,
             unsettled: attempt.unsettled,
-            mark: format!("4f0c9a000000000000000000000000aa/test/{:.32}", trueup_core::value::Digest::of(want.address.to_string().as_bytes()).to_string()),
+            mark: format!(
+                "4f0c9a000000000000000000000000aa/test/{:.32}",
+                trueup_core::value::Digest::of(want.address.to_string().as_bytes()).to_string()
+            ),
             desired,
             prior: before.filter(|_| action != IntentAction::Create).map(|it| crate::apply::remote(&self.sealer, &it)),
             edits,
@@ -136,7 +139,7 @@ impl World<'_> {
     /// Where there is no answer: a crash, a deadline, an answer of the wrong length.
     pub async fn send(&self, provider: &host::Provider, changes: Vec<Change>) -> Result<Vec<Outcome>, String> {
         let outcomes = self.called("apply", provider.apply(&self.info(), changes).await)?;
-        self.say("apply", &self.open(&outcomes));
+        self.say("apply", &self.showable(&outcomes));
         Ok(outcomes)
     }
 
@@ -158,7 +161,7 @@ impl World<'_> {
             let fresh = (poller == Poller::Fresh).then(|| self.provider());
             let answer = fresh.as_ref().unwrap_or(provider).poll(&self.info(), handle).await;
             let answer = self.called("poll", answer)?.pop().ok_or("`poll` answered nothing")?;
-            self.say("poll", &self.open(std::slice::from_ref(&answer)));
+            self.say("poll", &self.showable(std::slice::from_ref(&answer)));
             let object = outcome.object.take();
             outcome = answer;
             outcome.object = outcome.object.take().or(object);
@@ -173,12 +176,15 @@ impl World<'_> {
     /// In words.
     pub async fn make(&self, provider: &host::Provider, want: &Want) -> Result<Remote, String> {
         let change = self.change(IntentAction::Create, want, None, Try::first(&token()));
-        let outcome = self.carry(provider, change, Poller::Same).await.map_err(|error| format!("creating {}: {error}", want.title()))?;
+        let outcome =
+            self.carry(provider, change, Poller::Same).await.map_err(|error| format!("creating {}: {error}", want.title()))?;
         if outcome.settlement != Settlement::Settled {
             return Err(format!("creating {}: {}{}", want.title(), told(&outcome.settlement), self.server_told()));
         }
         let known = outcome.object.as_ref().map(|it| it.identity.clone());
-        self.look(provider, want, known.as_deref()).await?.ok_or_else(|| format!("{} was created, and a look does not show it", want.title()))
+        self.look(provider, want, known.as_deref())
+            .await?
+            .ok_or_else(|| format!("{} was created, and a look does not show it", want.title()))
     }
 
     /// Brings an object to what is wanted, which must work.
@@ -202,7 +208,8 @@ impl World<'_> {
     /// In words.
     pub async fn remove(&self, provider: &host::Provider, want: &Want, prior: &Remote) -> Result<(), String> {
         let change = self.change(IntentAction::Delete, want, Some(prior), Try::first(&token()));
-        let outcome = self.carry(provider, change, Poller::Same).await.map_err(|error| format!("deleting {}: {error}", want.title()))?;
+        let outcome =
+            self.carry(provider, change, Poller::Same).await.map_err(|error| format!("deleting {}: {error}", want.title()))?;
         match &outcome.settlement {
             Settlement::Settled => Ok(()),
             other => Err(format!("deleting {}: {}", want.title(), told(other))),
@@ -231,8 +238,10 @@ impl World<'_> {
         if want.kind.observe == Observe::Read {
             return self.read(provider, want, identity).await;
         }
-        let scanned = self.scan(provider, want, None, PAGE).await?.map_err(|failure| format!("scanning {}: {failure}", scope_of(want)))?;
-        let named = |it: &Remote| it.address.key == want.address.key || (it.address.key.is_empty() && identity == Some(&it.identity));
+        let scanned =
+            self.scan(provider, want, None, PAGE).await?.map_err(|failure| format!("scanning {}: {failure}", scope_of(want)))?;
+        let named =
+            |it: &Remote| it.address.key == want.address.key || (it.address.key.is_empty() && identity == Some(&it.identity));
         Ok(scanned.objects.into_iter().find(named))
     }
 
@@ -275,7 +284,10 @@ impl World<'_> {
         let answer = self.called("scan", provider.scan(&self.info(), vec![query]).await)?;
         let answer = answer.into_iter().next().ok_or("`scan` answered nothing")?;
         match &answer {
-            Ok(page) => self.say("scan", &(page.objects.iter().map(|it| self.shown(it)).collect::<Vec<_>>(), &page.next, &page.version, &page.findings)),
+            Ok(page) => self.say(
+                "scan",
+                &(page.objects.iter().map(|it| self.shown(it)).collect::<Vec<_>>(), &page.next, &page.version, &page.findings),
+            ),
             Err(failure) => self.say("scan", failure),
         }
         Ok(answer)
@@ -286,8 +298,18 @@ impl World<'_> {
     /// # Errors
     ///
     /// Where there is no answer, or the pages do not end. The inner failure is the plugin's own.
-    pub async fn scan(&self, provider: &host::Provider, want: &Want, since: Option<&str>, limit: u32) -> Result<Result<Scanned, Failure>, String> {
-        let mut query = ScopeQuery { since: since.map(str::to_owned), limit, ..ScopeQuery::new(want.kind.name.clone(), want.address.scope.scope.clone()) };
+    pub async fn scan(
+        &self,
+        provider: &host::Provider,
+        want: &Want,
+        since: Option<&str>,
+        limit: u32,
+    ) -> Result<Result<Scanned, Failure>, String> {
+        let mut query = ScopeQuery {
+            since: since.map(str::to_owned),
+            limit,
+            ..ScopeQuery::new(want.kind.name.clone(), want.address.scope.scope.clone())
+        };
         let (mut objects, mut cursors) = (Vec::new(), HashSet::new());
         for _ in 0..MAX_PAGES {
             let page = match self.page(provider, query.clone()).await? {
@@ -311,7 +333,11 @@ impl World<'_> {
     }
 
     /// Reads those objects of which the scan did not tell all.
-    async fn completed(&self, provider: &host::Provider, mut objects: Vec<Remote>) -> Result<Result<Vec<Remote>, Failure>, String> {
+    async fn completed(
+        &self,
+        provider: &host::Provider,
+        mut objects: Vec<Remote>,
+    ) -> Result<Result<Vec<Remote>, Failure>, String> {
         let is_unread = |it: &Remote| it.ext.iter().any(|(name, value)| name == "unread" && value == "true");
         let unread: Vec<usize> = objects.iter().enumerate().filter(|(_, it)| is_unread(it)).map(|(at, _)| at).collect();
         for part in unread.chunks(UNREAD) {
@@ -351,7 +377,13 @@ impl World<'_> {
         let mut paths: Vec<Path> = changes.into_iter().map(|it| it.path).collect();
         if !paths.is_empty() && provider.plugin().exports().planning {
             let change = self.change(IntentAction::Update, want, Some(remote), Try::first("look"));
-            let candidate = host::Candidate { action: change.action, address: change.address, desired: change.desired, object: change.prior, edits: change.edits };
+            let candidate = host::Candidate {
+                action: change.action,
+                address: change.address,
+                desired: change.desired,
+                object: change.prior,
+                edits: change.edits,
+            };
             let verdicts = self.called("refine", provider.refine(&self.info(), vec![candidate]).await)?;
             if let Some(host::Verdict::Ignore(ignored)) = verdicts.first() {
                 paths.retain(|path| path.to_pointer(&want.desired).is_none_or(|it| !ignored.contains(&it)));
@@ -361,8 +393,14 @@ impl World<'_> {
     }
 
     /// Outcomes as what may be shown of them: without the values at pointers that the plugin calls sensitive.
-    fn open<'o>(&self, outcomes: &'o [Outcome]) -> Vec<(&'o Settlement, Option<Remote>, &'o [host::Finding], &'o [(String, String)])> {
-        outcomes.iter().map(|it| (&it.settlement, it.object.as_ref().map(|it| self.shown(it)), it.findings.as_slice(), it.ext.as_slice())).collect()
+    fn showable<'o>(
+        &self,
+        outcomes: &'o [Outcome],
+    ) -> Vec<(&'o Settlement, Option<Remote>, &'o [host::Finding], &'o [(String, String)])> {
+        outcomes
+            .iter()
+            .map(|it| (&it.settlement, it.object.as_ref().map(|it| self.shown(it)), it.findings.as_slice(), it.ext.as_slice()))
+            .collect()
     }
 
     fn shown(&self, remote: &Remote) -> Remote {

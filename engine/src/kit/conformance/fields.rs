@@ -38,7 +38,8 @@ fn walk(root: &Json, schema: &Json, path: &Path, depth: usize, out: &mut Vec<Fie
 /// Follows local references, a few in a row.
 fn resolved<'a>(root: &'a Json, mut schema: &'a Json) -> &'a Json {
     for _ in 0..8 {
-        let target = schema.get("$ref").and_then(Json::as_str).and_then(|it| it.strip_prefix('#')).and_then(|it| root.pointer(it));
+        let target =
+            schema.get("$ref").and_then(Json::as_str).and_then(|it| it.strip_prefix('#')).and_then(|it| root.pointer(it));
         match target {
             Some(target) => schema = target,
             None => break,
@@ -191,8 +192,16 @@ mod tests {
         check(json!({"type": "integer", "minimum": 1, "maximum": 5}), json!(5), &[json!(4), json!(1)]);
         check(json!({"type": "string"}), json!("one"), &[json!("one other")]);
         check(json!({"type": "string", "pattern": "^0[0-7]{3}$"}), json!("0644"), &[json!("0645")]);
-        check(json!({"type": "array", "items": {"type": "string"}}), json!(["a", "b"]), &[json!(["a"]), json!(["a", "b", "b other"])]);
-        check(json!({"type": "object", "additionalProperties": {"type": "integer"}}), json!({"a": 1}), &[json!({"a": 1, "other": 2})]);
+        check(
+            json!({"type": "array", "items": {"type": "string"}}),
+            json!(["a", "b"]),
+            &[json!(["a"]), json!(["a", "b", "b other"])],
+        );
+        check(
+            json!({"type": "object", "additionalProperties": {"type": "integer"}}),
+            json!({"a": 1}),
+            &[json!({"a": 1, "other": 2})],
+        );
         check(json!({"oneOf": [{"type": "integer"}, {"type": "string"}]}), json!(60), &[json!(61)]);
     }
 

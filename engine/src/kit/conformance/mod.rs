@@ -21,6 +21,7 @@ use serde_json::json;
 use trueup_core::value::Json;
 
 pub use badge::badge;
+pub use server::kill_all;
 pub use world::Bench;
 
 /// How long one check may take, beside what the budget's objects need.
@@ -117,12 +118,18 @@ pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// Runs the checks whose names `only` holds, or all of them. `told` is called before each check with its name, and says whether to
 /// go on; `done` after it.
-pub async fn run(bench: &Bench, only: &[String], mut told: impl FnMut(&'static str) -> bool, mut done: impl FnMut(&Checked)) -> Report {
+pub async fn run(
+    bench: &Bench,
+    contract: &str,
+    only: &[String],
+    mut told: impl FnMut(&'static str) -> bool,
+    mut done: impl FnMut(&Checked),
+) -> Report {
     let mut report = Report {
         plugin: bench.plugin.manifest().name.clone(),
         version: bench.plugin.manifest().version.clone(),
         sha256: bench.plugin.digest().to_string(),
-        contract: crate::cli::contract().to_owned(),
+        contract: contract.to_owned(),
         checks: Vec::new(),
     };
     for check in checks::ALL.iter().filter(|it| only.is_empty() || only.iter().any(|name| name == it.name)) {

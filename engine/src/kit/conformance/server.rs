@@ -1,11 +1,13 @@
 //! The program that plays the remote system in a test: started on a free port, and ended for certain.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -53,6 +55,20 @@ pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+/// Process groups of servers that run now.
+static RUNNING: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
+
+fn running() -> MutexGuard<'static, BTreeSet<i32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills every server that runs now: for who is about to end the process.
+pub fn kill_all() {
+    for pid in running().iter().filter_map(|it| Pid::from_raw(*it)) {
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+}
+
 /// A server under way. Its whole process group is killed when the value is dropped.
 pub struct Server {
     child: Child,
@@ -76,15 +92,23 @@ impl Server {
         let mut command = Command::new(file);
         command.args(arguments).envs(&server.env).current_dir(folder).process_group(0);
         let child = command.stdin(Stdio::null()).stdout(out).stderr(errors).spawn().map_err(failed)?;
+        running().insert(Pid::from_child(&child).as_raw_nonzero().get());
         let mut server = Self { child, log };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let deadline = Instant::now() + START;
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
             if let Some(status) = server.child.try_wait().map_err(failed)? {
-                return Err(format!("the test's server `{program}` ended before it listened on port {port} ({status}){}", server.told()));
+                return Err(format!(
+                    "the test's server `{program}` ended before it listened on port {port} ({status}){}",
+                    server.told()
+                ));
             }
             if Instant::now() >= deadline {
-                return Err(format!("the test's server `{program}` does not listen on port {port} after {} s{}", START.as_secs(), server.told()));
+                return Err(format!(
+                    "the test's server `{program}` does not listen on port {port} after {} s{}",
+                    START.as_secs(),
+                    server.told()
+                ));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -106,5 +130,6 @@ impl Drop for Server {
         let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         let _ = self.child.kill();
         let _ = self.child.wait();
+        running().remove(&Pid::from_child(&self.child).as_raw_nonzero().get());
     }
 }

@@ -99,7 +99,13 @@ struct State {
 }
 
 impl Watch {
-    pub fn new(shared: Shared, sealer: Arc<Sealer>, blobs: HashMap<Digest, Arc<[u8]>>, reads: Vec<String>, dirs: Vec<String>) -> Self {
+    pub fn new(
+        shared: Shared,
+        sealer: Arc<Sealer>,
+        blobs: HashMap<Digest, Arc<[u8]>>,
+        reads: Vec<String>,
+        dirs: Vec<String>,
+    ) -> Self {
         Self { state: Mutex::default(), shared, sealer, blobs, reads, dirs, blind: AtomicBool::new(false) }
     }
 
@@ -169,7 +175,10 @@ impl Watch {
         self.reads.iter().find(|rule| match rule.split_once(' ') {
             Some((verb, pattern)) => verb == method && fits(pattern.split('?').next().unwrap_or(pattern), path),
             None => rule.split_once('=').is_some_and(|(name, value)| {
-                let header = |it: &Json| it[0].as_str().is_some_and(|it| it.eq_ignore_ascii_case(name)) && it[1].as_str().is_some_and(|it| fits(value, it));
+                let header = |it: &Json| {
+                    it[0].as_str().is_some_and(|it| it.eq_ignore_ascii_case(name))
+                        && it[1].as_str().is_some_and(|it| fits(value, it))
+                };
                 question["headers"].as_array().into_iter().flatten().any(header) || method == "POST" && name == "Action"
             }),
         })
@@ -197,7 +206,8 @@ impl Watch {
             }
             import if import.starts_with("files.") => {
                 let path = question.as_str().unwrap_or_else(|| text(question, "path"));
-                let below = |dir: &&String| path.strip_prefix(dir.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+                let below =
+                    |dir: &&String| path.strip_prefix(dir.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
                 let found = self.dirs.iter().find(below).cloned();
                 usage.dirs.extend(found);
             }
@@ -449,7 +459,14 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_text() {
-        for (pattern, text, want) in [("/a", "/a", true), ("/a", "/ab", false), ("/a*", "/ab", true), ("/a*c", "/abc", true), ("/a*c", "/ab", false), ("*b*", "abc", true)] {
+        for (pattern, text, want) in [
+            ("/a", "/a", true),
+            ("/a", "/ab", false),
+            ("/a*", "/ab", true),
+            ("/a*c", "/abc", true),
+            ("/a*c", "/ab", false),
+            ("*b*", "abc", true),
+        ] {
             assert_eq!(fits(pattern, text), want, "{pattern} {text}");
         }
     }

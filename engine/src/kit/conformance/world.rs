@@ -154,7 +154,8 @@ impl<'a> World<'a> {
                 let names: Vec<&str> = kinds.keys().map(String::as_str).collect();
                 format!("`test.objects` has a `{}`; the plugin's kinds are {}", object.kind, names.join(", "))
             })?;
-            let declared = self.document(kind, &object.spec).map_err(|error| format!("{} `{}`: {error}", object.kind, object.name))?;
+            let declared =
+                self.document(kind, &object.spec).map_err(|error| format!("{} `{}`: {error}", object.kind, object.name))?;
             all.extend(self.render(provider, kind, &object.name, &declared, &object.change).await?);
         }
         if all.is_empty() {
@@ -168,14 +169,22 @@ impl<'a> World<'a> {
     /// # Errors
     ///
     /// In words, also where the schema or the plugin refuses the declaration.
-    pub async fn render(&self, provider: &host::Provider, kind: &Arc<Kind>, name: &str, declared: &Json, change: &Json) -> Result<Vec<Want>, String> {
+    pub async fn render(
+        &self,
+        provider: &host::Provider,
+        kind: &Arc<Kind>,
+        name: &str,
+        declared: &Json,
+        change: &Json,
+    ) -> Result<Vec<Want>, String> {
         let title = format!("{} `{name}`", kind.name);
         if let Some(finding) = schema::findings(declared, kind).first() {
             return Err(format!("{title} is not valid: {}", finding.message));
         }
         let address = natural(provider.alias(), kind, name, declared);
         let doc = Arc::new(self.sealer.to_handles(declared));
-        let mut answers = provider.render(&self.info(), vec![Declared { address, doc }]).await.map_err(|error| error.to_string())?;
+        let mut answers =
+            provider.render(&self.info(), vec![Declared { address, doc }]).await.map_err(|error| error.to_string())?;
         let rendered = answers.pop().ok_or("`render` answered nothing")?;
         if let Some(finding) = rendered.findings.iter().find(|it| it.severity == trueup_core::diagnostic::Severity::Error) {
             return Err(format!("the plugin refuses {title}: {}", finding.summary));
@@ -186,13 +195,20 @@ impl<'a> World<'a> {
         // Those first that nothing is left to come before; the host has refused circles.
         while !left.is_empty() {
             let names: Vec<Address> = left.iter().map(|it| it.address.clone()).collect();
-            let (ready, rest): (Vec<_>, Vec<_>) = left.into_iter().partition(|it| !it.after.iter().any(|after| names.contains(after)));
+            let (ready, rest): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|it| !it.after.iter().any(|after| names.contains(after)));
             if ready.is_empty() {
                 return Err(format!("the objects of {title} wait for each other"));
             }
             for object in ready {
                 let of = &object.address.scope.kind;
-                let kind = self.bench.plugin.manifest().kinds.get(&**of).ok_or_else(|| format!("{title} renders to a `{of}`, which is no kind"))?;
+                let kind = self
+                    .bench
+                    .plugin
+                    .manifest()
+                    .kinds
+                    .get(&**of)
+                    .ok_or_else(|| format!("{title} renders to a `{of}`, which is no kind"))?;
                 let desired = self.sealer.from_handles(&object.doc);
                 let own = alone && kind.name == *of && of == &natural(provider.alias(), kind, name, declared).scope.kind;
                 wants.push(Want {
@@ -232,7 +248,9 @@ impl<'a> World<'a> {
             .collect();
         // The name first, then each field, a number behind it and before it.
         let mut ways: Vec<(Option<&Path>, bool)> = vec![(None, true)];
-        ways.extend(want.kind.hints.key.iter().filter(|it| texts.contains(it)).flat_map(|it| [(Some(it), true), (Some(it), false)]));
+        ways.extend(
+            want.kind.hints.key.iter().filter(|it| texts.contains(it)).flat_map(|it| [(Some(it), true), (Some(it), false)]),
+        );
         ways.extend(texts.iter().flat_map(|it| [(Some(it), true), (Some(it), false)]));
         for way in ways {
             let mut made = Vec::with_capacity(count);
@@ -244,10 +262,20 @@ impl<'a> World<'a> {
                 return Ok(made);
             }
         }
-        Err(format!("no other {} can be made out of {}: neither its name nor a text of its `spec` makes another key in the same scope", want.kind.name, want.title()))
+        Err(format!(
+            "no other {} can be made out of {}: neither its name nor a text of its `spec` makes another key in the same scope",
+            want.kind.name,
+            want.title()
+        ))
     }
 
-    async fn sibling(&self, provider: &host::Provider, want: &Want, (field, behind): (Option<&Path>, bool), number: usize) -> Option<Want> {
+    async fn sibling(
+        &self,
+        provider: &host::Provider,
+        want: &Want,
+        (field, behind): (Option<&Path>, bool),
+        number: usize,
+    ) -> Option<Want> {
         let mut declared = want.declared.clone();
         let numbered = |text: &str| if behind { format!("{text}-{number}") } else { format!("n{number}-{text}") };
         let mut name = want.name.clone();
@@ -324,7 +352,8 @@ fn slots(test: &Test) -> Result<BTreeMap<String, Slot>, String> {
             }
         };
         let (name, origins) = (name.clone(), origins.clone());
-        let credential = Arc::new(Credential { name: name.clone(), origins, servers: Vec::new(), scheme, ca_pem: None, base: None });
+        let credential =
+            Arc::new(Credential { name: name.clone(), origins, servers: Vec::new(), scheme, ca_pem: None, base: None });
         Ok((name, Slot { read: credential.clone(), write: credential }))
     };
     test.credentials.iter().map(slot).collect()

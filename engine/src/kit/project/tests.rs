@@ -1,4 +1,3 @@
-
 use trueup_core::value::json;
 
 use super::*;

@@ -10,7 +10,7 @@ mod state;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::acts::{Try, token};
+use super::acts::token;
 use super::watch::Fault;
 use super::world::{Want, World};
 use super::{Bench, Stop, Verdict};

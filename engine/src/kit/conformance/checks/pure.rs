@@ -12,8 +12,22 @@ use super::{Bench, Stop, Verdict, joined, judged};
 
 /// Keywords of this contract.
 const KEYWORDS: &[&str] = &[
-    "identity", "scope", "key", "computed", "immutable", "list-key", "unordered", "case", "format", "sensitive", "write-only", "blob", "default", "order",
-    "status-from", "target",
+    "identity",
+    "scope",
+    "key",
+    "computed",
+    "immutable",
+    "list-key",
+    "unordered",
+    "case",
+    "format",
+    "sensitive",
+    "write-only",
+    "blob",
+    "default",
+    "order",
+    "status-from",
+    "target",
 ];
 
 pub async fn describe(bench: &Bench) -> Verdict {
@@ -23,7 +37,9 @@ pub async fn describe(bench: &Bench) -> Verdict {
     let first = bench.plugin.manifest_text();
     match answers.iter().position(|it| it != first) {
         None => Ok(format!("{} answers of {} bytes", answers.len(), first.len())),
-        Some(_) => Err(Stop::Fail("two calls of `describe` gave two manifests: it must not depend on a counter, a clock or an earlier call".to_owned())),
+        Some(_) => Err(Stop::Fail(
+            "two calls of `describe` gave two manifests: it must not depend on a counter, a clock or an earlier call".to_owned(),
+        )),
     }
 }
 
@@ -49,7 +65,8 @@ fn of_kind(kind: &Kind, found: &mut Vec<String>) {
     let name = &kind.name;
     keywords(name, &kind.schema, found);
     // A document of nothing makes the schema compile; that it is refused is as it should be.
-    let broken = schema::findings(&json!({}), kind).into_iter().find(|it| it.code == trueup_core::diagnostic::codes::PLUGIN_CONTRACT);
+    let broken =
+        schema::findings(&json!({}), kind).into_iter().find(|it| it.code == trueup_core::diagnostic::codes::PLUGIN_CONTRACT);
     found.extend(broken.map(|it| it.message));
     if kind.schema.pointer("/properties/spec").is_none() {
         found.push(format!("{name}: the schema has no `spec`"));
@@ -93,7 +110,10 @@ fn of_kind(kind: &Kind, found: &mut Vec<String>) {
 /// Fields under `status` are the system's own.
 fn unmarked(schema: &Json, name: &str, found: &mut Vec<String>) {
     for (field, inner) in schema.pointer("/properties/status/properties").and_then(Json::as_object).into_iter().flatten() {
-        if inner.get("x-trueup-immutable").is_some() || inner.get("x-trueup-write-only").is_some() || inner.get("x-trueup-key").is_some() {
+        if inner.get("x-trueup-immutable").is_some()
+            || inner.get("x-trueup-write-only").is_some()
+            || inner.get("x-trueup-key").is_some()
+        {
             found.push(format!("{name}: `status.{field}` has a keyword that only fields of `spec` have"));
         }
     }
@@ -135,8 +155,8 @@ async fn variants(world: &World<'_>, provider: &host::Provider, wants: &[Want]) 
     let mut all = wants.to_vec();
     for want in wants {
         for field in fields(&want.kind) {
-            let (now, given) = (field.path.get(&want.declared), field.path.get(&json!({ "spec": want.change })));
-            for value in others(&field, now, given) {
+            let given = json!({ "spec": want.change });
+            for value in others(&field, field.path.get(&want.declared), field.path.get(&given)) {
                 let declared = with(&want.declared, &field.path, value);
                 if let Some(other) = world.varied(provider, want, &want.name, &declared).await {
                     all.push(other);
@@ -154,7 +174,8 @@ async fn rendered(world: &World<'_>, provider: &host::Provider, wants: &[&Want])
         let address = trueup_core::address::Address { scope: it.address.scope.clone(), key: it.address.key.clone() };
         Declared { address, doc: std::sync::Arc::new(world.sealer.to_handles(&it.declared)) }
     };
-    let answers = provider.render(&world.info(), wants.iter().map(declared).collect()).await.map_err(|error| error.to_string())?;
+    let answers =
+        provider.render(&world.info(), wants.iter().map(declared).collect()).await.map_err(|error| error.to_string())?;
     let text = |it: &host::Rendered| {
         let objects: Vec<Json> = it.objects.iter().map(|it| json!([it.address.to_string(), canonical(&it.doc)])).collect();
         let findings: Vec<&str> = it.findings.iter().map(|it| it.summary.as_str()).collect();
@@ -181,7 +202,10 @@ pub async fn render_twice(bench: &Bench) -> Verdict {
     for (which, provider) in [("the same instance", &provider), ("another instance", &world.provider())] {
         let again = rendered(&world, provider, &all).await?;
         if let Some((want, _)) = all.iter().zip(first.iter().zip(&again)).find(|(_, (one, two))| one != two) {
-            return Err(Stop::Fail(format!("{} rendered in two ways, the second time by {which}: `render` must depend on its arguments alone", want.title())));
+            return Err(Stop::Fail(format!(
+                "{} rendered in two ways, the second time by {which}: `render` must depend on its arguments alone",
+                want.title()
+            )));
         }
     }
     Ok(format!("{} declarations", all.len()))
@@ -196,13 +220,17 @@ pub async fn render_again(bench: &Bench) -> Verdict {
             Err(error) => found.push(format!("its own result is not taken: {error}")),
             Ok(made) => match made.as_slice() {
                 [one] if one.desired == want.desired && one.address == want.address => {}
-                [one] if one.address != want.address => found.push(format!("{} became {} when its rendered document was rendered", want.title(), one.title())),
+                [one] if one.address != want.address => {
+                    found.push(format!("{} became {} when its rendered document was rendered", want.title(), one.title()))
+                }
                 [one] => {
                     let paths = diff::compare(&one.desired, None, &want.desired, &Hints::default(), &[]);
                     let path = paths.first().map_or_else(|| "spec".to_owned(), |it| it.path.to_string());
                     found.push(format!("{}: `{path}` is another one when its rendered document is rendered", want.title()));
                 }
-                many => found.push(format!("{} became {} objects when its rendered document was rendered", want.title(), many.len())),
+                many => {
+                    found.push(format!("{} became {} objects when its rendered document was rendered", want.title(), many.len()))
+                }
             },
         }
     }
@@ -227,7 +255,9 @@ pub async fn render_order(bench: &Bench) -> Verdict {
     let mut found = Vec::new();
     for (how, other) in [("in another order", &reversed), ("alone", &alone)] {
         let differs = all.iter().zip(first.iter().zip(other)).find(|(_, (one, two))| one != two);
-        found.extend(differs.map(|(want, _)| format!("{} renders to something else {how}: each result must depend on its own declaration alone", want.title())));
+        found.extend(differs.map(|(want, _)| {
+            format!("{} renders to something else {how}: each result must depend on its own declaration alone", want.title())
+        }));
     }
     found.extend(unordered(&world, &provider, &wants).await);
     match found.is_empty() {
