@@ -15,6 +15,7 @@ mod neighbours;
 mod newcomer;
 mod order;
 mod plans;
+mod plugin;
 mod progress;
 mod rename;
 mod sandbox;

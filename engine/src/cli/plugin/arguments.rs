@@ -43,7 +43,7 @@ pub struct TestArgs {
     /// Folder with the plugin.yaml
     #[arg(value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
-    /// The component; default: what the project builds
+    /// The component, or the name of a bundled plugin; default: what the project builds
     #[arg(long, value_name = "PATH")]
     pub component: Option<PathBuf>,
     /// Write the report as JSON

@@ -8,6 +8,7 @@ use trueup_core::diagnostic::codes;
 use trueup_host as host;
 
 use super::arguments::TestArgs;
+use crate::bundled;
 use crate::cli::Shell;
 use crate::cli::error::{CliError, Texts};
 use crate::cli::exit::Exit;
@@ -107,7 +108,10 @@ fn open(dir: &Path) -> Result<(PluginProject, Test), CliError> {
 
 async fn load(path: &Path) -> Result<host::Plugin, CliError> {
     let failed = |error: String| CliError::new(codes::PLUGIN_LOAD, format!("`{}`: {error}", path.display()));
-    let wasm = read_component(path).map_err(|error| failed(error.to_string()).hint("build it first: `trueup plugin build`"))?;
+    let wasm = match path.to_str().and_then(bundled::find) {
+        Some(found) => found.wasm.to_vec(),
+        None => read_component(path).map_err(|error| failed(error.to_string()).hint("build it first: `trueup plugin build`"))?,
+    };
     let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
     let runtime = host::Runtime::new(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;

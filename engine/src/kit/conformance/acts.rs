@@ -118,8 +118,15 @@ impl World<'_> {
         }
     }
 
+    fn applied(
+        &self,
+    ) -> std::sync::MutexGuard<'_, std::collections::HashMap<trueup_core::address::Address, std::sync::Arc<Json>>> {
+        self.applied.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn edits(&self, want: &Want, before: &Observed) -> Vec<host::Edit> {
         let null = Json::Null;
+        let applied = self.applied().get(&want.address).cloned();
         let doc = before.doc.as_deref().unwrap_or(&null);
         let edit = |change: &diff::Change| {
             let (op, root) = match (&change.before, &change.after) {
@@ -129,7 +136,7 @@ impl World<'_> {
             };
             Some(host::Edit { op, path: change.path.to_pointer(root)?, value: change.after.clone() })
         };
-        diff::compare(&want.desired, None, doc, &want.kind.hints, &[]).iter().filter_map(edit).collect()
+        diff::compare(&want.desired, applied.as_deref(), doc, &want.kind.hints, &[]).iter().filter_map(edit).collect()
     }
 
     /// Sends changes as one call.
@@ -181,6 +188,7 @@ impl World<'_> {
         if outcome.settlement != Settlement::Settled {
             return Err(format!("creating {}: {}{}", want.title(), told(&outcome.settlement), self.server_told()));
         }
+        self.applied().insert(want.address.clone(), want.desired.clone());
         let known = outcome.object.as_ref().map(|it| it.identity.clone());
         self.look(provider, want, known.as_deref())
             .await?
@@ -196,7 +204,10 @@ impl World<'_> {
         let change = self.change(IntentAction::Update, want, Some(prior), Try::first(&token()));
         let outcome = self.carry(provider, change, Poller::Same).await?;
         match &outcome.settlement {
-            Settlement::Settled => Ok(outcome),
+            Settlement::Settled => {
+                self.applied().insert(want.address.clone(), want.desired.clone());
+                Ok(outcome)
+            }
             other => Err(told(other)),
         }
     }

@@ -90,7 +90,8 @@ impl Server {
         // A path is meant from the project's folder; a bare name is looked up as a shell does.
         let file = if program.contains('/') { folder.join(program) } else { PathBuf::from(program) };
         let mut command = Command::new(file);
-        command.args(arguments).envs(&server.env).current_dir(folder).process_group(0);
+        // What it keeps in temporary files goes with the test.
+        command.args(arguments).env("TMPDIR", scratch).envs(&server.env).current_dir(folder).process_group(0);
         let child = command.stdin(Stdio::null()).stdout(out).stderr(errors).spawn().map_err(failed)?;
         running().insert(Pid::from_child(&child).as_raw_nonzero().get());
         let mut server = Self { child, log };

@@ -48,7 +48,6 @@ pub enum To {
 #[derive(Clone, Debug)]
 pub struct Call {
     pub function: &'static str,
-    pub import: &'static str,
     pub question: Json,
     /// It may change something.
     pub mutates: bool,
@@ -300,7 +299,7 @@ impl Tap for Watch {
         };
         state.struck += usize::from(answer.is_some());
         if state.calls.len() < MAX_CALLS {
-            state.calls.push(Call { function: asked.function, import: asked.import, question: asked.question.clone(), mutates });
+            state.calls.push(Call { function: asked.function, question: asked.question.clone(), mutates });
         }
         answer
     }
@@ -371,7 +370,7 @@ impl Services for Watch {
     fn reveal(&self, handle: &str) -> Result<Secret, SecretError> {
         let name = self.sealer.from_handles(&json!({ "$secret": handle }));
         let value = self.sealer.reveal(handle).ok_or(SecretError::Denied)?;
-        self.usage().secrets.extend(name["$secret"].as_str().map(str::to_owned));
+        self.usage().secrets.extend(name.get("$secret").and_then(Json::as_str).map(str::to_owned));
         Ok(Secret::new(value))
     }
 

@@ -51,6 +51,8 @@ pub struct World<'a> {
     pub sealer: Arc<Sealer>,
     /// What was said, where somebody wants to know.
     pub said: Mutex<Option<Vec<String>>>,
+    /// What was last applied to each object.
+    pub applied: Mutex<HashMap<Address, Arc<Json>>>,
     grant: host::Grant,
     server: Option<Server>,
     _scratch: Scratch,
@@ -116,8 +118,8 @@ impl<'a> World<'a> {
         let sealer = Arc::new(Sealer::new(Digest::of(b"trueup conformance").0));
         let blobs = blobs(bench)?;
         let watch = Watch::new(bench.usage.clone(), sealer.clone(), blobs, test.reads.clone(), test.dirs.clone());
-        let (watch, said) = (Arc::new(watch), Mutex::default());
-        Ok(Self { bench, test, watch, sealer, said, grant, server, _scratch: scratch })
+        let (watch, said, applied) = (Arc::new(watch), Mutex::default(), Mutex::default());
+        Ok(Self { bench, test, watch, sealer, said, applied, grant, server, _scratch: scratch })
     }
 
     /// The provider as a new process would have it: no warm instance, nothing in its cache.

@@ -53,11 +53,7 @@ pub async fn pages(bench: &Bench) -> Verdict {
     let (mut found, mut count) = (Vec::new(), 0_usize);
     for at in firsts(&wants).into_iter().filter(|at| wants.get(*at).is_some_and(|it| it.kind.observe == Observe::Scan)) {
         let (world, want, made) = family(bench, at, 4).await?;
-        let whole = world
-            .page(&world.provider(), query(&want, PAGE))
-            .await?
-            .map_err(|failure| format!("scanning {}: {failure}", scope_of(&want)))?;
-        let reference = shown(&whole.objects);
+        let (reference, coverage) = in_one(&world, &want).await?;
         if reference.len() < made.len() {
             found.push(format!(
                 "a scan of {} shows {} of the {} objects that were made",
@@ -69,7 +65,7 @@ pub async fn pages(bench: &Bench) -> Verdict {
         }
         for limit in 1..=3 {
             count += 1;
-            found.extend(paged(&world, &want, limit, &whole, &reference).await?);
+            found.extend(paged(&world, &want, limit, coverage, &reference).await?);
         }
     }
     if count == 0 && found.is_empty() {
@@ -78,14 +74,26 @@ pub async fn pages(bench: &Bench) -> Verdict {
     judged(&found, format!("{count} scans"))
 }
 
+/// A scan in as few pages as the provider likes.
+async fn in_one(world: &World<'_>, want: &Want) -> Result<(Shown, Coverage), String> {
+    let provider = world.provider();
+    let (mut query, mut seen, mut cursors) = (query(want, PAGE), Shown::new(), BTreeSet::new());
+    loop {
+        let page =
+            world.page(&provider, query.clone()).await?.map_err(|failure| format!("scanning {}: {failure}", scope_of(want)))?;
+        seen.extend(shown(&page.objects));
+        match page.next {
+            None => return Ok((seen, page.coverage)),
+            Some(next) if !cursors.insert(next.clone()) => {
+                return Err(format!("a scan of {} does not end: a cursor came back", scope_of(want)));
+            }
+            next => query.cursor = next,
+        }
+    }
+}
+
 /// What is wrong with a scan in pages of `limit`, each by another instance.
-async fn paged(
-    world: &World<'_>,
-    want: &Want,
-    limit: u32,
-    whole: &Snapshot,
-    reference: &Shown,
-) -> Result<Option<String>, String> {
+async fn paged(world: &World<'_>, want: &Want, limit: u32, whole: Coverage, reference: &Shown) -> Result<Option<String>, String> {
     let title = format!("a scan of {} in pages of {limit}", scope_of(want));
     let (mut seen, mut twice) = (Shown::new(), Vec::new());
     let mut query = query(want, limit);
@@ -96,8 +104,8 @@ async fn paged(
             Ok(page) => page,
             Err(failure) => return Ok(Some(format!("{title} fails: {failure}"))),
         };
-        if page.coverage != whole.coverage {
-            return Ok(Some(format!("{title} is called {:?} on one page, and {:?} in one piece", page.coverage, whole.coverage)));
+        if page.coverage != whole {
+            return Ok(Some(format!("{title} is called {:?} on one page, and {:?} in one piece", page.coverage, whole)));
         }
         for (name, doc) in shown(&page.objects) {
             let again = seen.insert(name.clone(), doc).is_some();

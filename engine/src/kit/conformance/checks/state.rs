@@ -251,7 +251,7 @@ fn carries(question: &Json, secret: &str) -> bool {
     let quoted = Json::from(secret).to_string();
     text.contains(secret)
         || text.contains(quoted.trim_matches('"'))
-        || !question["operation"]["Write"]["payload"]["Secret"].is_null()
+        || question.pointer("/operation/Write/payload/Secret").is_some()
 }
 
 pub async fn fields_update(bench: &Bench) -> Verdict {
