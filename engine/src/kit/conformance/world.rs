@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use trueup_core::address::Address;
-use trueup_core::manifest::Kind;
+use trueup_core::manifest::{Hints, Kind};
 use trueup_core::schema;
 use trueup_core::value::{Digest, Json, Path, Segment, blob, json};
 use trueup_host::grant::{DirGrant, Given, intersect};
 use trueup_host::{self as host, Credential, Declared, HostRule, Scheme, Secret, Slot};
 
+use super::fields::{Field, fields, others, with};
 use super::server::{Scratch, Server, free_port};
 use super::watch::{Shared, Usage, Watch};
 use crate::engine::now_ms;
@@ -232,6 +233,33 @@ impl<'a> World<'a> {
         let mut wants = self.render(provider, &want.kind, name, declared, &want.change).await.ok()?;
         let one = wants.pop()?;
         (wants.is_empty() && one.kind.name == want.kind.name).then_some(one)
+    }
+
+    /// The same object with another value in one of its plain fields, the first that has one and can change in place.
+    pub async fn changed(&self, provider: &host::Provider, want: &Want) -> Option<Want> {
+        let hints = &want.kind.hints;
+        let fixed = [&hints.immutable, &hints.write_only, &hints.sensitive];
+        for field in fields(&want.kind).into_iter().filter(|it| !fixed.iter().any(|fixed| Hints::covers(fixed, &it.path))) {
+            if let Some(other) = self.changed_at(provider, want, &field).await {
+                return Some(other);
+            }
+        }
+        None
+    }
+
+    /// The same object with another value in this field, if there is a valid one.
+    pub async fn changed_at(&self, provider: &host::Provider, want: &Want, field: &Field) -> Option<Want> {
+        let given = json!({ "spec": want.change });
+        for value in others(field, field.path.get(&want.declared), field.path.get(&given)) {
+            let declared = with(&want.declared, &field.path, value);
+            if let Some(other) = self.varied(provider, want, &want.name, &declared).await
+                && other.address == want.address
+                && other.desired != want.desired
+            {
+                return Some(other);
+            }
+        }
+        None
     }
 
     /// Further objects like this one, in its scope, under keys of their own.

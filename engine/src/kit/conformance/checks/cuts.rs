@@ -5,7 +5,6 @@ use trueup_core::manifest::{Observe, Recover};
 use trueup_host::{Lookup, Observation, Remote, Settlement};
 
 use super::super::acts::{PAGE, Poller, Try, told};
-use super::super::fields::{fields, others, with};
 use super::super::world::{Want, World};
 use super::{Bench, Fault, Stop, Verdict, firsts, judged, stage, survey, token};
 
@@ -121,34 +120,6 @@ async fn one_create(bench: &Bench, at: usize, nth: usize, taken: bool) -> Result
     }
 }
 
-/// Another document for the object that can be reached in place.
-async fn another(world: &World<'_>, want: &Want) -> Option<Want> {
-    let provider = world.provider();
-    for field in fields(&want.kind) {
-        let hints = &want.kind.hints;
-        let fixed = [&hints.immutable, &hints.write_only, &hints.sensitive]
-            .into_iter()
-            .any(|it| trueup_core::manifest::Hints::covers(it, &field.path));
-        let given = serde_json::json!({ "spec": want.change });
-        for value in others(&field, field.path.get(&want.declared), field.path.get(&given)) {
-            let declared = with(&want.declared, &field.path, value);
-            if let Some(other) = world
-                .varied(&provider, want, &want.name, &declared)
-                .await
-                .filter(|it| !fixed && it.address == want.address && it.desired != want.desired)
-            {
-                return Some(other);
-            }
-        }
-    }
-    None
-}
-
-/// See [`another`]: for checks that need any one update.
-pub(super) async fn changed(world: &World<'_>, want: &Want) -> Option<Want> {
-    another(world, want).await
-}
-
 pub async fn update(bench: &Bench) -> Verdict {
     let wants = survey(bench).await?;
     let (mut found, mut cuts) = (Vec::new(), 0_usize);
@@ -156,7 +127,7 @@ pub async fn update(bench: &Bench) -> Verdict {
         let (world, want) = stage(bench, at).await?;
         let provider = world.provider();
         let made = world.make(&provider, &want).await?;
-        let Some(next) = another(&world, &want).await else { continue };
+        let Some(next) = world.changed(&world.provider(), &want).await else { continue };
         world.watch.calm();
         world.bring(&provider, &next, &made).await.map_err(|error| format!("updating {}: {error}", want.title()))?;
         let count = world.watch.changes();
@@ -206,7 +177,7 @@ async fn one_change(bench: &Bench, at: usize, nth: usize, taken: bool, action: I
     let next = if deletes {
         want.clone()
     } else {
-        another(&world, &want).await.ok_or("the update is another one at the second time")?
+        world.changed(&world.provider(), &want).await.ok_or("the update is another one at the second time")?
     };
     let verb = if deletes { "deleting" } else { "updating" };
     let title = format!("{verb} {}, {}", want.title(), place(nth, taken));
@@ -271,7 +242,7 @@ pub async fn fresh_poll(bench: &Bench) -> Verdict {
         let mut now = None;
         for action in [IntentAction::Create, IntentAction::Update, IntentAction::Delete] {
             let next = match action {
-                IntentAction::Update => another(&world, &want).await,
+                IntentAction::Update => world.changed(&world.provider(), &want).await,
                 _ => Some(want.clone()),
             };
             let Some(next) = next else { continue };

@@ -7,9 +7,9 @@ use trueup_core::value::Json;
 use trueup_host::{Failure, Fault as Class, Remote, Settlement};
 
 use super::super::acts::{PAGE, Poller, Try, told};
+use super::super::fields::fields;
 use super::super::watch::{STRANGE, To};
 use super::super::world::{Want, World};
-use super::cuts::changed;
 use super::{Bench, Fault, Stop, Verdict, firsts, judged, stage, survey, token};
 use crate::kit::project;
 
@@ -63,7 +63,7 @@ async fn prepared(bench: &Bench, at: usize) -> Result<Stage<'_>, String> {
     let (world, want) = stage(bench, at).await?;
     let provider = world.provider();
     let made = world.make(&provider, &want).await?;
-    let next = changed(&world, &want).await;
+    let next = world.changed(&provider, &want).await;
     let sibling = world.siblings(&provider, &want, 1).await.ok().and_then(|mut them| them.pop());
     Ok(Stage { world, want, next, made, sibling })
 }
@@ -262,33 +262,24 @@ async fn strangers(bench: &Bench, extra: &project::Extra, wants: &[Want], found:
         ));
     }
     let mut known = want.clone();
-    for field in super::super::fields::fields(&want.kind) {
-        let given = serde_json::json!({ "spec": want.change });
-        let values = super::super::fields::others(&field, field.path.get(&known.declared), field.path.get(&given));
-        for value in values {
-            let declared = super::super::fields::with(&known.declared, &field.path, value);
-            let Some(next) = world.varied(&provider, &known, &known.name, &declared).await else { continue };
-            if next.address != known.address
-                || next.desired == known.desired
-                || world.bring(&provider, &next, &now).await.is_err()
-            {
-                continue; // `fields-update` is about that.
-            }
-            if theirs().await? != before {
-                found.push(format!(
-                    "{}: an update of `{}` wiped `{}`, which a stranger had set; send what changed, or what was there with it",
-                    want.title(),
-                    field.path,
-                    extra.look.pointer
-                ));
-                return Ok(());
-            }
-            if let Some(seen) = world.look(&provider, &next, Some(&now.identity)).await? {
-                now = seen;
-            }
-            known = next;
-            break;
+    for field in fields(&want.kind) {
+        let Some(next) = world.changed_at(&provider, &known, &field).await else { continue };
+        if world.bring(&provider, &next, &now).await.is_err() {
+            continue; // `fields-update` is about that.
         }
+        if theirs().await? != before {
+            found.push(format!(
+                "{}: an update of `{}` wiped `{}`, which a stranger had set; send what changed, or what was there with it",
+                want.title(),
+                field.path,
+                extra.look.pointer
+            ));
+            return Ok(());
+        }
+        if let Some(seen) = world.look(&provider, &next, Some(&now.identity)).await? {
+            now = seen;
+        }
+        known = next;
     }
     Ok(())
 }

@@ -13,7 +13,6 @@ use trueup_host::{
 use super::super::acts::{PAGE, Try, scope_of, token};
 use super::super::watch::To;
 use super::super::world::{Want, World};
-use super::cuts::changed;
 use super::faults::unfinished;
 use super::{Bench, Fault, Stop, Verdict, firsts, judged, stage, survey};
 
@@ -220,7 +219,7 @@ pub async fn unchanged(bench: &Bench) -> Verdict {
         }
         let version = same.version.or(Some(version));
         // An update, a create and a delete by somebody else, each since the scan before it.
-        let mut version = match changed(&world, &want).await {
+        let mut version = match world.changed(&other, &want).await {
             None => version,
             Some(next) => {
                 world.bring(&other, &next, &made).await?;
@@ -323,7 +322,7 @@ async fn batched(world: &World<'_>, want: &Want) -> Result<Vec<String>, String> 
     let old = world.make(&provider, gone).await?;
     world.remove(&provider, gone, &old).await?;
     let (first, second, third) = (token(), token(), token());
-    let next = changed(world, gone).await.unwrap_or_else(|| gone.clone());
+    let next = world.changed(&provider, gone).await.unwrap_or_else(|| gone.clone());
     let changes = vec![
         world.change(IntentAction::Create, one, None, Try::first(&first)),
         world.change(IntentAction::Update, &next, Some(&old), Try::first(&second)),

@@ -155,6 +155,7 @@ async fn variants(world: &World<'_>, provider: &host::Provider, wants: &[Want]) 
     let mut all = wants.to_vec();
     for want in wants {
         for field in fields(&want.kind) {
+            // Whatever its address then is.
             let given = json!({ "spec": want.change });
             for value in others(&field, field.path.get(&want.declared), field.path.get(&given)) {
                 let declared = with(&want.declared, &field.path, value);

@@ -8,10 +8,9 @@ use trueup_host::{HostRule, Lookup};
 use url::Url;
 
 use super::super::acts::{PAGE, Poller, Try};
-use super::super::fields::{fields, others, with};
+use super::super::fields::fields;
 use super::super::watch::To;
 use super::super::world::{Want, World};
-use super::cuts::changed;
 use super::{Bench, Fault, Stop, Verdict, joined, judged, stage, survey, token, worldless};
 use crate::kit::project::Credential;
 
@@ -26,22 +25,14 @@ async fn cycle(world: &World<'_>) -> Result<Vec<Want>, String> {
     for (want, now) in wants.iter().zip(&mut made) {
         let mut known = want.clone();
         for field in fields(&want.kind) {
-            let given = serde_json::json!({ "spec": want.change });
-            for value in others(&field, field.path.get(&known.declared), field.path.get(&given)) {
-                let declared = with(&known.declared, &field.path, value);
-                let Some(next) = world.varied(&provider, &known, &known.name, &declared).await else { continue };
-                if next.address != known.address || next.desired == known.desired {
-                    continue;
-                }
-                // Whether it works is not the question here.
-                let change = world.change(IntentAction::Update, &next, Some(now), Try::first(&token()));
-                world.carry(&provider, change, Poller::Same).await?;
-                if let Some(seen) = world.look(&provider, &next, Some(&now.identity)).await? {
-                    *now = seen;
-                }
-                known = next;
-                break;
+            let Some(next) = world.changed_at(&provider, &known, &field).await else { continue };
+            // Whether it works is not the question here.
+            let change = world.change(IntentAction::Update, &next, Some(now), Try::first(&token()));
+            world.carry(&provider, change, Poller::Same).await?;
+            if let Some(seen) = world.look(&provider, &next, Some(&now.identity)).await? {
+                *now = seen;
             }
+            known = next;
         }
         let lookup = Lookup { identity: Some(now.identity.clone()), ..Lookup::new(want.address.clone()) };
         world.read_as(&provider, lookup).await?;
@@ -115,7 +106,7 @@ pub async fn no_secret(bench: &Bench) -> Verdict {
             }
             world.watch.calm();
             if let Ok(Some(now)) = world.look(&provider, &want, None).await {
-                let next = changed(&world, &want).await.unwrap_or_else(|| want.clone());
+                let next = world.changed(&provider, &want).await.unwrap_or_else(|| want.clone());
                 world.watch.arm(answer(To::Changes, 500));
                 let change = world.change(IntentAction::Update, &next, Some(&now), Try::first(&token()));
                 let _ = world.carry(&provider, change, Poller::Same).await;
