@@ -52,6 +52,11 @@ impl BlobTable {
         Ok((digest, size))
     }
 
+    /// Paths of the files that documents name, as far as they were looked at.
+    pub fn paths(&self) -> Vec<String> {
+        self.by_path.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     /// The bytes behind a digest that [`BlobTable::digest`] gave.
     pub fn read(&self, digest: &Digest) -> Option<Arc<[u8]>> {
         let entry = self.by_digest.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()?;

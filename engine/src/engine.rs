@@ -14,6 +14,7 @@ use crate::config::lock::{self, Lock as Pins};
 use crate::config::paths::Folders;
 use crate::config::project::{self, Environment, Project};
 use crate::config::trust::{Rights, TrustRecord};
+use crate::recording::Tape;
 use crate::source::{Commit, FetchLimits, Remote, RemoteUrl, Snapshot, Source, SourceError};
 use crate::store::lock::{Lock, Refused};
 use crate::store::{SqliteStore, Store, StoreError};
@@ -44,6 +45,8 @@ pub struct Where {
     pub rev: Option<String>,
     /// `--worktree`: uncommitted files too.
     pub worktree: bool,
+    /// What the run is kept in, or replayed from.
+    pub tape: Option<Tape>,
 }
 
 /// Why a project cannot be worked with.
@@ -129,6 +132,11 @@ impl Bound {
     /// Whether the plugin wants a say in the plan.
     pub fn refines(&self) -> bool {
         self.provider.plugin().exports().planning
+    }
+
+    /// Digest of its plugin.
+    pub fn digest(&self) -> Digest {
+        *self.provider.plugin().digest()
     }
 
     /// Facts for a call of a pass that began at `now`.
@@ -217,7 +225,8 @@ impl Engine {
     }
 
     /// What of the settings is not what a reader of them would expect.
-    pub fn warnings(&self, environment: &Environment) -> Vec<Diagnostic> {
+    /// `store` is the open state.
+    pub fn warnings(&self, environment: &Environment, store: &dyn Store) -> Vec<Diagnostic> {
         let after = (!environment.after.is_empty()).then(|| {
             let text = format!(
                 "`{}` is to come after {}, and this version does not wait: it applies an environment when it is told to",
@@ -226,7 +235,7 @@ impl Engine {
             );
             Diagnostic::warning(codes::PROJECT, text).at(environment.location.clone())
         });
-        let owners = self.store().ok().and_then(|it| it.environments().ok()).unwrap_or_default();
+        let owners = store.environments().unwrap_or_default();
         let gone = owners.into_iter().filter(|it| !self.project.environments.contains_key(it)).map(|it| {
             let text = format!(
                 "the environment `{it}` is gone from {}, and it still owns objects: they stay as they are, and are no other's",
@@ -262,6 +271,11 @@ impl Engine {
     /// The commit of documents, where there is one.
     pub fn commit(&self) -> Option<&Commit> {
         self.snapshot.commit()
+    }
+
+    /// What the run is kept in, or replayed from.
+    pub fn tape(&self) -> Option<&Tape> {
+        self.place.tape.as_ref()
     }
 
     /// Where the state lies.

@@ -16,6 +16,7 @@ pub mod observe;
 pub mod output;
 pub mod pass;
 pub mod private;
+pub mod recording;
 pub mod recover;
 pub mod refine;
 pub mod seal;

@@ -106,7 +106,7 @@ impl From<StoreError> for PassError {
 pub async fn plan(around: &Surroundings, read: &(dyn Fn() + Sync)) -> Result<Planned, PassError> {
     let environment = around.context.environment.clone();
     // The store is read by a thread of its own, begun first: making the documents keeps this one.
-    let (known, mut desired) = tokio::join!(load_known(around.store.clone(), environment), desired(around));
+    let (known, mut desired) = tokio::join!(load_known(around.store.clone(), environment, around.context.fresh), desired(around));
     let mut known = known?;
     if desired.has_errors() {
         return Err(PassError::Documents(desired.diagnostics));
@@ -177,9 +177,10 @@ struct Known {
     scopes: HashMap<Scope, ScopeRecord>,
 }
 
-async fn load_known(store: Arc<dyn Store>, environment: Arc<str>) -> Result<Known, PassError> {
+async fn load_known(store: Arc<dyn Store>, environment: Arc<str>, fresh: bool) -> Result<Known, PassError> {
     let load = move || -> Result<Known, StoreError> {
-        let scopes = store.scopes(&environment)?.into_iter().map(|it| (it.scope.clone(), it)).collect();
+        let scopes = if fresh { Vec::new() } else { store.scopes(&environment)? };
+        let scopes = scopes.into_iter().map(|it| (it.scope.clone(), it)).collect();
         Ok(Known { entries: store.inventory(&environment)?, intents: store.intents(&environment)?, scopes })
     };
     match tokio::task::spawn_blocking(load).await {

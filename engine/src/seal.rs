@@ -8,7 +8,7 @@
 //! Invariant: no method here returns a value but [`Sealer::reveal`], and nothing here is `Debug`, `Display` or `Serialize`.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
@@ -21,12 +21,25 @@ struct Sealed {
     value: String,
 }
 
+/// Beside a sealer: a recording keeps what was sealed, and its replay says the same again without the key.
+pub trait Witness: Send + Sync {
+    /// The handle under which plugins know a secret in this run.
+    fn handle(&self, name: &str, hmac: &str, handle: &str);
+
+    /// A value that was observed, and that its provider calls sensitive.
+    fn sensitive(&self, value: &str, hmac: &str);
+
+    /// The HMAC of `value` as this run is to take it; `computed` is what the key makes of it.
+    fn hmac(&self, value: &[u8], computed: Digest) -> Digest;
+}
+
 /// The secrets of one run.
 pub struct Sealer {
     key: [u8; 32],
     /// Drawn for each run, so that a handle of one run opens nothing in the next.
     nonce: [u8; 16],
     by_handle: Mutex<HashMap<String, Sealed>>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Sealer {
@@ -35,21 +48,33 @@ impl Sealer {
         let mut nonce = [0; 16];
         // Without random numbers handles repeat from run to run; they still open only what this run took in.
         let _ = getrandom::fill(&mut nonce);
-        Self { key, nonce, by_handle: Mutex::default() }
+        Self { key, nonce, by_handle: Mutex::default(), witness: None }
+    }
+
+    /// With somebody who keeps, or knows, what is sealed.
+    #[must_use]
+    pub fn witnessed(self, witness: Arc<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
     }
 
     /// HMAC of a text under the store's key, as 64 hex digits.
     pub fn hmac(&self, value: &[u8]) -> String {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
-        mac.update(value);
-        Digest(mac.finalize().into_bytes().into()).to_string()
+        self.mac(&[value]).to_string()
     }
 
     /// Digest of an observed document: keyed, as the document may hold what nobody declared to be secret.
     pub fn digest(&self, text: &str) -> Digest {
+        self.mac(&[b"observed\0", text.as_bytes()])
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> Digest {
+        let computed = self.own_mac(parts);
+        self.witness.as_ref().map_or(computed, |it| it.hmac(&parts.concat(), computed))
+    }
+
+    fn own_mac(&self, parts: &[&[u8]]) -> Digest {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return Digest::default() };
-        mac.update(b"observed\0");
-        mac.update(text.as_bytes());
+        parts.iter().for_each(|it| mac.update(it));
         Digest(mac.finalize().into_bytes().into())
     }
 
@@ -57,6 +82,9 @@ impl Sealer {
     pub fn take(&self, name: &str, value: String) -> Json {
         let hmac = self.hmac(value.as_bytes());
         let handle = self.handle(name, &hmac);
+        if let Some(witness) = &self.witness {
+            witness.handle(name, &hmac, &handle);
+        }
         let marker = secret(name, &hmac);
         self.lock().insert(handle, Sealed { name: name.to_owned(), hmac, value });
         marker
@@ -89,7 +117,11 @@ impl Sealer {
                 && !matches!(marker(value), Some(Marker::Secret { .. }))
             {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                *value = secret("", &self.hmac(text.as_bytes()));
+                let hmac = self.hmac(text.as_bytes());
+                if let Some(witness) = &self.witness {
+                    witness.sensitive(&text, &hmac);
+                }
+                *value = secret("", &hmac);
             }
         }
     }
@@ -114,9 +146,7 @@ impl Sealer {
 
     /// Handles follow from the key and the run's number, so that a run needs no second table; they tell nothing without these.
     fn handle(&self, name: &str, hmac: &str) -> String {
-        let mut text = self.nonce.to_vec();
-        text.extend(format!("handle\0{name}\0{hmac}").as_bytes());
-        self.hmac(&text)
+        self.own_mac(&[&self.nonce, format!("handle\0{name}\0{hmac}").as_bytes()]).to_string()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Sealed>> {

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use trueup_core::value::Digest;
-use trueup_host::{Denial, Secret, SecretError, Services};
+use trueup_host::{Denial, Secret, SecretError, Services, Tap};
 
 use crate::blobs::BlobTable;
+use crate::recording::Tape;
 use crate::seal::Sealer;
 use crate::store::cache::CacheFile;
 
@@ -22,6 +23,8 @@ pub struct ProviderServices {
     /// Alias, plugin and configuration: what the cache's keys are told apart by.
     pub cache_name: String,
     pub denials: Arc<Denials>,
+    /// Of a run that is recorded or replayed.
+    pub tape: Option<Tape>,
 }
 
 /// What plugins were refused during a run.
@@ -57,6 +60,10 @@ impl Services for ProviderServices {
         if let Err(error) = cache.put(&self.cache_name, key, value, ttl.min(MAX_TTL), crate::engine::now_ms()) {
             tracing::debug!("the plugin's cache could not be kept: {error}");
         }
+    }
+
+    fn tap(&self) -> Option<&dyn Tap> {
+        self.tape.as_ref().map(|it| it as &dyn Tap)
     }
 
     fn denied(&self, denial: Denial) {

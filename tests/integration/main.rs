@@ -17,6 +17,7 @@ mod order;
 mod plans;
 mod plugin;
 mod progress;
+mod record;
 mod rename;
 mod sandbox;
 mod secrets;

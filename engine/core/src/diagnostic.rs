@@ -182,6 +182,8 @@ pub mod codes {
         UNHEALTHY = 614, "what was applied did not become healthy in time";
         PENDING = 615, "settings that the next apply records";
 
+        RECORDING = 616, "a recording cannot be written, read or replayed";
+
         PLUGIN_LOAD = 700, "a plugin cannot be loaded";
         PLUGIN_CALL = 701, "a call into a plugin failed";
         PLUGIN_CONTRACT = 702, "a plugin broke the contract";

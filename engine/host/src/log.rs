@@ -51,6 +51,11 @@ impl LogSink {
         inner.last_words.clear();
     }
 
+    /// The function that runs now.
+    pub(crate) fn function(&self) -> &'static str {
+        self.lock().function
+    }
+
     /// A call has ended: what was left out is counted, an unfinished line is told.
     pub(crate) fn end(&self) {
         let (rest, dropped) = {

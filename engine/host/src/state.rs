@@ -1,8 +1,9 @@
 //! What one instance carries: WASI with nothing behind it, its limits, and the call that runs.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use trueup_core::value::Json;
 use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::{
@@ -17,6 +18,7 @@ use crate::outbound::Outbound;
 use crate::records::Phase;
 use crate::runtime::Limits;
 use crate::services::Services;
+use crate::tap::Asked;
 
 /// Handles (streams, pollables) that a guest may hold.
 const MAX_HANDLES: usize = 10_000;
@@ -80,7 +82,7 @@ impl State {
         let limits = &context.limits;
         let answer = usize::try_from(limits.answer).unwrap_or(usize::MAX);
         let state = Self {
-            wasi: wasi(phase, &log),
+            wasi: wasi(phase, &context, &log),
             table,
             limiter: Limiter { memory: usize::try_from(limits.memory).unwrap_or(usize::MAX), used: 0, refused: false },
             phase,
@@ -133,7 +135,7 @@ impl WasiView for State {
 }
 
 /// No environment, no arguments, no directories, no network; what is printed becomes log lines.
-fn wasi(phase: Phase, log: &Arc<LogSink>) -> WasiCtx {
+fn wasi(phase: Phase, context: &Arc<Context>, log: &Arc<LogSink>) -> WasiCtx {
     let mut builder = WasiCtxBuilder::new();
     builder.stdout(Printed(Arc::clone(log))).stderr(Printed(Arc::clone(log))).max_random_size(MAX_RANDOM);
     if phase == Phase::Pure {
@@ -144,6 +146,8 @@ fn wasi(phase: Phase, log: &Arc<LogSink>) -> WasiCtx {
             .secure_random(Deterministic::new(seed.clone()))
             .insecure_random(Deterministic::new(seed))
             .insecure_random_seed(0);
+    } else if context.services.tap().is_some() {
+        builder.wall_clock(TappedClock { context: Arc::clone(context), log: Arc::clone(log) });
     }
     builder.build()
 }
@@ -166,8 +170,32 @@ impl HostMonotonicClock for Frozen {
         1
     }
 
+    /// Not zero: the Go runtime takes a clock that has not moved since the start of the world for a broken one, and stops.
     fn now(&self) -> u64 {
-        0
+        1
+    }
+}
+
+/// The clock of a run that is tapped: a replay shows plugins the time of its recording.
+struct TappedClock {
+    context: Arc<Context>,
+    log: Arc<LogSink>,
+}
+
+impl HostWallClock for TappedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let real = u64::try_from(real.as_millis()).unwrap_or(u64::MAX);
+        let Some(tap) = self.context.services.tap() else { return Duration::from_millis(real) };
+        let question = Json::Null;
+        let (provider, function) = (&*self.context.alias, self.log.function());
+        let asked = Asked { provider, function, import: "clock", question: &question, tokens: &[] };
+        let told = tap.before(&asked).unwrap_or_else(|| tap.after(&asked, Json::from(real)));
+        Duration::from_millis(told.as_u64().unwrap_or(real))
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Asked<'a> {
     pub provider: &'a str,
     /// The contract's function that is running: `scan`, `read`, `apply`, `poll` …
     pub function: &'static str,
-    /// `http`, `dns`, `files.list`, `files.stat`, `files.read`, `files.change`, `cache.get`, `cache.put` or `secrets`.
+    /// `http`, `dns`, `files.list`, `files.stat`, `files.read`, `files.change`, `cache.get`, `cache.put`, `secrets`, or `clock` (milliseconds since
+    /// 1970; outside PURE calls).
     pub import: &'static str,
     /// As the module says. Bodies and secrets are plain: what keeps them masks them.
     pub question: &'a Json,

@@ -1,5 +1,6 @@
 //! `trueup apply`, `destroy` and `adopt --declared`: show the plan, get a yes, carry it out.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use trueup_core::diagnostic::{Diagnostic, codes};
@@ -13,6 +14,7 @@ use super::ask;
 use super::error::CliError;
 use super::exit::Exit;
 use super::plan::{findings, options, show};
+use super::record::Recorded;
 use super::reviewed;
 use super::session::{Session, actor};
 use crate::apply::{Applied, Cancel, Ended, Report};
@@ -48,6 +50,8 @@ struct Intention<'a> {
     detailed: bool,
     /// Until what was changed is healthy.
     wait: bool,
+    /// `--record`.
+    record: Option<&'a Path>,
 }
 
 pub async fn apply(arguments: &ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
@@ -61,6 +65,7 @@ pub async fn apply(arguments: &ApplyArgs, shell: &mut Shell<'_>) -> Result<Exit,
         only: |_| true,
         detailed: arguments.detailed_exitcode,
         wait: arguments.wait,
+        record: arguments.record.as_deref(),
     };
     carry_out(&intention, &arguments.revision, options(&arguments.limits), shell).await
 }
@@ -76,6 +81,7 @@ pub async fn destroy(arguments: &DestroyArgs, shell: &mut Shell<'_>) -> Result<E
         only: |_| true,
         detailed: false,
         wait: false,
+        record: None,
     };
     // A name typed by a person allows as many as were shown; a script says how many.
     let options = if arguments.yes || !shell.output.interactive {
@@ -98,6 +104,7 @@ pub async fn adopt(arguments: &AdoptArgs, shell: &mut Shell<'_>) -> Result<Exit,
         only: |step| step.action == Action::Adopt,
         detailed: false,
         wait: false,
+        record: None,
     };
     carry_out(&intention, &arguments.revision, options, shell).await
 }
@@ -108,17 +115,19 @@ async fn carry_out(
     options: Options,
     shell: &mut Shell<'_>,
 ) -> Result<Exit, CliError> {
-    let mut session = Session::open(shell, revision)?;
+    let recording = Recorded::new(intention.record);
+    let mut session = Session::taped(shell, revision, recording.tape())?;
     let around = session.surroundings(shell, options).await?;
     // Held from before the plan until the end, so that nobody changes what was planned on.
     let _lock = session.engine.lock(&session.environment.name).map_err(|it| session.failure(it))?;
+    recording.start(&session, &around, intention.command)?;
     let mut planned = session.plan(&around).await?;
     restrict(&mut planned.plan, intention.only);
     if intention.command == "adopt" {
         planned.plan.digest = core::digest(&planned.plan, &around.fixed);
     }
     let mut shape = session.shape(&around, &planned);
-    findings(&session, &planned, shell);
+    findings(&session, &around, &planned, shell);
     if let Some(wanted) = intention.reviewed {
         reviewed::check(wanted, &shape, &around, shell)?;
     }
@@ -127,6 +136,7 @@ async fn carry_out(
         session.hint_uncommitted(&planned.desired, shell);
     }
     if shape.steps.is_empty() {
+        recording.finish(&session, &around.context.blobs, &shape, Vec::new(), shell)?;
         return nothing(intention, &shape, around, planned, shell).await;
     }
     let given = matches!(intention.consent, Consent::Given);
@@ -139,8 +149,13 @@ async fn carry_out(
     }
     let refused = !shape.refused.is_empty();
     // Shown and agreed to: how each ended is told by steps of its own.
+    let blobs = around.context.blobs.clone();
+    let shown = recording.is_on().then(|| shape.clone());
     shape.steps = Vec::new();
     let result = execute(intention, &session, around, planned, &shape, shell).await?;
+    if let Some(shown) = shown {
+        recording.finish(&session, &blobs, &shown, result.outcomes(), shell)?;
+    }
     let complete = result.steps.iter().all(|it| matches!(it.outcome, Outcome::Done | Outcome::Unchanged));
     Ok(if complete && !refused && result.outcome == "done" { Exit::Fine } else { Exit::Failed })
 }
@@ -311,7 +326,7 @@ fn failures(applied: &Applied) -> Vec<Diagnostic> {
     found
 }
 
-fn steps(planned: &Planned, applied: &Applied, short: &Shortener) -> Vec<StepResult> {
+pub(super) fn steps(planned: &Planned, applied: &Applied, short: &Shortener) -> Vec<StepResult> {
     let ended = applied.steps.iter().map(Option::as_ref).chain(std::iter::repeat(None));
     let result = |(step, ended): (&Step, Option<&Ended>)| {
         let (outcome, reason) = outcome(ended);

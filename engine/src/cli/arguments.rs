@@ -124,6 +124,7 @@ pub enum Verb {
     History(HistoryArgs),
     Validate(ValidateArgs),
     Render(RenderArgs),
+    Replay(super::replay::ReplayArgs),
     Plugin(super::plugin::PluginArgs),
     Completions(CompletionsArgs),
     Doctor(DoctorArgs),
@@ -211,6 +212,9 @@ pub struct PlanArgs {
     /// Also write the plan as JSON into this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Keep every host call of this run in a file, for `trueup replay`; secrets are cut out
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Exit with 2 where something would change
     #[arg(long, env = "TRUEUP_DETAILED_EXITCODE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub detailed_exitcode: bool,
@@ -237,6 +241,9 @@ pub struct ApplyArgs {
     /// Also wait until everything changed is healthy
     #[arg(long, env = "TRUEUP_WAIT", hide_env = true, value_parser = FalseyValueParser::new())]
     pub wait: bool,
+    /// Keep every host call of this run in a file, for `trueup replay`; secrets are cut out
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Exit with 2 where something was to change and nobody agreed
     #[arg(long, env = "TRUEUP_DETAILED_EXITCODE", hide_env = true, value_parser = FalseyValueParser::new())]
     pub detailed_exitcode: bool,

@@ -24,6 +24,8 @@ pub mod interrupt;
 mod ownership;
 mod plan;
 mod plugin;
+mod record;
+mod replay;
 mod reviewed;
 mod session;
 mod state;
@@ -122,6 +124,7 @@ async fn dispatch(verb: Verb, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         Verb::Explain(it) => explain::run(&it, shell).await,
         Verb::Validate(it) => documents::validate(&it, shell).await,
         Verb::Render(it) => documents::render(&it, shell).await,
+        Verb::Replay(it) => replay::run(&it, shell).await,
         Verb::Plugin(it) => plugin::run(&it, shell).await,
         Verb::Doctor(_) => doctor::run(shell),
         Verb::Completions(it) => completions::run(&it, shell.output),

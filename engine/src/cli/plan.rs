@@ -11,6 +11,7 @@ use super::again;
 use super::arguments::{LimitArgs, PlanArgs, ShowArgs};
 use super::error::CliError;
 use super::exit::Exit;
+use super::record::Recorded;
 use super::session::Session;
 use crate::config::project::ProviderConfig;
 use crate::output::clean::clean;
@@ -20,15 +21,18 @@ use crate::output::{Format, json};
 use crate::pass::{Planned, Surroundings};
 
 pub async fn run(arguments: &PlanArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let mut session = Session::open(shell, &arguments.revision)?;
+    let recording = Recorded::new(arguments.record.as_deref());
+    let mut session = Session::taped(shell, &arguments.revision, recording.tape())?;
     let around = session.surroundings(shell, options(&arguments.limits)).await?;
+    recording.start(&session, &around, "plan")?;
     let planned = session.plan(&around).await?;
     let shape = session.shape(&around, &planned);
+    recording.finish(&session, &around.context.blobs, &shape, Vec::new(), shell)?;
     if let Some(file) = &arguments.out {
         write(file, &shape)?;
     }
     save(&around, &planned, &shape).await?;
-    findings(&session, &planned, shell);
+    findings(&session, &around, &planned, shell);
     let again = again::command("apply", &shape.environment, &shell.global, &arguments.revision);
     let next = format!("{again}{} --plan {}", again::limits(&arguments.limits), shape.id());
     show(&shape, &arguments.show, Some(&next), shell)?;
@@ -67,12 +71,12 @@ pub fn show(plan: &json::Plan, how: &ShowArgs, next: Option<&str>, shell: &mut S
 }
 
 /// Warnings of documents and of the sandbox, on stderr.
-pub fn findings(session: &Session, planned: &Planned, shell: &mut Shell<'_>) {
+pub fn findings(session: &Session, around: &Surroundings, planned: &Planned, shell: &mut Shell<'_>) {
     let texts = session.texts();
     let mut found = planned.diagnostics.clone();
     found.extend(session.refused_while_planning());
     // A file that cannot be read was told of when the project was opened.
-    found.extend(session.engine.warnings(&session.environment));
+    found.extend(session.engine.warnings(&session.environment, &*around.store));
     shell.output.diagnostics(&found, &|file| texts.get(file));
     // Without a checkout nobody sees where files come to lie.
     let relative = |it: &String| !Path::new(it).is_absolute();

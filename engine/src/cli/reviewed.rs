@@ -73,7 +73,7 @@ fn read(text: &[u8], wanted: &str) -> Result<Plan, CliError> {
 }
 
 /// Steps that came, went, or do something else now: a line each.
-fn difference(before: &Plan, now: &Plan) -> Vec<String> {
+pub(super) fn difference(before: &Plan, now: &Plan) -> Vec<String> {
     let index = |plan: &Plan| -> BTreeMap<(String, String), Step> {
         plan.steps.iter().map(|it| ((it.id.clone(), format!("{:?}", it.object)), it.clone())).collect()
     };
@@ -96,7 +96,7 @@ fn difference(before: &Plan, now: &Plan) -> Vec<String> {
 }
 
 /// As many of them as are worth reading.
-fn lines(moved: &[String]) -> String {
+pub(super) fn lines(moved: &[String]) -> String {
     let mut out = String::new();
     for line in moved.iter().take(SHOWN) {
         let _ = writeln!(out, "{line}");

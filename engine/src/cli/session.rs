@@ -23,6 +23,7 @@ use crate::output::json;
 use crate::output::progress::{Phase, Progress};
 use crate::output::style::Tone;
 use crate::pass::{Planned, Surroundings};
+use crate::recording::Tape;
 use crate::services::Denials;
 use crate::source::Snapshot;
 use crate::store::StoreError;
@@ -49,7 +50,12 @@ pub struct Session {
 impl Session {
     /// Opens the project that the global options name, and the environment.
     pub fn open(shell: &Shell<'_>, revision: &RevisionArgs) -> Result<Self, CliError> {
-        let engine = open(shell, revision)?;
+        Self::taped(shell, revision, None)
+    }
+
+    /// As [`Session::open`], for a run that is recorded or replayed.
+    pub fn taped(shell: &Shell<'_>, revision: &RevisionArgs, tape: Option<Tape>) -> Result<Self, CliError> {
+        let engine = open_taped(shell, revision, tape)?;
         let environment = engine.environment(shell.global.environment.as_deref());
         let environment = environment.map_err(|it| failure(it, Some(&engine.protected)))?;
         Ok(Self { engine, environment, denials: Arc::default(), progress: before_steps(shell), planning: Mutex::default() })
@@ -195,6 +201,10 @@ fn before_steps(shell: &Shell<'_>) -> Progress {
 
 /// Opens the project without choosing an environment.
 pub fn open(shell: &Shell<'_>, revision: &RevisionArgs) -> Result<Engine, CliError> {
+    open_taped(shell, revision, None)
+}
+
+fn open_taped(shell: &Shell<'_>, revision: &RevisionArgs, tape: Option<Tape>) -> Result<Engine, CliError> {
     let global = &shell.global;
     if revision.rev.as_deref() == Some("") {
         return Err(CliError::usage("the value of --rev is empty").hint("leave it out for the newest commit"));
@@ -211,6 +221,7 @@ pub fn open(shell: &Shell<'_>, revision: &RevisionArgs) -> Result<Engine, CliErr
         trust: global.trust,
         rev: revision.rev.clone(),
         worktree: revision.worktree,
+        tape,
     };
     // Settings that do not parse are shown with their lines where the file can be read from disk.
     let folder = global.directory.clone().unwrap_or_else(|| ".".into());

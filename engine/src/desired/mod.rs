@@ -59,6 +59,8 @@ pub struct Context {
     pub fixed: Json,
     /// Milliseconds since 1970 when the pass began.
     pub now: u64,
+    /// Nothing that was observed before is used.
+    pub fresh: bool,
     /// Resources that the environment may have: [`MAX_RESOURCES`].
     pub max_resources: usize,
 }

@@ -18,6 +18,7 @@ use crate::bundled;
 use crate::config::credentials::Credentials;
 use crate::config::project::{CredentialNames, Environment, PluginRef, ProviderConfig};
 use crate::config::trust::resolve;
+use crate::recording::Tape;
 use crate::seal::Sealer;
 use crate::services::{Denials, ProviderServices};
 use crate::store::cache::CacheFile;
@@ -46,7 +47,9 @@ pub async fn load(
     denials: &Arc<Denials>,
 ) -> Result<Loaded, Problem> {
     let runtime = runtime()?;
-    let credentials = if reading == Reading::World { Some(engine.credentials()?) } else { None };
+    // A replay sends nothing, and so has nothing to send.
+    let replays = engine.tape().is_some_and(|it| it.player().is_some());
+    let credentials = if reading == Reading::World && !replays { Some(engine.credentials()?) } else { None };
     let cache = (reading == Reading::World).then(|| Arc::new(CacheFile::beside(engine.state())));
     let (mut providers, mut fixed, mut findings) = (Providers::new(), Map::new(), Vec::new());
     for (alias, config) in &environment.providers {
@@ -94,6 +97,7 @@ pub async fn load(
             cache: cache.clone().filter(|_| config.secrets.is_empty()),
             cache_name: format!("{}/{alias}/{}/{}", environment.name, plugin.digest(), Digest::of_json(&config.config)),
             denials: denials.clone(),
+            tape: engine.tape().cloned(),
         };
         let settings = host::ProviderSettings {
             alias: alias.clone(),
@@ -132,6 +136,10 @@ pub async fn load_plugin(
     reference: &PluginRef,
 ) -> Result<host::Plugin, Box<Diagnostic>> {
     let unloadable = |text: String| Box::new(Diagnostic::error(codes::PLUGIN_LOAD, text));
+    if let Some(recorded) = engine.tape().and_then(Tape::player).and_then(|it| it.plugin(reference.text())) {
+        let digest = Digest::of(recorded);
+        return runtime.load_by_digest(&digest, || Ok(recorded.to_vec())).await.map_err(|error| unloadable(error.to_string()));
+    }
     match reference {
         PluginRef::Bundled(name) => {
             let bundled = bundled::find(name).ok_or_else(|| {
@@ -157,6 +165,19 @@ pub async fn load_plugin(
 }
 
 impl Engine {
+    /// The bytes of a plugin that is loaded and not bundled.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be read any more.
+    pub fn plugin_bytes(&self, reference: &PluginRef, digest: &Digest) -> Result<Vec<u8>, String> {
+        let bytes = match reference {
+            PluginRef::Path(path) => self.component(path)?,
+            PluginRef::Bundled(name) | PluginRef::Oci(name) => return Err(format!("`{name}` is no file")),
+        };
+        if Digest::of(&bytes) == *digest { Ok(bytes) } else { Err(format!("`{}` changed meanwhile", reference.text())) }
+    }
+
     /// The bytes of a plugin that is named by its path. Where nothing is checked out, a relative one is a file of the revision that
     /// the settings come from.
     ///

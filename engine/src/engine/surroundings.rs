@@ -10,10 +10,12 @@ use trueup_core::value::{Digest, json};
 
 use super::{Engine, Problem, providers};
 use crate::blobs::BlobTable;
+use crate::config::credentials::Credentials;
 use crate::config::project::Environment;
 use crate::config::rename::renames;
 use crate::desired::{Context, MAX_RESOURCES, SecretValues};
 use crate::pass::Surroundings;
+use crate::recording::Tape;
 use crate::seal::Sealer;
 use crate::services::Denials;
 use crate::store::{self, Store};
@@ -47,13 +49,20 @@ impl Engine {
             // Before anything is put beside the state.
             self.has_state()?;
         }
-        let key = if world { store::secret_key(self.state())? } else { [0; 32] };
-        let sealer = Arc::new(Sealer::new(key));
+        let tape = self.tape().cloned();
+        let replays = tape.as_ref().is_some_and(|it| it.player().is_some());
+        let key = if world && !replays { store::secret_key(self.state())? } else { [0; 32] };
+        let sealer = Sealer::new(key);
+        let sealer = Arc::new(match tape.clone() {
+            Some(tape) => sealer.witnessed(Arc::new(tape)),
+            None => sealer,
+        });
         let blobs = Arc::new(BlobTable::new(self.snapshot.clone()));
         let loaded = providers::load(self, environment, reading, &sealer, &blobs, &denials).await?;
         let secrets: Option<Arc<SecretValues>> = if world {
-            let credentials = self.credentials()?;
-            Some(Arc::new(move |name: &str| credentials.secret(name)))
+            let credentials = if replays { Credentials::default() } else { self.credentials()? };
+            let real: Arc<SecretValues> = Arc::new(move |name: &str| credentials.secret(name));
+            Some(tape.as_ref().map_or_else(|| real.clone(), |it| it.secrets(real.clone())))
         } else {
             None
         };
@@ -66,7 +75,8 @@ impl Engine {
             "defaultProvider": environment.default_provider.as_deref(),
             "providers": loaded.fixed,
         });
-        let memory = (world && !self.snapshot.is_worktree())
+        // What is recorded must be whole, and so nothing is remembered.
+        let memory = (world && !self.snapshot.is_worktree() && tape.is_none())
             .then(|| self.state().with_file_name("memory").join(format!("{}.index", environment.name)));
         Ok(Context {
             environment: environment.name.as_str().into(),
@@ -82,7 +92,8 @@ impl Engine {
             memory,
             key: Digest::of_json(&fixed),
             fixed: loaded.fixed,
-            now: now_ms(),
+            now: tape.as_ref().and_then(Tape::player).map_or_else(now_ms, |it| it.now()),
+            fresh: tape.is_some(),
             max_resources: MAX_RESOURCES,
         })
     }

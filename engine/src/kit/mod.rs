@@ -5,3 +5,4 @@
 
 pub mod conformance;
 pub mod project;
+pub mod wrap;

@@ -63,7 +63,20 @@ pub struct Result {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// See [`Result::outcomes`].
+pub fn outcomes(steps: &[StepResult]) -> Vec<String> {
+    let word = |it: &StepResult| format!("{:?} {} {:?}", it.action, it.id, it.outcome).to_lowercase();
+    let mut lines: Vec<String> = steps.iter().map(word).collect();
+    lines.sort_unstable();
+    lines
+}
+
 impl Result {
+    /// A line for each step, in an order of its own: what it did to what, and how it ended.
+    pub fn outcomes(&self) -> Vec<String> {
+        outcomes(&self.steps)
+    }
+
     /// From the plan and how its steps ended.
     pub fn new(plan: &Plan, steps: Vec<StepResult>, stopped: bool) -> Self {
         let mut summary = Counts { refused: plan.refused.len(), ..Counts::default() };

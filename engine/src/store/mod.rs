@@ -13,6 +13,7 @@ mod commit;
 #[cfg(test)]
 mod contract;
 mod error;
+mod export;
 mod inventory;
 mod journal;
 mod key;
@@ -216,6 +217,16 @@ pub trait Store: Send + Sync {
     ///
     /// Those of reading.
     fn environments(&self) -> Result<Vec<String>, StoreError>;
+
+    /// A copy of what is owned and under way, for a recording: bytes from which [`SqliteStore`] opens. None where this kind of
+    /// store has no such copy.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    fn export(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
 
     /// Changes that were announced and are not settled, oldest first.
     ///

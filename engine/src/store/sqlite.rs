@@ -107,6 +107,10 @@ impl Store for SqliteStore {
         self.reading(|db| journal::environments(db).map_err(|err| self.fail(err)))
     }
 
+    fn export(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        super::export::export(&self.path).map(Some)
+    }
+
     fn intents(&self, environment: &str) -> Result<Vec<Intent>, StoreError> {
         self.reading(|db| journal::intents(&self.path, db, environment))
     }

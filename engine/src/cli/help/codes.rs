@@ -232,6 +232,10 @@ const TEXTS: &[(Code, &str)] = &[
         "`protect` or `prune` of a resource is not what was applied last. Only an apply arms or lifts them: until then the resource is treated as before, though nothing about its object differs.\nRun `trueup apply`: it records them, and sends nothing.",
     ),
     (
+        all::RECORDING,
+        "The file given to `--record` or `replay` cannot be written or read, is cut off, or would hold a secret that is too short to be told from other text.\nA run that could not be recorded was carried out all the same.",
+    ),
+    (
         all::PLUGIN_LOAD,
         "The plugin is no component of this contract, or of a version that this engine does not know.\nBuild it against the contract that `trueup version` names.",
     ),

@@ -1,0 +1,289 @@
+//! The file of a recording: JSON, one value a line, so that people can read it and Git can compare it.
+//!
+//! The first line is the [`Header`]; then come files, plugins, the state, calls and sealed values in any order; the last line is
+//! the [`End`], without which the file is not whole. A recording may come from a stranger: it is bounded and parsed, and
+//! nothing in it is run but plugins in their sandbox.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use trueup_core::value::Json;
+
+use crate::output::json::Plan;
+use crate::private;
+
+/// `format` of the header.
+pub const FORMAT: &str = "trueup.recording/1";
+/// Bytes of a recording, and of what is packed in it once unpacked.
+pub const BYTES: u64 = 512 << 20;
+
+/// What a recording is of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Header {
+    pub format: String,
+    /// Version of the program.
+    pub trueup: String,
+    /// `plan` or `apply`.
+    pub command: String,
+    pub project: String,
+    pub environment: String,
+    pub revision: String,
+    /// Milliseconds since 1970 when the pass began.
+    pub now: u64,
+    /// `--allow-deletes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_deletes: Option<usize>,
+    /// `--allow-recreate`.
+    #[serde(default)]
+    pub allow_recreate: bool,
+    /// SHA-256 of each plugin, by what `plugin:` says.
+    pub plugins: BTreeMap<String, String>,
+}
+
+/// One question and its answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Call {
+    pub provider: String,
+    pub function: String,
+    pub import: String,
+    pub question: Json,
+    pub answer: Json,
+}
+
+/// What came of the run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct End {
+    pub plan: Plan,
+    /// Of an apply: how each step ended, by identity and action.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outcomes: Vec<String>,
+}
+
+/// A recording in memory.
+#[derive(Debug)]
+pub struct Recording {
+    pub header: Header,
+    /// By path from the project's folder.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// By what `plugin:` says; those that are bundled are not in it.
+    pub plugins: BTreeMap<String, Vec<u8>>,
+    /// The state as it was before, as a file of the store.
+    pub state: Option<Vec<u8>>,
+    pub calls: Vec<Call>,
+    /// HMACs by the SHA-256 of what was sealed, secrets cut.
+    pub seals: BTreeMap<String, String>,
+    pub end: End,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Line {
+    Recording(Header),
+    File { path: String, gz: String },
+    Plugin { plugin: String, gz: String },
+    State { gz: String },
+    Call(Call),
+    Seals(BTreeMap<String, String>),
+    End(Box<End>),
+}
+
+/// Why a recording cannot be written or read.
+#[derive(Debug)]
+pub enum RecordingError {
+    Io(io::Error),
+    /// Not a recording, or not a whole one; says what is wrong.
+    Wrong(String),
+    /// Of a newer version of the program.
+    Newer(String),
+    /// It would hold a secret.
+    Secret(String),
+    /// More than [`BYTES`].
+    Large,
+}
+
+impl fmt::Display for RecordingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Wrong(text) => write!(f, "it is no whole recording: {text}"),
+            Self::Newer(format) => write!(f, "its format is `{format}`, of a newer version of trueup; this one reads `{FORMAT}`"),
+            Self::Secret(name) => write!(
+                f,
+                "the secret `{name}` is shorter than {} bytes, too short to be cut out of what plugins and servers said",
+                super::cut::SHORTEST
+            ),
+            Self::Large => write!(f, "it is larger than {} MiB", BYTES >> 20),
+        }
+    }
+}
+
+impl From<io::Error> for RecordingError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Recording {
+    /// Writes the file, whole or not at all, for its owner's eyes: documents and observations are in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system, and where it is too large.
+    pub fn write(&self, path: &Path) -> Result<(), RecordingError> {
+        let mut out = Vec::new();
+        let mut line = |line: &Line| -> Result<(), RecordingError> {
+            serde_json::to_writer(&mut out, line).map_err(io::Error::other)?;
+            out.push(b'\n');
+            if out.len() as u64 > BYTES { Err(RecordingError::Large) } else { Ok(()) }
+        };
+        line(&Line::Recording(self.header.clone()))?;
+        for (path, bytes) in &self.files {
+            line(&Line::File { path: path.clone(), gz: packed(bytes)? })?;
+        }
+        for (plugin, bytes) in &self.plugins {
+            line(&Line::Plugin { plugin: plugin.clone(), gz: packed(bytes)? })?;
+        }
+        if let Some(state) = &self.state {
+            line(&Line::State { gz: packed(state)? })?;
+        }
+        for call in &self.calls {
+            line(&Line::Call(call.clone()))?;
+        }
+        line(&Line::Seals(self.seals.clone()))?;
+        line(&Line::End(Box::new(self.end.clone())))?;
+        private::write(path, &out)?;
+        Ok(())
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, is not whole, or is of another version.
+    pub fn read(path: &Path) -> Result<Self, RecordingError> {
+        let mut text = Vec::new();
+        std::fs::File::open(path)?.take(BYTES + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > BYTES {
+            return Err(RecordingError::Large);
+        }
+        Self::parse(&text)
+    }
+
+    /// As [`Recording::read`] from bytes.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn parse(text: &[u8]) -> Result<Self, RecordingError> {
+        let mut lines = text.split(|it| *it == b'\n').enumerate().filter(|(_, it)| !it.is_empty());
+        let header = header(lines.next().map_or(&[][..], |it| it.1))?;
+        let mut room = BYTES;
+        let (mut files, mut plugins, mut state) = (BTreeMap::new(), BTreeMap::new(), None);
+        let (mut calls, mut seals, mut end) = (Vec::new(), BTreeMap::new(), None);
+        for (at, line) in lines {
+            let wrong = |what: String| RecordingError::Wrong(format!("line {}: {what}", at + 1));
+            if end.is_some() {
+                return Err(wrong("something follows the end".to_owned()));
+            }
+            match serde_json::from_slice(line).map_err(|error| wrong(error.to_string()))? {
+                Line::Recording(_) => return Err(wrong("a second header".to_owned())),
+                Line::File { path, gz } => {
+                    let path = tidy(&path).ok_or_else(|| wrong("a path that leaves the project's folder".to_owned()))?;
+                    files.insert(path, unpacked(&gz, &mut room).map_err(wrong)?);
+                }
+                Line::Plugin { plugin, gz } => {
+                    plugins.insert(plugin, unpacked(&gz, &mut room).map_err(wrong)?);
+                }
+                Line::State { gz } => state = Some(unpacked(&gz, &mut room).map_err(wrong)?),
+                Line::Call(call) => calls.push(call),
+                Line::Seals(them) => seals.extend(them),
+                Line::End(it) => end = Some(*it),
+            }
+        }
+        let end = end.ok_or_else(|| RecordingError::Wrong("it ends in the middle".to_owned()))?;
+        Ok(Self { header, files, plugins, state, calls, seals, end })
+    }
+}
+
+fn header(line: &[u8]) -> Result<Header, RecordingError> {
+    let value: Json =
+        serde_json::from_slice(line).map_err(|_| RecordingError::Wrong("its first line is no header".to_owned()))?;
+    let format = value.pointer("/recording/format").and_then(Json::as_str).unwrap_or_default();
+    if format != FORMAT && format.starts_with("trueup.recording/") {
+        return Err(RecordingError::Newer(format.to_owned()));
+    }
+    match serde_json::from_value(value) {
+        Ok(Line::Recording(header)) if header.format == FORMAT => Ok(header),
+        _ => Err(RecordingError::Wrong("its first line is no header".to_owned())),
+    }
+}
+
+/// A path below the project's folder that is safe to write.
+fn tidy(path: &str) -> Option<String> {
+    let safe = |part: &str| {
+        let low = part.to_ascii_lowercase();
+        !part.is_empty() && !matches!(low.as_str(), "." | ".." | ".git" | ".trueup") && !part.contains(['\0', '\\'])
+    };
+    (path.len() <= 4096 && path.split('/').all(safe)).then(|| path.to_owned())
+}
+
+fn packed(bytes: &[u8]) -> io::Result<String> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes)?;
+    Ok(STANDARD.encode(encoder.finish()?))
+}
+
+/// Unpacks within what is left of the limit: a small file may say that it is a huge one.
+fn unpacked(gz: &str, room: &mut u64) -> Result<Vec<u8>, String> {
+    let bytes = STANDARD.decode(gz).map_err(|error| format!("what is packed is no base64: {error}"))?;
+    let mut out = Vec::new();
+    GzDecoder::new(bytes.as_slice())
+        .take(*room + 1)
+        .read_to_end(&mut out)
+        .map_err(|error| format!("what is packed cannot be unpacked: {error}"))?;
+    *room = room.checked_sub(out.len() as u64).ok_or_else(|| format!("it unpacks to more than {} MiB", BYTES >> 20))?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = r#"{"recording":{"format":"trueup.recording/1","trueup":"0.1.0","command":"plan","project":"p","environment":"e","revision":"r","now":1,"plugins":{}}}"#;
+
+    #[test]
+    fn what_is_no_whole_recording_is_refused() {
+        let check = |text: &str, want: &str| {
+            let error = Recording::parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(want), "{text}: {error}");
+        };
+        check("", "first line");
+        check("{}", "first line");
+        check(&HEADER.replace("recording/1", "recording/2"), "newer version");
+        check(HEADER, "ends in the middle");
+        check(&format!("{HEADER}\n{{\"x\":1}}"), "line 2");
+        check(&format!("{HEADER}\n{HEADER}"), "second header");
+        for path in ["../x", "/etc/x", "a/../../x", ".git/config", "a//b", ".TRUEUP/state.db", "a\\b"] {
+            let line = serde_json::to_string(&Line::File { path: path.to_owned(), gz: packed(b"x").unwrap() }).unwrap();
+            check(&format!("{HEADER}\n{line}"), "leaves the project");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_unpacked_to_its_limit_and_no_further() {
+        let bomb = packed(&vec![0; 4 << 20]).unwrap();
+        assert!(bomb.len() < 16 << 10);
+        let mut room = 1 << 20;
+        assert!(unpacked(&bomb, &mut room).unwrap_err().contains("more than"));
+    }
+}

@@ -1,0 +1,214 @@
+//! Keeps what a run asked and was told.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use trueup_core::value::{Digest, Json};
+use trueup_host::Asked;
+
+use super::cut::{self, Cut};
+use super::file::{BYTES, Call, End, FORMAT, Header, Recording, RecordingError};
+use crate::blobs::BlobTable;
+use crate::config::project::{Environment, PluginRef};
+use crate::config::{lock, project};
+use crate::engine::{Bound, Engine};
+use crate::pass::Surroundings;
+use crate::source::{EntryKind, Snapshot, SourceError};
+use crate::store::StoreError;
+
+/// Bytes of one file of the project.
+const FILE: u64 = 64 << 20;
+
+/// Listens to a run. Everything stays in memory until the run's end: only then is known what must be cut.
+pub struct Recorder {
+    path: PathBuf,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    secrets: BTreeMap<String, String>,
+    /// Observed values that their provider calls sensitive, with their HMACs.
+    sensitives: BTreeMap<String, String>,
+    /// Handles and what stands for each.
+    handles: BTreeMap<String, String>,
+    calls: Vec<Call>,
+    seals: HashMap<Vec<u8>, Digest>,
+    /// About what all of this takes.
+    bytes: u64,
+    start: Option<Start>,
+}
+
+/// What a run stands on, taken before it changes anything.
+pub struct Start {
+    header: Header,
+    files: BTreeMap<String, Vec<u8>>,
+    plugins: BTreeMap<String, Vec<u8>>,
+    state: Option<Vec<u8>>,
+}
+
+impl Recorder {
+    /// Will write to `path`.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, kept: Mutex::default() }
+    }
+
+    /// Where it will lie.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what the run stands on.
+    pub fn start(&self, start: Start) {
+        self.lock().start = Some(start);
+    }
+
+    pub(super) fn secret(&self, name: &str, value: &str) {
+        self.lock().secrets.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(super) fn handle(&self, name: &str, hmac: &str, handle: &str) {
+        self.lock().handles.insert(handle.to_owned(), cut::handle(name, hmac));
+    }
+
+    pub(super) fn sensitive(&self, value: &str, hmac: &str) {
+        self.lock().sensitives.insert(value.to_owned(), hmac.to_owned());
+    }
+
+    pub(super) fn hmac(&self, value: &[u8], computed: Digest) -> Digest {
+        let mut kept = self.lock();
+        if kept.bytes <= BYTES && kept.seals.insert(value.to_vec(), computed).is_none() {
+            kept.bytes += value.len() as u64;
+        }
+        computed
+    }
+
+    pub(super) fn call(&self, asked: &Asked<'_>, answer: &Json) {
+        let (mut question, mut answer) = (asked.question.clone(), answer.clone());
+        for token in asked.tokens.iter().filter(|it| !it.is_empty()) {
+            cut::swap(&mut question, token, cut::TOKEN);
+            cut::swap(&mut answer, token, cut::TOKEN);
+        }
+        let size = size(&question) + size(&answer);
+        let mut kept = self.lock();
+        kept.bytes += size;
+        if kept.bytes <= BYTES {
+            let (function, import) = (asked.function.to_owned(), asked.import.to_owned());
+            kept.calls.push(Call { provider: asked.provider.to_owned(), function, import, question, answer });
+        }
+    }
+
+    /// Cuts what is secret and writes the file.
+    ///
+    /// # Errors
+    ///
+    /// Where a secret could not be cut out, it would be too large, or the system refuses: then there is no file.
+    pub fn finish(&self, blobs: &BlobTable, snapshot: &Snapshot, end: &End) -> Result<(), RecordingError> {
+        let mut kept = std::mem::take(&mut *self.lock());
+        let mut start = kept.start.take().ok_or_else(|| RecordingError::Wrong("the run never began".to_owned()))?;
+        if let Some((name, _)) = kept.secrets.iter().find(|(_, value)| value.len() < cut::SHORTEST) {
+            return Err(RecordingError::Secret(name.clone()));
+        }
+        if kept.bytes > BYTES {
+            return Err(RecordingError::Large);
+        }
+        for path in blobs.paths() {
+            if let Some(bytes) = read(snapshot, &path).map_err(wrong)? {
+                start.files.insert(path, bytes);
+            }
+        }
+        let cut = Cut::new(&kept.secrets, &kept.sensitives, &kept.handles);
+        for call in &mut kept.calls {
+            cut.json(&mut call.question);
+            cut.json(&mut call.answer);
+        }
+        // Answers came in an order of chance where requests went side by side.
+        kept.calls.sort_by_cached_key(|it| cut::key(&it.provider, &it.function, &it.import, &it.question).to_string());
+        let seals = kept.seals.iter();
+        let seals = seals.map(|(value, hmac)| (Digest::of(&cut.bytes(value)).to_string(), hmac.to_string())).collect();
+        let mut end = serde_json::to_value(end).map_err(|error| RecordingError::Wrong(error.to_string()))?;
+        cut.json(&mut end);
+        let end = serde_json::from_value(end).map_err(|error| RecordingError::Wrong(error.to_string()))?;
+        let Start { header, files, plugins, state } = start;
+        // Documents hold names of secrets; one that holds a value is its author's, and no reason to pass it on.
+        let files = files.into_iter().map(|(path, bytes)| (path, cut.bytes(&bytes))).collect();
+        Recording { header, files, plugins, state, calls: kept.calls, seals, end }.write(&self.path)
+    }
+}
+
+impl Start {
+    /// Takes the project's files, its plugins and what is owned.
+    ///
+    /// # Errors
+    ///
+    /// Where any of it cannot be read.
+    pub fn take(
+        engine: &Engine,
+        environment: &Environment,
+        around: &Surroundings,
+        command: &str,
+    ) -> Result<Self, RecordingError> {
+        let mut files = BTreeMap::new();
+        for name in [project::FILE, lock::FILE] {
+            files.extend(read(&engine.protected, name).map_err(wrong)?.map(|it| (name.to_owned(), it)));
+        }
+        let mut room = BYTES;
+        for layer in &environment.layers {
+            for entry in engine.snapshot.list(layer).map_err(wrong)?.into_iter().filter(|it| it.kind == EntryKind::File) {
+                let bytes = engine.snapshot.read(&entry, FILE).map_err(wrong)?;
+                room = room.checked_sub(bytes.len() as u64).ok_or(RecordingError::Large)?;
+                files.insert(entry.path.to_string(), bytes.to_vec());
+            }
+        }
+        let (mut plugins, mut digests) = (BTreeMap::new(), BTreeMap::new());
+        for (alias, provider) in &environment.providers {
+            let text = provider.plugin.text().to_owned();
+            let digest = around.context.providers.get(alias).map(Bound::digest).unwrap_or_default();
+            digests.insert(text.clone(), digest.to_string());
+            if !matches!(provider.plugin, PluginRef::Bundled(_)) {
+                let bytes = engine.plugin_bytes(&provider.plugin, &digest).map_err(RecordingError::Wrong)?;
+                plugins.insert(text, bytes);
+            }
+        }
+        let header = Header {
+            format: FORMAT.to_owned(),
+            trueup: env!("CARGO_PKG_VERSION").to_owned(),
+            command: command.to_owned(),
+            project: engine.project.name.clone(),
+            environment: environment.name.clone(),
+            revision: around.revision.clone(),
+            now: around.context.now,
+            allow_deletes: around.options.allow_deletes,
+            allow_recreate: around.options.allow_recreate,
+            plugins: digests,
+        };
+        let state = around.store.export().map_err(|error: StoreError| RecordingError::Wrong(error.to_string()))?;
+        Ok(Self { header, files, plugins, state })
+    }
+}
+
+fn wrong(error: SourceError) -> RecordingError {
+    RecordingError::Wrong(error.to_string())
+}
+
+fn read(snapshot: &Snapshot, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
+    match snapshot.find(path)? {
+        Some(entry) => Ok(Some(snapshot.read(&entry, FILE)?.to_vec())),
+        None => Ok(None),
+    }
+}
+
+/// About how many bytes a value takes.
+fn size(value: &Json) -> u64 {
+    match value {
+        Json::String(text) => text.len() as u64 + 32,
+        Json::Array(items) => 32 + items.iter().map(size).sum::<u64>(),
+        Json::Object(fields) => 32 + fields.iter().map(|(key, it)| key.len() as u64 + 32 + size(it)).sum::<u64>(),
+        _ => 32,
+    }
+}

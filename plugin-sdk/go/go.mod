@@ -1,0 +1,3 @@
+module trueup.dev/trueup
+
+go 1.24
