@@ -96,6 +96,7 @@ impl World<'_> {
     /// The change that makes an object, brings `prior` to what is wanted, or deletes it.
     pub fn change(&self, action: IntentAction, want: &Want, prior: Option<&Remote>, attempt: Try<'_>) -> Change {
         let before = prior.map(|it| self.covered(want, it));
+        self.sent().entry(want.address.clone()).or_default().push(want.desired.clone());
         let desired = (action != IntentAction::Delete).then(|| std::sync::Arc::new(self.sealer.to_handles(&want.desired)));
         let edits = match (&before, action) {
             (Some(before), IntentAction::Update) => self.edits(want, before),
@@ -414,12 +415,15 @@ impl World<'_> {
             .collect()
     }
 
+    /// The object as the engine lets it be seen: it covers what its documents say to be secret, whatever the plugin calls it.
     fn shown(&self, remote: &Remote) -> Remote {
         let mut remote = remote.clone();
+        let sent = self.sent().get(&remote.address).cloned().unwrap_or_default();
+        let veil = Veil::of(None, sent.iter().map(|it| &**it));
         let hints = self.bench.plugin.manifest().kinds.get(&*remote.address.scope.kind).map(|it| it.hints.sensitive.clone());
         let mut pointers = remote.sensitive.clone();
         pointers.extend(hints.into_iter().flatten().map(|it| super::world::pointer(&it)));
-        self.sealer.seal(std::sync::Arc::make_mut(&mut remote.doc), &pointers);
+        self.sealer.cover(std::sync::Arc::make_mut(&mut remote.doc), &pointers, &veil);
         if let Some(outputs) = &mut remote.outputs {
             let place = std::sync::Arc::make_mut(outputs);
             self.sealer.seal(place, &pointers);

@@ -49,6 +49,8 @@ pub enum To {
 pub struct Call {
     pub function: &'static str,
     pub question: Json,
+    /// It reaches out: a request, a DNS message, a file.
+    pub outside: bool,
     /// It may change something.
     pub mutates: bool,
 }
@@ -299,7 +301,7 @@ impl Tap for Watch {
         };
         state.struck += usize::from(answer.is_some());
         if state.calls.len() < MAX_CALLS {
-            state.calls.push(Call { function: asked.function, question: asked.question.clone(), mutates });
+            state.calls.push(Call { function: asked.function, question: asked.question.clone(), outside, mutates });
         }
         answer
     }

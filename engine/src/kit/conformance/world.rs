@@ -52,6 +52,8 @@ pub struct World<'a> {
     pub sealer: Arc<Sealer>,
     /// What was said, where somebody wants to know.
     pub said: Mutex<Option<Vec<String>>>,
+    /// Every document that was sent for each object: what of it is a secret, and what is not.
+    pub sent: Mutex<HashMap<Address, Vec<Arc<Json>>>>,
     /// What was last applied to each object.
     pub applied: Mutex<HashMap<Address, Arc<Json>>>,
     grant: host::Grant,
@@ -119,8 +121,8 @@ impl<'a> World<'a> {
         let sealer = Arc::new(Sealer::new(Digest::of(b"trueup conformance").0));
         let blobs = blobs(bench)?;
         let watch = Watch::new(bench.usage.clone(), sealer.clone(), blobs, test.reads.clone(), test.dirs.clone());
-        let (watch, said, applied) = (Arc::new(watch), Mutex::default(), Mutex::default());
-        Ok(Self { bench, test, watch, sealer, said, applied, grant, server, _scratch: scratch })
+        let (watch, said, sent, applied) = (Arc::new(watch), Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { bench, test, watch, sealer, said, sent, applied, grant, server, _scratch: scratch })
     }
 
     /// The provider as a new process would have it: no warm instance, nothing in its cache.
@@ -159,7 +161,11 @@ impl<'a> World<'a> {
             })?;
             let declared =
                 self.document(kind, &object.spec).map_err(|error| format!("{} `{}`: {error}", object.kind, object.name))?;
-            all.extend(self.render(provider, kind, &object.name, &declared, &object.change).await?);
+            let change = self
+                .document(kind, &object.change)
+                .map_err(|error| format!("`change` of {} `{}`: {error}", object.kind, object.name))?;
+            let change = change.get("spec").cloned().unwrap_or_default();
+            all.extend(self.render(provider, kind, &object.name, &declared, &change).await?);
         }
         if all.is_empty() {
             return Err("the objects of `test.objects` render to none".to_owned());
@@ -184,6 +190,23 @@ impl<'a> World<'a> {
         if let Some(finding) = schema::findings(declared, kind).first() {
             return Err(format!("{title} is not valid: {}", finding.message));
         }
+        self.render_unjudged(provider, kind, name, declared, change).await
+    }
+
+    /// As [`World::render`], of what the schema is not asked about: a document that was rendered already.
+    ///
+    /// # Errors
+    ///
+    /// In words, where the plugin refuses it.
+    pub async fn render_unjudged(
+        &self,
+        provider: &host::Provider,
+        kind: &Arc<Kind>,
+        name: &str,
+        declared: &Json,
+        change: &Json,
+    ) -> Result<Vec<Want>, String> {
+        let title = format!("{} `{name}`", kind.name);
         let address = natural(provider.alias(), kind, name, declared);
         let doc = Arc::new(self.sealer.to_handles(declared));
         let mut answers =

@@ -25,9 +25,26 @@ async fn all(world: &World<'_>, want: &Want) -> Result<Option<Vec<String>>, Stri
     }
 }
 
-/// Where a cut is made, for messages.
-fn place(nth: usize, taken: bool) -> String {
-    format!("cut off at change {} of its requests, {} it was taken", nth + 1, if taken { "after" } else { "before" })
+/// Everything that may break while a change is carried out: each of its requests that changes something, before and after it was
+/// taken, and each question that it asks.
+fn breaks(world: &World<'_>) -> Vec<Fault> {
+    let calls = world.watch.calls();
+    let count = |mutates: bool| {
+        calls.iter().filter(|it| it.function == "apply" && it.outside && it.mutates == mutates).count().min(MAX_CUTS)
+    };
+    let cuts = (0..count(true)).flat_map(|nth| [Fault::Cut { nth, taken: false }, Fault::Cut { nth, taken: true }]);
+    cuts.chain((0..count(false)).map(|nth| Fault::Silence { nth })).collect()
+}
+
+/// Where a change broke off, for messages.
+fn place(fault: &Fault) -> String {
+    match fault {
+        Fault::Cut { nth, taken } => {
+            format!("cut off at change {} of its requests, {} it was taken", nth + 1, if *taken { "after" } else { "before" })
+        }
+        Fault::Silence { nth } => format!("without an answer to question {} that it asks", nth + 1),
+        other => format!("with {other:?}"),
+    }
 }
 
 async fn settle(want: &Want) {
@@ -49,10 +66,11 @@ pub async fn create(bench: &Bench) -> Verdict {
         if count == 0 {
             found.push(format!("creating {} asks for no change of anything", want.title()));
         }
+        let faults = breaks(&world);
         drop(world);
-        for (nth, taken) in (0..count.min(MAX_CUTS)).flat_map(|nth| [(nth, false), (nth, true)]) {
+        for fault in faults {
             cuts += 1;
-            if let Err(error) = one_create(bench, at, nth, taken).await {
+            if let Err(error) = one_create(bench, at, fault).await {
                 found.push(error);
             }
         }
@@ -66,12 +84,12 @@ pub async fn create(bench: &Bench) -> Verdict {
     judged(&found, format!("{cuts} cuts"))
 }
 
-async fn one_create(bench: &Bench, at: usize, nth: usize, taken: bool) -> Result<(), String> {
+async fn one_create(bench: &Bench, at: usize, fault: Fault) -> Result<(), String> {
     let (world, want) = stage(bench, at).await?;
-    let title = format!("creating {}, {}", want.title(), place(nth, taken));
+    let title = format!("creating {}, {}", want.title(), place(&fault));
     let before = all(&world, &want).await?;
     let token = token();
-    world.watch.arm(Fault::Cut { nth, taken });
+    world.watch.arm(fault);
     let first =
         world.carry(&world.provider(), world.change(IntentAction::Create, &want, None, Try::first(&token)), Poller::Same).await?;
     world.watch.calm();
@@ -131,10 +149,11 @@ pub async fn update(bench: &Bench) -> Verdict {
         world.watch.calm();
         world.bring(&provider, &next, &made).await.map_err(|error| format!("updating {}: {error}", want.title()))?;
         let count = world.watch.changes();
+        let faults = breaks(&world);
         drop(world);
-        for (nth, taken) in (0..count.min(MAX_CUTS)).flat_map(|nth| [(nth, false), (nth, true)]) {
+        for fault in faults {
             cuts += 1;
-            if let Err(error) = one_change(bench, at, nth, taken, IntentAction::Update).await {
+            if let Err(error) = one_change(bench, at, fault, IntentAction::Update).await {
                 found.push(error);
             }
         }
@@ -158,10 +177,11 @@ pub async fn delete(bench: &Bench) -> Verdict {
         if count == 0 {
             found.push(format!("deleting {} asks for no change of anything", want.title()));
         }
+        let faults = breaks(&world);
         drop(world);
-        for (nth, taken) in (0..count.min(MAX_CUTS)).flat_map(|nth| [(nth, false), (nth, true)]) {
+        for fault in faults {
             cuts += 1;
-            if let Err(error) = one_change(bench, at, nth, taken, IntentAction::Delete).await {
+            if let Err(error) = one_change(bench, at, fault, IntentAction::Delete).await {
                 found.push(error);
             }
         }
@@ -170,7 +190,7 @@ pub async fn delete(bench: &Bench) -> Verdict {
 }
 
 /// One update or delete that is cut off, and what an engine does then: it looks, and tries again what is not done.
-async fn one_change(bench: &Bench, at: usize, nth: usize, taken: bool, action: IntentAction) -> Result<(), String> {
+async fn one_change(bench: &Bench, at: usize, fault: Fault, action: IntentAction) -> Result<(), String> {
     let (world, want) = stage(bench, at).await?;
     let made = world.make(&world.provider(), &want).await?;
     let deletes = action == IntentAction::Delete;
@@ -180,9 +200,9 @@ async fn one_change(bench: &Bench, at: usize, nth: usize, taken: bool, action: I
         world.changed(&world.provider(), &want).await.ok_or("the update is another one at the second time")?
     };
     let verb = if deletes { "deleting" } else { "updating" };
-    let title = format!("{verb} {}, {}", want.title(), place(nth, taken));
+    let title = format!("{verb} {}, {}", want.title(), place(&fault));
     let token = token();
-    world.watch.arm(Fault::Cut { nth, taken });
+    world.watch.arm(fault);
     let change = world.change(action, &next, Some(&made), Try::first(&token));
     let first = world.carry(&world.provider(), change, Poller::Same).await?;
     world.watch.calm();

@@ -261,12 +261,15 @@ async fn strangers(bench: &Bench, extra: &project::Extra, wants: &[Want], found:
             extra.look.pointer
         ));
     }
-    let mut known = want.clone();
+    // What they did made another version of it.
+    now = world.look(&provider, &want, Some(&now.identity)).await?.ok_or("the object is gone after `extra.change`")?;
+    let (mut known, mut updated) = (want.clone(), 0_usize);
     for field in fields(&want.kind) {
         let Some(next) = world.changed_at(&provider, &known, &field).await else { continue };
         if world.bring(&provider, &next, &now).await.is_err() {
             continue; // `fields-update` is about that.
         }
+        updated += 1;
         if theirs().await? != before {
             found.push(format!(
                 "{}: an update of `{}` wiped `{}`, which a stranger had set; send what changed, or what was there with it",
@@ -280,6 +283,9 @@ async fn strangers(bench: &Bench, extra: &project::Extra, wants: &[Want], found:
             now = seen;
         }
         known = next;
+    }
+    if updated == 0 {
+        found.push(format!("{}: no field can be updated after a stranger changed the object", want.title()));
     }
     Ok(())
 }

@@ -102,7 +102,7 @@ async fn way(world: &World<'_>, provider: &host::Provider, want: &Want, field: &
     let secret = Hints::covers(&hints.sensitive, &field.path) && (is_secret(now) || now.is_none());
     let given = field.path.get(&json!({ "spec": want.change })).cloned();
     let values = match given {
-        Some(given) if !secret => vec![given],
+        Some(given) if !secret || is_secret(Some(&given)) => vec![given],
         given => match world.test.secrets.keys().next().filter(|_| secret) {
             // Of the same name, so that it is granted; of another value, so that its HMAC is another.
             Some(name) => {
@@ -188,14 +188,10 @@ impl Walk<'_> {
                     "{title} is not in what a {how} shows; mark it `x-trueup-write-only` if the system never tells it"
                 ));
             }
-            let wiped: Vec<String> = diff::compare(&before, Some(&before), &after, &next.kind.hints, std::slice::from_ref(path))
-                .iter()
-                .map(|it| it.path.to_string())
-                .collect();
-            let wiped: Vec<String> = wiped
-                .into_iter()
-                .filter(|it| path.get(&next.desired) != Path::parse(it).as_ref().and_then(|it| it.get(&next.desired)))
-                .collect();
+            // What differs now and was not to.
+            let meant: Vec<Path> = changed_paths(&self.want, &next);
+            let wiped = diff::compare(&before, Some(&before), &after, &next.kind.hints, &meant);
+            let wiped: Vec<String> = wiped.iter().map(|it| it.path.to_string()).collect();
             if !wiped.is_empty() && !hidden {
                 self.found.push(format!("{title}: the update changed `{}` as well", wiped.join("`, `")));
             }
@@ -236,6 +232,11 @@ impl Walk<'_> {
         }
         self.look_again().await
     }
+}
+
+/// Where the rendered documents of two states of an object differ.
+fn changed_paths(from: &Want, to: &Want) -> Vec<Path> {
+    diff::compare(&to.desired, Some(&from.desired), &from.desired, &Hints::default(), &[]).into_iter().map(|it| it.path).collect()
 }
 
 /// The plain text of the secret at a path, where there is one.
@@ -323,35 +324,36 @@ pub async fn drift(bench: &Bench) -> Verdict {
             if world.bring(&theirs, &next, &now).await.is_err() {
                 continue; // `fields-update` is about that.
             }
+            // Where it shows: a declaration may be rendered to other fields.
+            let paths = changed_paths(&known, &next);
             count += 1;
             let title = format!("{}: `{}`", want.title(), field.path);
+            let stale = |it: &Remote| {
+                let doc = world.document_of(&known, it);
+                paths.iter().any(|path| path.get(&doc) == path.get(&known.desired))
+            };
             if want.kind.observe == Observe::Scan {
-                let scanned = world
-                    .scan(&ours, &want, since.as_deref(), PAGE)
-                    .await?
-                    .map_err(|failure| format!("scanning after a change: {failure}"))?;
+                let scanned = world.scan(&ours, &want, since.as_deref(), PAGE).await?;
+                let scanned = scanned.map_err(|failure| format!("scanning after a change: {failure}"))?;
                 let seen = scanned.objects.iter().find(|it| it.identity == now.identity);
-                match seen.map(|it| world.document_of(&next, it)) {
-                    _ if scanned.coverage == host::Coverage::Unchanged => {
-                        found.push(format!("{title} was changed by somebody else, and a scan says that nothing was"))
-                    }
-                    None => found.push(format!("{title} was changed by somebody else, and the object is not in a scan")),
-                    Some(doc) if field.path.get(&doc) == field.path.get(&known.desired) => {
-                        found.push(format!("{title} was changed by somebody else, and a scan shows what it was"));
-                    }
-                    Some(_) => {}
+                if scanned.coverage == host::Coverage::Unchanged {
+                    found.push(format!("{title} was changed by somebody else, and a scan says that nothing was"));
+                } else if seen.is_none() {
+                    found.push(format!("{title} was changed by somebody else, and the object is not in a scan"));
+                } else if seen.is_some_and(stale) {
+                    found.push(format!("{title} was changed by somebody else, and a scan shows what it was"));
                 }
                 since = scanned.version;
             }
             match world.read(&ours, &next, Some(&now.identity)).await? {
                 None => found.push(format!("{title} was changed by somebody else, and a read does not find the object")),
-                Some(seen) => {
-                    if field.path.get(&world.document_of(&next, &seen)) == field.path.get(&known.desired) {
-                        found.push(format!("{title} was changed by somebody else, and a read shows what it was"));
-                    }
-                    now = seen;
+                Some(seen) if stale(&seen) => {
+                    found.push(format!("{title} was changed by somebody else, and a read shows what it was"))
                 }
+                Some(_) => {}
             }
+            // As who changed it sees it, so that the next change meets its version.
+            now = world.read(&world.provider(), &next, Some(&now.identity)).await?.ok_or("the object is gone")?;
             known = next;
         }
     }
