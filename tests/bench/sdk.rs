@@ -5,7 +5,14 @@
 //! connection. The floor is the same requests sent and parsed natively, with the documents made of them: a provider's own work.
 //! Prints a table, one line a component.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench stops where something is wrong")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a bench stops where something is wrong"
+)]
+#![allow(clippy::print_stdout, reason = "its result")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

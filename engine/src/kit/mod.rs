@@ -4,6 +4,7 @@
 //! `cli/plugin` do.
 
 pub mod build;
+pub mod conformance;
 pub mod dev;
 pub mod project;
 pub mod template;

@@ -36,6 +36,8 @@ pub enum Verb {
     Verify(distribution::VerifyArgs),
     Mirror(distribution::MirrorArgs),
     Bundle(distribution::BundleArgs),
+    /// Whether a component keeps the contract: run it against the server of its plugin.yaml
+    Test(TestArgs),
 }
 
 /// Which plugin to show.
@@ -109,4 +111,27 @@ pub struct DevArgs {
     /// Apply the example instead of planning it
     #[arg(long)]
     pub apply: bool,
+}
+
+/// What to test, and where to tell.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  trueup plugin test                        the plugin of this folder, as `trueup plugin build` left it\n  trueup plugin test ./tickets --only pages --only unchanged\n  trueup plugin test --report report.json --badge badge.svg"
+)]
+pub struct TestArgs {
+    /// Folder with the plugin.yaml
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// The component, or the name of a bundled plugin; default: what the project builds
+    #[arg(long, value_name = "PATH")]
+    pub component: Option<PathBuf>,
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write a badge as SVG
+    #[arg(long, value_name = "FILE")]
+    pub badge: Option<PathBuf>,
+    /// Run this check only; may be given several times
+    #[arg(long, value_name = "CHECK")]
+    pub only: Vec<String>,
 }

@@ -3,18 +3,18 @@
 mod add;
 mod arguments;
 mod build;
-mod dev;
-mod list;
-mod new;
 mod carry;
+mod dev;
 mod differences;
 mod distribution;
 mod list;
+mod new;
 mod publish;
 mod remove;
 mod show;
 mod sign;
 mod supply;
+mod test;
 mod upgrade;
 
 use std::path::Path;
@@ -49,6 +49,7 @@ pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, 
         Verb::Verify(it) => sign::verify(it, shell).await,
         Verb::Mirror(it) => carry::mirror(it, shell).await,
         Verb::Bundle(it) => carry::bundle(it, shell).await,
+        Verb::Test(it) => test::run(it, shell).await,
     }
 }
 
