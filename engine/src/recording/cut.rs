@@ -167,7 +167,7 @@ fn spellings(text: &str) -> Vec<String> {
 /// The characters that base64 of any text has where `value` stands `skip` bytes behind a group's beginning, without those that
 /// its neighbours share; in both alphabets.
 fn inside(value: &[u8], skip: usize) -> [String; 2] {
-    let shifted = [&[0; 2][..skip.min(2)], value].concat();
+    let shifted = [vec![0; skip].as_slice(), value].concat();
     let whole = shifted.len() / 3 * 4;
     let first = (skip * 8).div_ceil(6);
     let part = |text: String| text.get(first.min(whole)..whole).unwrap_or_default().to_owned();

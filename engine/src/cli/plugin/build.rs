@@ -141,7 +141,7 @@ fn pin(folder: &Path, component: &Path, digest: &Digest) -> Result<bool, CliErro
     for provider in providers {
         let project::PluginRef::Path(path) = &provider.plugin else { continue };
         if example.join(path).canonicalize().is_ok_and(|it| it == component) {
-            lock.plugins.insert(path.clone(), *digest);
+            lock.plugins.insert(path.clone(), (*digest).into());
         }
     }
     if lock == before {
