@@ -148,7 +148,6 @@ pub async fn update(bench: &Bench) -> Verdict {
         let Some(next) = world.changed(&world.provider(), &want).await else { continue };
         world.watch.calm();
         world.bring(&provider, &next, &made).await.map_err(|error| format!("updating {}: {error}", want.title()))?;
-        let count = world.watch.changes();
         let faults = breaks(&world);
         drop(world);
         for fault in faults {
