@@ -1,5 +1,5 @@
 //! Changes that take a while, scans in pages, and fields that are never read back, by a provider of machines.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
