@@ -279,7 +279,7 @@ async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), Pas
                 Vec::new()
             } else {
                 let outputs = plan::known_outputs(&world, &next);
-                resolve(&planned.desired, &|id| outputs.get(id))?
+                resolve(&around.context, &planned.desired, &|id| outputs.get(id))?
             };
             (next, filled)
         };
@@ -293,12 +293,16 @@ async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), Pas
 }
 
 /// Documents of waiting resources with the statuses that are known.
-fn resolve(desired: &Desired, status: &dyn Fn(&ResourceId) -> Option<Json>) -> Result<Vec<(ResourceId, Json)>, PassError> {
+fn resolve(
+    context: &Context,
+    wanted: &Desired,
+    status: &dyn Fn(&ResourceId) -> Option<Json>,
+) -> Result<Vec<(ResourceId, Arc<Json>)>, PassError> {
     let mut filled = Vec::new();
     let mut errors = Vec::new();
-    for (id, resource) in &desired.waiting {
-        match resource.resolve(status) {
-            Ok(document) => filled.push((id.clone(), document)),
+    for (id, resource) in &wanted.waiting {
+        match desired::resolve(resource, status, context.secrets.as_deref(), &context.sealer) {
+            Ok(resolved) => filled.push((id.clone(), resolved.doc)),
             Err(error) => errors.push(error),
         }
     }
@@ -544,6 +548,7 @@ fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder:
         sources,
         recorder: Arc::new(recorder),
         sealer: around.context.sealer.clone(),
+        secrets: around.context.secrets.clone(),
         marks: Box::new(move |id| mark(&project, &environment, id)),
         awaited,
         statuses: statuses.into(),

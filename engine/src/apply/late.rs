@@ -11,6 +11,7 @@ use trueup_core::value::{Json, Marker, marker};
 use trueup_host as host;
 
 use super::{Ended, Work, failed};
+use crate::desired;
 use crate::engine::{Bound, code_of};
 
 /// The step with no unknown left in its document.
@@ -27,7 +28,8 @@ pub(super) async fn fill(work: &Work, bound: &Bound, step: &Step) -> Result<Step
         return Err(failed(step, codes::STEP_FAILED, "its document waits for a status that nothing gives"));
     };
     let status = |id: &ResourceId| work.status(id).map(|it| (*it).clone());
-    let document = resource.resolve(&status).map_err(Ended::Failed)?;
+    let resolved = desired::resolve(resource, &status, work.secrets.as_deref(), &work.sealer).map_err(Ended::Failed)?;
+    let document = resolved.doc;
     let findings = schema::validate(&document, &resource.kind, &|_| Some(resource.location.clone()));
     if let Some(error) = findings.into_iter().find(Diagnostic::is_error) {
         return Err(Ended::Failed(error));
@@ -41,9 +43,9 @@ pub(super) async fn fill(work: &Work, bound: &Bound, step: &Step) -> Result<Step
     }
 }
 
-async fn render(work: &Work, bound: &Bound, step: &Step, resource: &Resource, document: Json) -> Result<Arc<Json>, Ended> {
+async fn render(work: &Work, bound: &Bound, step: &Step, resource: &Resource, document: Arc<Json>) -> Result<Arc<Json>, Ended> {
     if !bound.renders() {
-        return Ok(Arc::new(document));
+        return Ok(document);
     }
     let address = crate::desired::natural_address(resource, &document);
     let declared = host::Declared { address, doc: Arc::new(work.sealer.to_handles(&document)) };

@@ -31,6 +31,7 @@ use trueup_core::value::Json;
 pub(crate) use batch::{edits, remote};
 pub use gate::{Gate, Gates};
 
+use crate::desired::SecretValues;
 use crate::engine::Bound;
 use crate::health::Told;
 use crate::seal::Sealer;
@@ -103,6 +104,8 @@ pub struct Work {
     pub sources: HashMap<usize, Desired>,
     pub recorder: Arc<dyn Recorder>,
     pub sealer: Arc<Sealer>,
+    /// For documents that are made once a status is known.
+    pub secrets: Option<Arc<SecretValues>>,
     pub marks: Box<dyn Fn(&ResourceId) -> String + Send + Sync>,
     /// Resources whose status somebody waits for.
     pub awaited: HashSet<ResourceId>,

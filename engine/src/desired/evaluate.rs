@@ -14,9 +14,9 @@ use trueup_core::value::Json;
 use trueup_host as host;
 
 use super::index::{File, Index};
-use super::{Context, Halts, Made as Resolved, Rendered, natural_address};
+use super::{Context, Halts, Made as Resolved, Rendered, SecretValues, natural_address};
 use crate::engine::{Bound, code_of};
-use crate::seal;
+use crate::seal::{self, Sealer};
 use crate::source::{BlobId, Entry, EntryKind};
 
 /// Declarations in one call of `render`.
@@ -152,7 +152,7 @@ pub async fn evaluate(
     }
     let mut errors = Vec::new();
     for resource in &mut resources {
-        if let Err(error) = fill_secrets(context, resource) {
+        if let Err(error) = fill_secrets(context.secrets.as_deref(), &context.sealer, resource) {
             errors.push(error);
         }
     }
@@ -231,9 +231,29 @@ fn read(context: &Context, files: &[File], which: impl Iterator<Item = usize>) -
     if errors.is_empty() { Ok(layers) } else { Err(errors) }
 }
 
+/// A resource that waited, with the statuses that are known now. Its secrets are sealed again: those in texts with a status were
+/// not known before.
+///
+/// # Errors
+///
+/// Where an expression fails, or a secret has no value.
+pub fn resolve(
+    resource: &Resource,
+    status: &dyn Fn(&ResourceId) -> Option<Json>,
+    values: Option<&SecretValues>,
+    sealer: &Sealer,
+) -> Result<Resource, Diagnostic> {
+    let settled = resource.settle(status)?;
+    let mut resolved = Resource { doc: Arc::new(settled.doc), secrets: settled.secrets, ..resource.clone() };
+    fill_secrets(values, sealer, &mut resolved)?;
+    // What is evaluated again later begins with the secrets that wait for nothing.
+    resolved.secrets.clone_from(&resource.secrets);
+    Ok(resolved)
+}
+
 /// Gives each secret of a resource its HMAC, where values may be read.
-fn fill_secrets(context: &Context, resource: &mut Resource) -> Result<(), Diagnostic> {
-    let Some(values) = context.secrets.as_ref().filter(|_| !resource.secrets.is_empty()) else { return Ok(()) };
+fn fill_secrets(values: Option<&SecretValues>, sealer: &Sealer, resource: &mut Resource) -> Result<(), Diagnostic> {
+    let Some(values) = values.filter(|_| !resource.secrets.is_empty()) else { return Ok(()) };
     let mut document = (*resource.doc).clone();
     for SecretField { path, parts, location } in &resource.secrets {
         let (mut names, mut value) = (Vec::new(), String::new());
@@ -247,7 +267,7 @@ fn fill_secrets(context: &Context, resource: &mut Resource) -> Result<(), Diagno
                 }
             }
         }
-        seal::set(&mut document, path, context.sealer.take(&names.join("+"), value));
+        seal::set(&mut document, path, sealer.take(&names.join("+"), value));
     }
     resource.doc = Arc::new(document);
     Ok(())

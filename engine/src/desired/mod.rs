@@ -32,6 +32,8 @@ use crate::seal::Sealer;
 use crate::source::Snapshot;
 use index::{Index, Row};
 
+pub use evaluate::resolve;
+
 /// Resources that an environment may have.
 pub const MAX_RESOURCES: usize = 1_000_000;
 
@@ -195,15 +197,15 @@ impl Desired {
     /// # Errors
     ///
     /// What judging or rendering them finds.
-    pub async fn settle(&mut self, context: &Context, filled: Vec<(ResourceId, Json)>) -> Result<bool, Vec<Diagnostic>> {
+    pub async fn settle(&mut self, context: &Context, filled: Vec<(ResourceId, Arc<Json>)>) -> Result<bool, Vec<Diagnostic>> {
         let mut resources = Vec::new();
         for (id, document) in filled {
-            let Some(resource) = self.waiting.get(&id).filter(|it| *it.doc != document) else { continue };
+            let Some(resource) = self.waiting.get(&id).filter(|it| *it.doc != *document) else { continue };
             if self.halted.contains_key(id.alias()) {
                 continue;
             }
             let mut resource = resource.clone();
-            resource.doc = Arc::new(document);
+            resource.doc = document;
             resources.push(resource);
         }
         if resources.is_empty() {

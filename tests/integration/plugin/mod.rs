@@ -5,3 +5,4 @@ mod contract;
 mod mutants;
 mod new;
 mod registry;
+mod tutorial;
