@@ -1,4 +1,4 @@
-//! Builds the bundled plugins to Wasm components and embeds them.
+//! Builds the bundled plugins to Wasm components and embeds them, and the SDKs and templates of `trueup plugin new`.
 //!
 //! A nested cargo run with a target folder of its own keeps clear of the lock of the cargo run that we are part of.
 //! `TRUEUP_BUNDLED_DIR` names a folder of ready components (`<name>.wasm`) for builds without the Wasm target.
@@ -14,10 +14,15 @@ use sha2::{Digest as _, Sha256};
 const PLUGINS: &[(&str, &str)] = &[("dns", "trueup-plugin-dns"), ("file", "trueup-plugin-file")];
 const TARGET: &str = "wasm32-wasip2";
 
+/// What `trueup plugin new` is made of, below the repository's root.
+const KIT: &[&str] = &["Cargo.toml", "LICENSE", "plugin-sdk", "wit"];
+/// What lies there and is nobody's source: what tools leave behind, and what only we need.
+const NO_SOURCE: &[&str] = &["target", "node_modules", "__pycache__", ".venv", "build", "dist", "tests", "examples", "BUILD.md"];
+
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..");
-    for watched in ["plugin-sdk", "plugins", "wit"] {
+    for watched in ["plugin-sdk", "plugins", "wit", "Cargo.toml", "LICENSE"] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-env-changed=TRUEUP_BUNDLED_DIR");
@@ -38,7 +43,42 @@ fn main() {
         let _ = writeln!(code, "    Bundled {{ name: {name:?}, sha256: {digest:?}, wasm: include_bytes!({copy:?}) }},");
     }
     code.push_str("];\n");
+    let kit = kit(&root);
+    fs::write(out.join("kit.rs"), kit)
+        .unwrap_or_else(|error| fail(&format!("cannot write the list of the kit's files: {error}")));
     fs::write(out.join("bundled.rs"), code).unwrap_or_else(|error| fail(&format!("cannot write the list of plugins: {error}")));
+}
+
+/// A list of the kit's files, each with its path from the root and its bytes, sorted.
+fn kit(root: &Path) -> String {
+    let mut files = Vec::new();
+    for name in KIT {
+        sources(root, Path::new(name), &mut files);
+    }
+    files.sort();
+    let mut code = String::from("/// Path from the root of the repository, and bytes.\nconst FILES: &[(&str, &[u8])] = &[\n");
+    for file in files {
+        let full = root.join(&file).canonicalize().unwrap_or_else(|error| fail(&format!("{}: {error}", file.display())));
+        let _ = writeln!(code, "    ({:?}, include_bytes!({full:?})),", file.to_string_lossy());
+    }
+    code.push_str("];\n");
+    code
+}
+
+fn sources(root: &Path, at: &Path, files: &mut Vec<PathBuf>) {
+    let full = root.join(at);
+    if full.is_file() {
+        files.push(at.to_path_buf());
+        return;
+    }
+    let entries = fs::read_dir(&full).unwrap_or_else(|error| fail(&format!("cannot read {}: {error}", full.display())));
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let left = [".wasm", ".pyc", ".swp", "~"].iter().any(|it| name.ends_with(it));
+        if !left && !NO_SOURCE.contains(&name.as_str()) {
+            sources(root, &at.join(name), files);
+        }
+    }
 }
 
 /// Builds every plugin and returns the folder that holds the components.

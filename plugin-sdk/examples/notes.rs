@@ -63,8 +63,8 @@ impl Crud<Note> for Notes {
         self.put(note, desired, ("if-match", note.version.unwrap_or("*")))
     }
 
-    fn delete(&self, note: &Target<'_, Note>) -> Result<()> {
-        http::delete(self.url(note)).credential("token").if_match(note.version).send()?.ok().map(drop)
+    fn delete(&self, note: &Target<'_, Note>) -> Result<Deleted> {
+        http::delete(self.url(note)).credential("token").if_match(note.version).send()?.ok().map(|_| Deleted::Gone)
     }
 }
 

@@ -15,7 +15,7 @@ async function toolchain() {
     return await import("componentize-qjs");
   } catch (error) {
     if (error.code !== "ERR_MODULE_NOT_FOUND") throw error;
-    console.error("componentize-qjs is not installed in this project; install it with `npm ci`");
+    console.error("componentize-qjs is not installed in this project; install it with `npm install`");
     process.exit(69);
   }
 }
@@ -36,7 +36,7 @@ const source = [
   `connect({ ${INTERFACES.join(", ")} });`,
 ].join("\n");
 const { componentize } = await toolchain();
-const { component } = await componentize({
+const options = {
   witPath: join(sdk, "wit", "provider.wit"),
   world: "provider-full",
   jsSource: source,
@@ -44,6 +44,13 @@ const { component } = await componentize({
   moduleRoot: root,
   sync: true,
   stubWasi: true,
-});
-await mkdir(dirname(resolve(output)), { recursive: true });
-await writeFile(output, component);
+};
+try {
+  const { component } = await componentize(options);
+  await mkdir(dirname(resolve(output)), { recursive: true });
+  await writeFile(output, component);
+} catch (error) {
+  // What is wrong with the source, with its line; where this script stood says nothing more.
+  console.error(error.message.replace(/^: /, "").trimEnd());
+  process.exit(1);
+}

@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::host::http::{self, HttpError};
-use crate::{Error, Fault, Result};
+use crate::{Error, Fault, Result, ScopeQuery};
 
 /// Longest part of an answer that stands in an error, in bytes.
 const EXCERPT: usize = 300;
@@ -106,6 +106,15 @@ impl Request {
         match version {
             Some(version) => self.header("if-none-match", version),
             None => self,
+        }
+    }
+
+    /// Asks for one page of a scan: on the first only if the scope is no longer what `query.since` says (see
+    /// [`Response::changed`]), on the others with the cursor under this name.
+    pub fn page(self, query: &ScopeQuery, cursor: &str) -> Self {
+        match &query.cursor {
+            Some(value) => self.query(cursor, value),
+            None => self.if_none_match(query.since.as_deref()),
         }
     }
 
@@ -247,6 +256,14 @@ impl Response {
             404 | 410 => Ok(None),
             _ => self.ok().map(Some),
         }
+    }
+
+    /// None where nothing changed (304); else as [`ok`](Self::ok).
+    ///
+    /// # Errors
+    /// As [`ok`](Self::ok).
+    pub fn changed(self) -> Result<Option<Self>> {
+        if self.not_modified() { Ok(None) } else { self.ok().map(Some) }
     }
 
     /// This answer, if it is a success.

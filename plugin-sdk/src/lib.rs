@@ -23,6 +23,8 @@ pub mod schema;
 pub mod adapter;
 #[cfg(not(target_family = "wasm"))]
 pub mod double;
+#[doc(hidden)]
+pub mod serve;
 
 pub use bindings::exports::trueup::provider::lifecycle::{
     Change, Coverage, Gone, Lookup, Observation, Outcome, Pending, ScopeQuery, Settlement, Snapshot,
@@ -35,7 +37,7 @@ pub use bindings::trueup::provider::types::{
     Action, Address, CallInfo, Diagnostic, Edit, EditOp, Failure, Fault, Health, HealthState, Remote, Severity,
 };
 pub use error::{Error, Result};
-pub use kind::{ApplyBatch, Crud, Found, Item, Kind, Page, Scan, Settings, Target};
+pub use kind::{ApplyBatch, Crud, Deleted, Found, Item, Kind, Page, Scan, Settings, Target};
 pub use provider::Provider;
 pub use schema::{Blob, Schema, Secret};
 pub use serde_json::{Value as Json, json};
@@ -44,8 +46,8 @@ pub use trueup_sdk_macros::{Kind, Schema, Settings, provider};
 /// All that a provider usually names.
 pub mod prelude {
     pub use crate::{
-        Blob, CallInfo, Crud, Error, Fault, Found, Item, Kind, Page, Result, Scan, Schema, ScopeQuery, Secret, Settings, Target,
-        http, provider,
+        Blob, CallInfo, Crud, Deleted, Error, Fault, Found, Item, Kind, Page, Result, Scan, Schema, ScopeQuery, Secret, Settings,
+        Target, http, provider,
     };
     pub use serde::{Deserialize, Serialize};
 }

@@ -173,6 +173,33 @@ impl Secret {
     }
 }
 
+/// The fields of a spec as most services take them in a body: what is null left out, secrets opened. Within `apply` only where
+/// there is a secret.
+///
+/// # Errors
+/// As [`Secret::reveal`]; `internal` where the spec is no object.
+pub fn fields(spec: &impl Serialize) -> Result<Map<String, Json>> {
+    match opened(serde_json::to_value(spec)?)? {
+        Json::Object(map) => Ok(map),
+        _ => Err(Error::internal("a spec must be an object")),
+    }
+}
+
+/// A value with its secrets opened, and without members that are null. It is as deep as the type it was made from.
+fn opened(value: Json) -> Result<Json> {
+    Ok(match value {
+        Json::Object(map) => match map.get("$secret").and_then(Json::as_str) {
+            Some(handle) if map.len() == 1 => Json::String(Secret { handle: handle.to_owned() }.reveal()?),
+            _ => {
+                let members = map.into_iter().filter(|(_, it)| !it.is_null());
+                Json::Object(members.map(|(name, it)| Ok((name, opened(it)?))).collect::<Result<_>>()?)
+            }
+        },
+        Json::Array(items) => Json::Array(items.into_iter().map(opened).collect::<Result<_>>()?),
+        plain => plain,
+    })
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("(secret)")
@@ -210,7 +237,7 @@ impl Blob {
 }
 
 /// Brings a document's part into the spelling that its schema wants: defaults filled in where `fill`, texts in lower or
-/// upper case, fields that are null left out. Markers stay as they are. Nesting is bounded by the schema's own.
+/// upper case, lists without an order sorted, fields that are null left out. Markers stay as they are. Nesting is bounded by the schema's own.
 pub fn canonicalise(value: &mut Json, schema: &Json, fill: bool) {
     match value {
         Json::Object(map) if map.keys().next().is_some_and(|it| it.starts_with('$')) => {}
@@ -233,6 +260,9 @@ pub fn canonicalise(value: &mut Json, schema: &Json, fill: bool) {
         Json::Array(items) => {
             if let Some(schema) = schema.get("items") {
                 items.iter_mut().for_each(|it| canonicalise(it, schema, fill));
+            }
+            if items.len() > 1 && schema.get("x-trueup-unordered").and_then(Json::as_bool) == Some(true) {
+                items.sort_by_cached_key(Json::to_string);
             }
         }
         Json::String(text) => match schema.get("x-trueup-format").and_then(Json::as_str) {
@@ -271,6 +301,27 @@ mod tests {
         let secret: Secret = serde_json::from_value(json!({ "$secret": "canary", "hmac": "" })).unwrap();
         assert_eq!(format!("{secret:?}"), "(secret)");
         assert_eq!(serde_json::to_value(&secret).unwrap(), json!({ "$secret": "canary" }));
+    }
+
+    #[test]
+    fn the_fields_of_a_spec_hold_secrets_in_plain_within_apply_alone() {
+        let double = crate::double::Double::install();
+        let spec = json!({ "a": 1, "b": null, "c": [{ "d": double.secret("h", "value") }] });
+        double.enter(crate::double::Phase::Observe);
+        assert_eq!(fields(&spec).unwrap_err().fault, Fault::Denied);
+        double.enter(crate::double::Phase::Apply);
+        assert_eq!(Json::Object(fields(&spec).unwrap()), json!({ "a": 1, "c": [{ "d": "value" }] }));
+        assert_eq!(fields(&json!([])).unwrap_err().fault, Fault::Internal);
+    }
+
+    #[test]
+    fn a_list_without_an_order_has_one_spelling() {
+        let schema = Object::new("").field::<Vec<String>>("tags", "", true, &[("x-trueup-unordered", json!(true))]).build();
+        for tags in [["b", "a"], ["a", "b"]] {
+            let mut value = json!({ "tags": tags });
+            canonicalise(&mut value, &schema, true);
+            assert_eq!(value, json!({ "tags": ["a", "b"] }));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The hostile guest and projects that run it.
+//! The guests of the tests: the hostile one with projects that run it, and the provider of tickets with its bugs.
 //!
 //! The component is built here, once a test binary: it is only ever a test's, so that no other build needs it.
 
@@ -19,23 +19,42 @@ pub const COMPONENT: &str = "evil.wasm";
 /// Where it does not build; the message holds what cargo said.
 pub fn hostile() -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-    BYTES.get_or_init(|| {
-        let folder = env::current_exe().expect("the test's own path").with_file_name("guest-build");
-        let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-        let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-            .args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "-p", "trueup-guest-hostile", "--target-dir"])
-            .arg(&folder)
-            .current_dir(workspace)
-            .env_remove("CARGO_TARGET_DIR")
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_PROFILE_RELEASE_OPT_LEVEL")
-            .env_remove("CARGO_INCREMENTAL")
-            .output()
-            .expect("cargo runs");
-        assert!(output.status.success(), "the guest does not build:\n{}", String::from_utf8_lossy(&output.stderr));
-        let file = folder.join("wasm32-wasip2/release/trueup_guest_hostile.wasm");
-        fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-    })
+    BYTES.get_or_init(|| build("trueup-guest-hostile"))
+}
+
+/// The provider of tickets with this bug in it, as `tests/mutants` builds it; `honest` has none.
+///
+/// # Panics
+///
+/// As [`hostile`], and where the name is too long.
+pub fn mutant(name: &str) -> Vec<u8> {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let mut bytes = BYTES.get_or_init(|| build("trueup-guest-mutants")).clone();
+    let place = bytes.windows(14).position(|it| it == b"@mutant=honest").expect("the component says which bug it has");
+    let place = bytes.get_mut(place + 8..place + 48).expect("room for a name");
+    assert!(name.len() < place.len(), "{name}");
+    place.fill(b'@');
+    place[..name.len()].copy_from_slice(name.as_bytes());
+    bytes
+}
+
+/// Builds one of the guests.
+fn build(package: &str) -> Vec<u8> {
+    let folder = env::current_exe().expect("the test's own path").with_file_name("guest-build");
+    let workspace = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["build", "--release", "--locked", "--target", "wasm32-wasip2", "-p", package, "--target-dir"])
+        .arg(&folder)
+        .current_dir(workspace)
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_PROFILE_RELEASE_OPT_LEVEL")
+        .env_remove("CARGO_INCREMENTAL")
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "the guest does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    let file = folder.join(format!("wasm32-wasip2/release/{}.wasm", package.replace('-', "_")));
+    fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 /// A project file with an honest provider `site` and the hostile one, `evil`, which behaves as `mode` says; `url` is

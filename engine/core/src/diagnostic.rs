@@ -163,6 +163,7 @@ pub mod codes {
         PROVIDER_REMOVED = 504, "a removed provider still owns objects";
         PROVIDER_RENAMED = 505, "a provider has another alias than before";
         PROVIDER_MOVED = 506, "a provider acts on another place than the one where its objects are";
+        PLUGIN_PROJECT = 507, "plugin.yaml is wrong";
 
         CLAIM = 600, "an object exists that nobody claimed";
         PROTECTED = 601, "a protected resource would go";
@@ -187,6 +188,7 @@ pub mod codes {
         PLUGIN_CALL = 701, "a call into a plugin failed";
         PLUGIN_CONTRACT = 702, "a plugin broke the contract";
         DENIED = 703, "a plugin asked for what it was not granted";
+        PLUGIN_BUILD = 704, "a plugin does not build";
         REGISTRY = 720, "a plugin cannot be fetched or published";
         UNSIGNED = 721, "a plugin without a good signature of a trusted key";
         REGISTRY_AWAY = 722, "a registry of plugins cannot be reached";

@@ -46,7 +46,7 @@ pub struct ProviderSettings {
 
 /// A plugin configured under an alias. Cheap to clone; clones share instances, cache and connections.
 #[derive(Clone)]
-pub struct Provider(Arc<ProviderInner>);
+pub struct Provider(pub(crate) Arc<ProviderInner>);
 
 pub(crate) struct ProviderInner {
     plugin: Plugin,

@@ -21,6 +21,7 @@ mod load;
 mod log;
 mod outbound;
 mod pool;
+mod probe;
 mod records;
 mod runtime;
 mod sealed;

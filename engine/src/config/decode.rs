@@ -9,14 +9,14 @@ use trueup_core::value::Json;
 use super::tree::{Member, Node, Place, Value};
 
 /// Collects findings under one code.
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     pub code: Code,
     pub found: Vec<Diagnostic>,
 }
 
 /// Members of a mapping whose keys are all known.
 #[derive(Clone, Copy)]
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     pub at: &'n Place,
     members: &'n [Member],
 }
@@ -127,7 +127,7 @@ impl Decoder {
 }
 
 /// A text from a file as messages may show it: short, without control characters.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut out: String = text.chars().map(|it| if it.is_control() { '\u{fffd}' } else { it }).take(80).collect();
     if text.chars().nth(80).is_some() {
         out.push('…');
@@ -136,6 +136,6 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// `[a-z0-9-]{1,40}`: names of projects, environments and providers.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=40).contains(&text.len()) && text.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }

@@ -6,11 +6,11 @@
 //! Invariant: a key that is not understood is an error, so that a misspelt right is never silently another one.
 
 pub mod credentials;
-mod decode;
+pub(crate) mod decode;
 pub mod lock;
 pub mod paths;
 pub mod project;
-mod provider;
+pub(crate) mod provider;
 pub mod rename;
-mod tree;
+pub(crate) mod tree;
 pub mod trust;

@@ -311,7 +311,7 @@ fn credential_name(decoder: &mut Decoder, node: &Node) -> Option<String> {
 const TAKEN: &[&str] = &["v1", "apps", "batch", "autoscaling", "policy", "extensions"];
 
 /// Judges an alias; the words say what is wrong.
-pub(super) fn alias_fault(alias: &str) -> Option<&'static str> {
+pub(crate) fn alias_fault(alias: &str) -> Option<&'static str> {
     if !is_name(alias) {
         return Some("must be 1 to 40 of `a-z`, `0-9` and `-`");
     }
@@ -327,7 +327,7 @@ fn alias_text(decoder: &mut Decoder, node: &Node, what: &str) -> Option<String> 
     Some(text)
 }
 
-fn dir_fault(text: &str) -> Option<&'static str> {
+pub(crate) fn dir_fault(text: &str) -> Option<&'static str> {
     let trimmed = text.strip_prefix('/').unwrap_or(text);
     if text.contains('\0') || trimmed.split('/').enumerate().any(|(at, part)| part.is_empty() && (at > 0 || !trimmed.is_empty()))
     {
@@ -359,7 +359,7 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-pub(super) fn host_fault(text: &str) -> Option<&'static str> {
+pub(crate) fn host_fault(text: &str) -> Option<&'static str> {
     let Some((scheme, authority)) = text.split_once("://") else { return Some("needs a scheme: `https://example.com`") };
     let (host, port) = split_port(authority);
     if !matches!(scheme, "http" | "https") {
@@ -369,16 +369,16 @@ pub(super) fn host_fault(text: &str) -> Option<&'static str> {
         .then_some("must be scheme, host (`*.` once, in front) and port, without a path: `https://*.example.com:8443`")
 }
 
-pub(super) fn dns_fault(text: &str) -> Option<&'static str> {
+pub(crate) fn dns_fault(text: &str) -> Option<&'static str> {
     DnsServer::parse(text).err()
 }
 
-pub(super) fn secret_fault(text: &str) -> Option<&'static str> {
+pub(crate) fn secret_fault(text: &str) -> Option<&'static str> {
     let fits = (1..=253).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_alphanumeric() || b"._-".contains(&it));
     (!fits).then_some("must be letters, digits, `.`, `_` and `-`")
 }
 
-fn read_fault(text: &str) -> Option<&'static str> {
+pub(crate) fn read_fault(text: &str) -> Option<&'static str> {
     if let Some((method, path)) = text.split_once(' ') {
         let method = !method.is_empty() && method.bytes().all(|it| it.is_ascii_uppercase());
         if method && path.starts_with('/') && !path.contains(char::is_whitespace) {

@@ -13,12 +13,12 @@ use trueup_core::manifest::YamlDialect;
 use trueup_core::value::{Json, Map, Path, Segment};
 
 /// Bytes of a file.
-pub(super) const BYTES: usize = 1 << 20;
+pub(crate) const BYTES: usize = 1 << 20;
 const DEPTH: usize = 32;
 
 /// Where a value or a key stands.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     document: Rc<RawDocument>,
     path: Path,
     /// The key that leads to the value, not the value.
@@ -38,13 +38,13 @@ impl Place {
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub at: Place,
     pub value: Value,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Null, a boolean, a number or a text.
     Plain(Json),
     List(Vec<Node>),
@@ -53,7 +53,7 @@ pub(super) enum Value {
 
 /// One key of a mapping; keys are unique.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(crate) struct Member {
     pub key: String,
     pub at: Place,
     pub value: Node,
@@ -116,7 +116,7 @@ impl Node {
 }
 
 /// Reads the one document of a file. What is wrong with the file as a whole is said under `code`.
-pub(super) fn read(file: &Arc<str>, bytes: &[u8], code: Code) -> Result<Node, Vec<Diagnostic>> {
+pub(crate) fn read(file: &Arc<str>, bytes: &[u8], code: Code) -> Result<Node, Vec<Diagnostic>> {
     let limits = Limits { file_bytes: BYTES, document_bytes: BYTES, depth: DEPTH, ..Limits::default() };
     let (documents, findings) = parse(file, bytes, &limits);
     if !findings.is_empty() {

@@ -64,7 +64,9 @@ class Provider {
     for (const { kind, service } of this.#kinds.values()) {
       const has = (...names) => names.some((it) => it in service.prototype);
       if (!has("find", "scan")) throw new TypeError(`objects of kind \`${kind.name}\` are never observed: write \`find\` or \`scan\``);
-      if (!has("create", "apply")) throw new TypeError(`objects of kind \`${kind.name}\` are never changed: write \`create\`, \`update\`, \`delete\` or \`apply\``);
+      if (!has("create", "apply")) {
+        throw new TypeError(`objects of kind \`${kind.name}\` are never changed: write \`create\`, \`update\`, \`delete\` or \`apply\``);
+      }
     }
   }
 
@@ -187,7 +189,7 @@ class Provider {
     let results = [];
     try {
       const given = items.map(({ change, desired }) => ({ change, desired }));
-      if (items.length > 0) results = this.#services.get(name).apply(changes[0].address.scope, given, info);
+      if (items.length > 0) results = [...this.#services.get(name).apply(changes[0].address.scope, given, info)];
     } catch (error) {
       const fault = blamed(error, before);
       results = items.map(() => fault);

@@ -30,13 +30,15 @@ const VALUES = {
   order: "x-trueup-order", statusFrom: "x-trueup-status-from", title: "title", description: "description",
 };
 
+const HINTS = [...Object.keys(FLAGS), ...Object.keys(VALUES), "optional", "secret", "lowercase", "uppercase"];
+
 /** A type with its hints. */
 class Field {
   constructor(schema, { optional = false, secret = false, lowercase = false, uppercase = false, ...hints } = {}) {
     this.schema = { ...schema };
     for (const [name, value] of Object.entries(hints)) {
       if (name in VALUES) this.schema[VALUES[name]] = value;
-      else if (!(name in FLAGS)) throw new TypeError(`unknown hint \`${name}\`; there are ${[...Object.keys(FLAGS), ...Object.keys(VALUES)].join(", ")}`);
+      else if (!(name in FLAGS)) throw new TypeError(`unknown hint \`${name}\`; there are ${HINTS.join(", ")}`);
       else if (value) this.schema[FLAGS[name]] = true;
     }
     if (secret) Object.assign(this.schema, { "x-trueup-sensitive": true, "x-trueup-write-only": true });

@@ -124,16 +124,18 @@ pub fn expand(arguments: &Arguments, item: &ItemStruct) -> syn::Result<TokenStre
         served.iter().filter_map(|it| Some(arm(it.kind, call(it)?))).collect::<TokenStream>()
     };
     let scan =
-        each(&|Served { kind, scan, .. }| scan.then(|| quote!(::trueup_sdk::kind::scan::<#kind, Self>(self, query, info))));
+        each(&|Served { kind, scan, .. }| scan.then(|| quote!(::trueup_sdk::serve::scan::<#kind, Self>(self, query, info))));
     let read =
-        each(&|Served { kind, crud, .. }| crud.then(|| quote!(::trueup_sdk::kind::read::<#kind, Self>(self, lookup, info))));
+        each(&|Served { kind, crud, .. }| crud.then(|| quote!(::trueup_sdk::serve::read::<#kind, Self>(self, lookup, info))));
     let apply = each(&|Served { kind, batch, .. }| {
         Some(match batch {
-            true => quote!(::trueup_sdk::kind::apply_batch::<#kind, Self>(self, changes, info)),
-            false => quote!(::trueup_sdk::kind::apply_each::<#kind, Self>(self, changes, info)),
+            true => quote!(::trueup_sdk::serve::apply_batch::<#kind, Self>(self, changes, info)),
+            false => quote!(::trueup_sdk::serve::apply_each::<#kind, Self>(self, changes, info)),
         })
     });
-    let render = each(&|Served { kind, .. }| Some(quote!(::trueup_sdk::kind::render::<#kind>(item))));
+    let poll =
+        each(&|Served { kind, crud, .. }| crud.then(|| quote!(::trueup_sdk::serve::poll::<#kind, Self>(self, handle, info))));
+    let render = each(&|Served { kind, .. }| Some(quote!(::trueup_sdk::serve::render::<#kind>(item))));
     Ok(quote! {
         #item
 
@@ -143,14 +145,14 @@ pub fn expand(arguments: &Arguments, item: &ItemStruct) -> syn::Result<TokenStre
             }
 
             fn configure(config: ::trueup_sdk::Json, _: Option<::trueup_sdk::Json>) -> ::trueup_sdk::Result<Self> {
-                ::trueup_sdk::kind::settings::<#settings>(config).map(Self)
+                ::trueup_sdk::serve::settings::<#settings>(config).map(Self)
             }
 
             fn scan(&self, queries: Vec<::trueup_sdk::ScopeQuery>, info: &::trueup_sdk::CallInfo)
                 -> Vec<::trueup_sdk::Result<::trueup_sdk::Snapshot>> {
                 let one = |query: &::trueup_sdk::ScopeQuery| match query.kind.as_str() {
                     #scan
-                    other => Err(::trueup_sdk::kind::unlisted(other)),
+                    other => Err(::trueup_sdk::serve::unlisted(other)),
                 };
                 queries.iter().map(one).collect()
             }
@@ -158,22 +160,33 @@ pub fn expand(arguments: &Arguments, item: &ItemStruct) -> syn::Result<TokenStre
             fn read(&self, lookups: Vec<::trueup_sdk::Lookup>, info: &::trueup_sdk::CallInfo) -> Vec<::trueup_sdk::Observation> {
                 let one = |lookup: &::trueup_sdk::Lookup| match lookup.address.kind.as_str() {
                     #read
-                    other => ::trueup_sdk::Observation::Failed(::trueup_sdk::kind::unlisted(other).into()),
+                    other => ::trueup_sdk::Observation::Failed(::trueup_sdk::serve::unlisted(other).into()),
                 };
                 lookups.iter().map(one).collect()
             }
 
             fn apply(&self, changes: Vec<::trueup_sdk::Change>, info: &::trueup_sdk::CallInfo) -> Vec<::trueup_sdk::Outcome> {
-                ::trueup_sdk::kind::by_kind(changes, |kind, changes| match kind {
+                ::trueup_sdk::serve::by_kind(changes, |kind, changes| match kind {
                     #apply
-                    other => changes.iter().map(|_| ::trueup_sdk::Outcome::failed(::trueup_sdk::kind::unlisted(other))).collect(),
+                    other => changes.iter().map(|_| ::trueup_sdk::Outcome::failed(::trueup_sdk::serve::unlisted(other))).collect(),
                 })
+            }
+
+            fn poll(&self, handles: Vec<String>, info: &::trueup_sdk::CallInfo) -> Vec<::trueup_sdk::Outcome> {
+                let one = |handle: &String| match ::trueup_sdk::serve::Handle::read(handle) {
+                    Err(error) => ::trueup_sdk::Outcome::failed(error.unsettled()),
+                    Ok(handle) => match handle.kind.as_str() {
+                        #poll
+                        other => ::trueup_sdk::Outcome::failed(::trueup_sdk::serve::unlisted(other).unsettled()),
+                    },
+                };
+                handles.iter().map(one).collect()
             }
 
             fn render(items: Vec<::trueup_sdk::Declared>) -> Vec<::trueup_sdk::Rendered> {
                 let one = |item: ::trueup_sdk::Declared| match item.address.kind.as_str() {
                     #render
-                    other => ::trueup_sdk::kind::unrendered(other),
+                    other => ::trueup_sdk::serve::unrendered(other),
                 };
                 items.into_iter().map(one).collect()
             }
@@ -190,12 +203,14 @@ fn manifest(arguments: &Arguments, provider: &Ident, settings: &syn::Type, serve
     let credentials = arguments.credentials.iter().map(|(slot, schemes)| quote!(#slot: { "schemes": [#(#schemes),*] }));
     let kinds = served.iter().map(|Served { kind, scan, .. }| {
         let observe = if *scan { "scan" } else { "read" };
-        quote!((<#kind as ::trueup_sdk::Kind>::NAME, ::trueup_sdk::kind::manifest::<#kind>(#observe)))
+        quote!((<#kind as ::trueup_sdk::Kind>::NAME, ::trueup_sdk::serve::manifest::<#kind>(#observe)))
     });
+    let operations = served.iter().any(|it| it.crud && !it.batch);
     quote! {
-        ::trueup_sdk::kind::provider_manifest(
+        ::trueup_sdk::serve::provider_manifest(
             <#settings as ::trueup_sdk::Schema>::schema(),
             &[#(#kinds),*],
+            #operations,
             ::trueup_sdk::json!({
                 "name": #name,
                 "version": env!("CARGO_PKG_VERSION"),

@@ -75,7 +75,12 @@ class SchemaTest(unittest.TestCase):
             kind(key="{nam}")(type("Named", (), {"__annotations__": {"name": str}}))
 
     def test_a_document_takes_the_spelling_of_its_schema(self):
-        schema = {"properties": {"name": {"type": "string", "x-trueup-format": "lowercase"}, "ttl": {"type": "integer", "default": 5}}}
+        schema = {
+            "properties": {
+                "name": {"type": "string", "x-trueup-format": "lowercase"},
+                "ttl": {"type": "integer", "default": 5},
+            }
+        }
         schema |= {"type": "object"}
         fill, keep = canonicaliser(schema, True), canonicaliser(schema, False)
         self.assertEqual(fill({"name": "WWW", "types": None}), {"name": "www", "ttl": 5})
@@ -150,7 +155,14 @@ class ServiceTest(unittest.TestCase):
 
     def test_a_poll_that_could_not_ask_is_asked_again_and_one_that_failed_is_unsettled(self):
         engine, service = people()
-        answers = iter([Error.transient("x", "busy", wait=7), Error.invalid("x", "no"), Pending("op", after=9), Found(pick(Person, {"first": "a", "last": "b"}))])
+        answers = iter(
+            [
+                Error.transient("x", "busy", wait=7),
+                Error.invalid("x", "no"),
+                Pending("op", after=9),
+                Found(pick(Person, {"first": "a", "last": "b"})),
+            ]
+        )
 
         def poll(operation, info):
             self.assertEqual(operation, "op 1")

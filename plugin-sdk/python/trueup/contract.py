@@ -28,8 +28,7 @@ RECORDS = {
     "CallInfo": "now:int budget:int trace:str ext:attributes",
     "ScopeQuery": "kind:str scope:str cursor:str? since:str? limit:int wait:int ext:attributes",
     "Gone": "address:Address identity:str?",
-    "Snapshot": "objects:[Remote] next:str? version:str? coverage:Coverage gone:[Gone] diagnostics:[Diagnostic]"
-    " ext:attributes",
+    "Snapshot": "objects:[Remote] next:str? version:str? coverage:Coverage gone:[Gone] diagnostics:[Diagnostic] ext:attributes",
     "Lookup": "address:Address identity:str? desired:str? mark:str? token:str? since:str? ext:attributes",
     "Change": "action:Action address:Address token:str attempt:int unsettled:bool mark:str desired:str? prior:Remote?"
     " edits:[Edit] ext:attributes",

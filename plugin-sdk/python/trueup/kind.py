@@ -1,10 +1,10 @@
 """Kinds as Python classes, and what is said of an object.
 
-    @kind(scope="board", key="title", status=NoteStatus)
-    class Note:
-        board: str = field(lowercase=True)
-        title: str
-        stars: int = field(default=1, min=1, max=5)
+@kind(scope="board", key="title", status=NoteStatus)
+class Note:
+    board: str = field(lowercase=True)
+    title: str
+    stars: int = field(default=1, min=1, max=5)
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import typing
 
 from . import contract as wit
 from .errors import Error
-from .schema import canonicaliser, record
+from .schema import canonicaliser, field, record
 
 _RECOVER = ("key", "token", "mark", "conditional", "none")
 _REPLACE = ("create-first", "delete-first")
@@ -125,7 +125,7 @@ def pick(cls, data, **more):
     return instance
 
 
-@typing.dataclass_transform(kw_only_default=True)
+@typing.dataclass_transform(kw_only_default=True, field_specifiers=(field,))
 def kind(
     cls=None,
     *,

@@ -32,7 +32,18 @@ _FEATURES = {"planning": "refine", "operations": "poll", "discovery": "scopes", 
 
 
 def provider(
-    name, *, version, kinds, config=None, hosts=(), credentials=None, secrets=False, dns=False, dirs=False, reads=(), parallel=4
+    name,
+    *,
+    version,
+    kinds,
+    config=None,
+    hosts=(),
+    credentials=None,
+    secrets=False,
+    dns=False,
+    dirs=False,
+    reads=(),
+    parallel=4,
 ):
     """A provider. `kinds`: the service of each kind. `config`: a record of the settings. `hosts`: origins that it asks for,
     `config.server` for what that field holds. `credentials`: schemes by slot, `{"token": ["bearer"]}`. `secrets`: opens
@@ -67,7 +78,16 @@ class Provider:
     def export(self, module):
         """Makes `module` a component of this provider: its exports are looked for there, each as a class."""
         target = sys.modules[module]
-        for interface in ("Lifecycle", "Rendering", "Planning", "Operations", "Schemas", "Discovery", "Migration", "HealthChecks"):
+        for interface in (
+            "Lifecycle",
+            "Rendering",
+            "Planning",
+            "Operations",
+            "Schemas",
+            "Discovery",
+            "Migration",
+            "HealthChecks",
+        ):
             setattr(target, interface, lambda: self)
         target.trueup_provider = self
         return self
@@ -199,12 +219,12 @@ class Provider:
             return [it or _failed(together) for it in answers]
         before, results = http.written(), []
         try:
-            results = apply(changes[0].address.scope, [it for _, it in items], info) if items else []
+            results = list(apply(changes[0].address.scope, [it for _, it in items], info)) if items else []
         except Exception as error:
             results = [_blamed(error, before)] * len(items)
         missing = Error("internal", "sdk.internal", "the provider left this change out of its answer", unsettled=True)
         results += [missing] * (len(items) - len(results))
-        for (at, item), result in zip(items, results):
+        for (at, item), result in zip(items, results, strict=False):
             answers[at] = _outcome(lambda item=item, result=result: _batched(kind, name, item, result))
         return answers
 
@@ -229,7 +249,7 @@ class Provider:
             name, _, operation = handle.partition(" ")
             try:
                 self._serving(name, "cancel")[1](operation, info)
-            except Error:
+            except Exception:
                 pass  # Best effort; a `poll` follows.
 
     def render(self, items):

@@ -140,7 +140,8 @@ def _default_of(field):
 
 
 def _is_optional(annotation):
-    return isinstance(annotation, types.UnionType | typing._UnionGenericAlias) and type(None) in typing.get_args(annotation)
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return is_union and type(None) in typing.get_args(annotation)
 
 
 def _bare(annotation):

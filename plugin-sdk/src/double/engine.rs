@@ -6,10 +6,10 @@ use std::marker::PhantomData;
 
 use super::{Double, Phase};
 use crate::adapter::Adapter;
-use crate::bindings::exports::trueup::provider::{lifecycle, planning, rendering};
+use crate::bindings::exports::trueup::provider::{lifecycle, operations, planning, rendering};
 use crate::{
     Action, Address, CallInfo, Candidate, Change, Declared, Desired, Edit, EditOp, Failure, Json, Lookup, Observation, Outcome,
-    Provider, Remote, Rendered, ScopeQuery, Snapshot, Verdict,
+    Provider, Remote, Rendered, ScopeQuery, Settlement, Snapshot, Verdict,
 };
 
 /// One configured provider and the world around it.
@@ -159,6 +159,20 @@ impl<P: Provider> Engine<P> {
         let change = self.change(prior, desired);
         let nothing = || Outcome::settled(None);
         change.and_then(|it| self.apply(vec![it]).pop()).unwrap_or_else(nothing)
+    }
+
+    /// Asks about a pending change until it is over, for at most 1,000 times; time passes as the provider asked for it. Any
+    /// other outcome is given back as it is.
+    pub fn settle(&self, mut outcome: Outcome) -> Outcome {
+        for _ in 0..1000 {
+            let Settlement::Pending(pending) = &outcome.settlement else { break };
+            self.double.advance(pending.after);
+            let handles = vec![pending.operation.clone()];
+            let info = self.info(Phase::Apply);
+            let Some(next) = <Adapter<P> as operations::Guest>::poll(handles, info).pop() else { break };
+            outcome = Outcome { object: next.object.or(outcome.object), ..next };
+        }
+        outcome
     }
 
     /// Asks the provider about one planned change.

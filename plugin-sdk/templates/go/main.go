@@ -45,13 +45,13 @@ func object(it answer) *trueup.Object[Ticket] {
 }
 
 func scan(query *trueup.Query) (*trueup.Page[Ticket], error) {
-	request := trueup.HTTP.Get(config.Server+"/tickets").Query("queue", query.Scope).Credential("token")
+	request := trueup.HTTP.Get(config.Server+"/tickets").Query("queue", query.Scope).Query("limit", fmt.Sprint(query.Limit))
 	if query.Cursor == "" {
 		request.IfNoneMatch(query.Since)
 	} else {
 		request.Query("after", query.Cursor)
 	}
-	response, err := request.Send()
+	response, err := request.Credential("token").Send()
 	if err != nil {
 		return nil, err
 	}

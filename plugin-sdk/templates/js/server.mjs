@@ -1,8 +1,8 @@
 /** A small ticket service to test against: `node server.mjs PORT`. All of its state is in memory. */
 import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
 
 const PAGE = 100;
-const CLOSING = 300; // Milliseconds that a delete takes.
 const OWN = ["id", "queue", "state", "created", "rev", "hookSet", "hook"];
 
 class Refused extends Error {
@@ -11,6 +11,9 @@ class Refused extends Error {
     this.status = status;
   }
 }
+
+/** Milliseconds that a delete takes. */
+export const closes = { after: 300 };
 
 const tickets = new Map(); // by number
 const titles = new Map(); // numbers by queue and title
@@ -102,10 +105,24 @@ function close(ticket) {
   if (ticket.state === "closing") return;
   merge(ticket, {});
   ticket.state = "closing";
-  closing.push({ at: Date.now() + CLOSING, number: Number(ticket.id.slice(2)) });
+  closing.push({ at: Date.now() + closes.after, number: Number(ticket.id.slice(2)) });
 }
 
-/** Status, headers, and what is sent as JSON. */
+/** Status, headers, and what is sent as JSON. `headers` have names in lower case. */
+export function respond(method, url, headers, body) {
+  try {
+    return answer(method, new URL(url, "http://localhost"), headers, JSON.parse(body || "{}"));
+  } catch (error) {
+    return [error instanceof Refused ? error.status : 400, {}, { error: error.message }];
+  }
+}
+
+/** Forgets everything. */
+export function reset() {
+  for (const it of [tickets, titles, keys, queues]) it.clear();
+  closing.length = last = 0;
+}
+
 function answer(method, url, headers, body) {
   const parts = url.pathname.slice(1).split("/").map(decodeURIComponent);
   if (method === "GET" && url.pathname === "/requests") return [200, {}, requests];
@@ -138,18 +155,11 @@ const server = createServer((request, response) => {
   const chunks = [];
   request.on("data", (chunk) => chunks.push(chunk));
   request.on("end", () => {
-    let result;
-    try {
-      const text = Buffer.concat(chunks).toString() || "{}";
-      result = answer(request.method, new URL(request.url, "http://localhost"), request.headers, JSON.parse(text));
-    } catch (error) {
-      result = [error instanceof Refused ? error.status : 400, {}, { error: error.message }];
-    }
-    const [status, headers, body] = result;
+    const [status, headers, body] = respond(request.method, request.url, request.headers, Buffer.concat(chunks).toString());
     const data = body === undefined ? "" : JSON.stringify(body);
     response.writeHead(status, { ...headers, "Content-Type": "application/json", "Content-Length": Buffer.byteLength(data) });
     response.end(data);
   });
 });
 server.keepAliveTimeout = 60_000;
-server.listen(Number(process.argv[2]), "127.0.0.1");
+if (process.argv[1] === fileURLToPath(import.meta.url)) server.listen(Number(process.argv[2]), "127.0.0.1");

@@ -46,7 +46,7 @@ class Service:
 
     def page(self, query):
         queue, limit = query.get("queue", ""), min(int(query.get("limit") or PAGE), PAGE)
-        numbers = self.queues[queue] if queue in self.queues else []
+        numbers = self.queues.get(queue, [])
         start = bisect.bisect_right(numbers, int(query["after"][2:])) if query.get("after") else 0
         chosen = numbers[start : start + limit]
         more = start + limit < len(numbers)

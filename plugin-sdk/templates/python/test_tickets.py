@@ -65,6 +65,14 @@ class TicketsTest(unittest.TestCase):
         again = self.engine.scan("Ticket", "support", since=snapshot.version)
         self.assertEqual(again.coverage, wit.Coverage.UNCHANGED)
 
+    def test_what_changes_while_pages_are_read_is_seen_by_the_next_scan(self):
+        made = [self.engine.bring(None, self.declare(title=f"Ticket {number}")).object for number in range(150)]
+        page = self.engine.scan_page(self.engine.query("Ticket", "support"))
+        self.engine.bring(made[0], self.declare(title="Ticket 0", priority=5))
+        page = self.engine.scan_page(self.engine.query("Ticket", "support", cursor=page.next))
+        again = self.engine.scan("Ticket", "support", since=page.version)
+        self.assertEqual(json.loads(again.objects[0].doc)["spec"]["priority"], 5)
+
     def test_a_secret_is_sent_and_never_seen(self):
         hook = self.engine.double.secret("h", "hunter2")
         outcome = self.engine.bring(None, self.declare(hook=hook))

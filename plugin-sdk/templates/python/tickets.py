@@ -38,8 +38,8 @@ class Tickets:
         status = TicketStatus(id=ticket["id"], state=ticket["state"], url=self.url(ticket["id"]))
         return Found(pick(Ticket, ticket), identity=ticket["id"], version=f'"{ticket["rev"]}"', status=status)
 
-    def page(self, queue, after=None, since=None):
-        request = http.get(f"{self.server}/tickets").query("queue", queue).query("after", after)
+    def page(self, queue, after=None, since=None, limit=None):
+        request = http.get(f"{self.server}/tickets").query("queue", queue).query("after", after).query("limit", limit)
         response = request.credential("token").if_none_match(since).send()
         if response.not_modified:
             return Page.unchanged()
@@ -47,7 +47,12 @@ class Tickets:
         return Page([self.found(it) for it in page["tickets"]], next=page["next"], version=response.etag)
 
     def scan(self, query, info):
-        return self.page(query.scope, query.cursor, query.since if query.cursor is None else None)
+        after, _, first = (query.cursor or "").partition(" ")
+        page = self.page(query.scope, after or None, None if after else query.since, query.limit)
+        # The version of the first page: what changed while the others were read is seen by the next scan.
+        page.version = first or page.version
+        page.next = page.next and f"{page.next} {page.version}"
+        return page
 
     def find(self, target):
         if target.identity:

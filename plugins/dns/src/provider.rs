@@ -374,12 +374,21 @@ impl DnsProvider {
         let spec = doc.get("spec").and_then(Json::as_object).ok_or_else(|| Error::internal("the document has no `spec`"))?;
         let declared = Zone::parse(spec, &change.address.key, Style::Observed)?;
         match change.action {
-            Action::Create => self.backend.create_zone(&declared)?,
-            _ if declared.kind.is_some() => self.backend.update_zone(&declared)?,
-            _ => {}
+            Action::Create => match self.backend.create_zone(&declared) {
+                // An earlier try made it, and its answer was lost: what is left to do is what a create would have said of it.
+                Err(error) if change.unsettled && error.code == "dns.zone-exists" => self.bring_zone(&declared)?,
+                made => made?,
+            },
+            _ => self.bring_zone(&declared)?,
         }
-        let kind = self.backend.look_at_zone(zone)?.flatten();
+        // The change has been made, whatever becomes of the look.
+        let kind = self.backend.look_at_zone(zone).map_err(Error::unsettled)?.flatten();
         Ok(Some(remote_zone(&change.address.scope, kind.as_deref())))
+    }
+
+    /// Gives a zone that is there the kind that is declared, if one is.
+    fn bring_zone(&self, declared: &Zone) -> Result<()> {
+        if declared.kind.is_some() { self.backend.update_zone(declared) } else { Ok(()) }
     }
 }
 

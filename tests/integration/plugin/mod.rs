@@ -1,4 +1,7 @@
-//! The authors' kit, from the outside.
+//! The authors' kit: plugins begun, built, tried and handed on, with the real binary and real toolchains.
 
+mod conformance;
 mod contract;
+mod mutants;
+mod new;
 mod registry;

@@ -174,6 +174,10 @@ const TEXTS: &[(Code, &str)] = &[
         "A provider's settings lead to another directory or server than before, and what it owns is at the old one. What stands at the new place may be anybody's, so nothing is planned.\nPut the old settings back; or, to go on in the new place, release what is owned with `trueup forget ALIAS:*` (it stays where it is), and take over what is declared and exists with `trueup adopt --declared`.",
     ),
     (
+        all::PLUGIN_PROJECT,
+        "The `plugin.yaml` of a plugin's project is missing or wrong, or its folder cannot be used as one.\n`trueup plugin new NAME --lang rust` makes a project that works; the finding names the key, and what may stand there.",
+    ),
+    (
         all::CLAIM,
         "The object exists and nobody here made it, so it is not touched, even where it is equal.\nTake it with `trueup adopt --declared`, or by the annotation `trueup.dev/adopt: \"true\"`; or name another object.",
     ),
@@ -250,6 +254,10 @@ const TEXTS: &[(Code, &str)] = &[
     (
         all::DENIED,
         "The plugin asked for a host, folder, credential or secret that it was not granted, or tried to write during a plan.\nIf it needs it, give it in `trueup.yaml` and trust the project again.",
+    ),
+    (
+        all::PLUGIN_BUILD,
+        "A plugin's project did not become a component: a tool is missing, or failed, and its own messages stand above.\nWhere a tool is missing, the command that installs it is named. The component of an earlier build stands as it was.",
     ),
     (
         all::REGISTRY,

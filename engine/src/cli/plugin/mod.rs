@@ -2,15 +2,19 @@
 
 mod add;
 mod arguments;
+mod build;
 mod carry;
+mod dev;
 mod differences;
 mod distribution;
 mod list;
+mod new;
 mod publish;
 mod remove;
 mod show;
 mod sign;
 mod supply;
+mod test;
 mod upgrade;
 
 use std::path::Path;
@@ -34,6 +38,9 @@ pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, 
     match &arguments.verb {
         Verb::List => list::run(shell),
         Verb::Show(it) => show::run(it, shell).await,
+        Verb::New(it) => new::run(it, shell),
+        Verb::Build(it) => build::run(it, shell).await,
+        Verb::Dev(it) => dev::run(it, shell).await,
         Verb::Add(it) => add::run(it, shell).await,
         Verb::Upgrade(it) => upgrade::run(it, shell).await,
         Verb::Remove(it) => remove::run(it, shell),
@@ -42,6 +49,7 @@ pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, 
         Verb::Verify(it) => sign::verify(it, shell).await,
         Verb::Mirror(it) => carry::mirror(it, shell).await,
         Verb::Bundle(it) => carry::bundle(it, shell).await,
+        Verb::Test(it) => test::run(it, shell).await,
     }
 }
 

@@ -23,7 +23,9 @@ const DEPTH: usize = 8;
 
 pub async fn run(arguments: &ShowArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let engine = open(shell, &RevisionArgs::default()).ok();
-    let plugin = load(&arguments.plugin, engine.as_ref()).await?;
+    let project = project_of(&arguments.plugin, shell)?;
+    let named = project.as_ref().map_or(arguments.plugin.as_str(), |it| it.as_str());
+    let plugin = load(named, engine.as_ref()).await?;
     let manifest = plugin.manifest();
     let kind = match &arguments.kind {
         None => None,
@@ -45,6 +47,7 @@ pub async fn run(arguments: &ShowArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
             "sha256": plugin.digest().to_string(), "size": plugin.size(),
             "imports": plugin.imports(), "exports": plugin.exports().names(),
             "asks": {"hosts": manifest.hosts, "directories": manifest.dirs, "dns": manifest.dns, "credentials": manifest.credentials, "secrets": manifest.secrets, "reads": manifest.reads},
+            "rights": asks(manifest),
             "kinds": kinds,
         });
         shell.output.object(&object)?;
@@ -66,33 +69,98 @@ pub async fn run(arguments: &ShowArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     Ok(Exit::Fine)
 }
 
+/// The component of a plugin's project, where the argument is the folder of one.
+fn project_of(text: &str, shell: &Shell<'_>) -> Result<Option<String>, CliError> {
+    let base = shell.global.directory.clone().unwrap_or_default();
+    let folder = base.join(text);
+    if !folder.join(crate::kit::project::FILE).is_file() {
+        return Ok(None);
+    }
+    let opened = super::build::open(shell, Some(text.as_ref()))?;
+    let file = opened.folder.join(opened.project.component());
+    if !file.is_file() {
+        let text = format!("the plugin in `{}` is not built yet", folder.display());
+        return Err(CliError::new(codes::PLUGIN_LOAD, text).hint("run `trueup plugin build` there"));
+    }
+    Ok(Some(file.to_string_lossy().into_owned()))
+}
+
 fn head(plugin: &host::Plugin, style: &Style) -> String {
     let manifest = plugin.manifest();
     let title = format!("{} {}", clean(&manifest.name), clean(&manifest.version));
     let mut out = format!("{}\n", style.paint(Tone::Strong, title));
     let _ = writeln!(out, "  sha256   {}\n  size     {}", plugin.digest(), bytes(plugin.size()));
-    let _ = writeln!(out, "  asks     {}", asks(manifest));
-    let _ = writeln!(out, "  imports  {}", list_or_none(plugin.imports()));
+    let _ = writeln!(out, "  asks     {}", lines(&asks(manifest)));
+    let Imports { contract, wasi } = Imports::of(plugin.imports());
+    let _ = writeln!(out, "  imports  {}", list_or_none(&contract));
+    // Language runtimes want them; the world behind them is empty.
+    if !wasi.is_empty() {
+        let _ = writeln!(out, "  wasi     {} (without files, network or environment)", list_or_none(&wasi));
+    }
     let exports: Vec<String> = plugin.exports().names().into_iter().map(str::to_owned).collect();
     let _ = writeln!(out, "  exports  {}", list_or_none(&exports));
     out
 }
 
-/// What it wants; it gets nothing of this unless the project gives it and the operator agrees.
-fn asks(manifest: &Manifest) -> String {
-    let mut all: Vec<String> = manifest.hosts.iter().map(|it| format!("requests to {it}")).collect();
+/// The interfaces that a component imports, by their short names, each once.
+#[derive(Debug, PartialEq, Eq)]
+struct Imports {
+    /// Of the contract.
+    contract: Vec<String>,
+    /// Of WASI, by package: `io`, `clocks`.
+    wasi: Vec<String>,
+}
+
+impl Imports {
+    fn of(names: &[String]) -> Self {
+        let (mut contract, mut wasi) = (Vec::new(), Vec::new());
+        for name in names {
+            let bare = name.split('@').next().unwrap_or(name);
+            let (short, list) = match (bare.strip_prefix("trueup:provider/"), bare.strip_prefix("wasi:")) {
+                (Some(short), _) => (short, &mut contract),
+                (None, Some(inner)) => (inner.split('/').next().unwrap_or(inner), &mut wasi),
+                (None, None) => (name.as_str(), &mut contract),
+            };
+            list.push(short.to_owned());
+        }
+        // Types are words, and ask for nothing.
+        contract.retain(|it| it != "types");
+        contract.dedup();
+        wasi.dedup();
+        Self { contract, wasi }
+    }
+}
+
+/// What it wants, a sentence's end each; it gets nothing of this unless the project gives it and the operator agrees.
+fn asks(manifest: &Manifest) -> Vec<String> {
+    let host = |it: &String| match it.strip_prefix("config.") {
+        Some(field) => format!("to send requests to what `{field}` of its settings names"),
+        None => format!("to send requests to {it}"),
+    };
+    let mut all: Vec<String> = manifest.hosts.iter().map(host).collect();
     if manifest.dirs {
-        all.push("files in granted directories".to_owned());
+        all.push("to read and change files in granted directories".to_owned());
     }
     if manifest.dns {
-        all.push("DNS messages".to_owned());
+        all.push("to send DNS messages to granted servers".to_owned());
     }
-    all.extend(manifest.credentials.iter().map(|(slot, schemes)| format!("credential {slot} ({})", schemes.join(" or "))));
+    all.extend(manifest.credentials.iter().map(|(slot, schemes)| {
+        let how = if schemes.is_empty() { "any scheme".to_owned() } else { schemes.join(" or ") };
+        format!("to have requests signed with a credential, as `{slot}` ({how})")
+    }));
     if manifest.secrets {
-        all.push("secrets in an apply".to_owned());
+        all.push("to learn granted secrets while it applies".to_owned());
     }
-    all.extend(manifest.reads.iter().map(|it| format!("`{it}` while reading")));
-    list_or_none(&all)
+    all.extend(manifest.reads.iter().map(|it| format!("to send `{it}` while it only reads")));
+    all
+}
+
+fn lines(items: &[String]) -> String {
+    if items.is_empty() {
+        "nothing".to_owned()
+    } else {
+        items.iter().map(|it| clean(it)).collect::<Vec<_>>().join("\n           ")
+    }
 }
 
 fn list_or_none(items: &[String]) -> String {
@@ -161,6 +229,19 @@ fn kind_of(field: &Json) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn imports_beyond_the_contract_are_told_apart_and_types_are_none() {
+        let names = [
+            "trueup:provider/types@0.1.0",
+            "trueup:provider/http@0.1.0",
+            "wasi:io/error@0.2.6",
+            "wasi:io/streams@0.2.6",
+            "a:b/c",
+        ];
+        let imports = Imports::of(&names.map(str::to_owned));
+        assert_eq!(imports, Imports { contract: vec!["http".into(), "a:b/c".into()], wasi: vec!["io".into()] });
+    }
 
     #[test]
     fn a_schema_reads_like_a_list_of_fields() {

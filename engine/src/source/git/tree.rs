@@ -17,7 +17,14 @@ const REMEMBERED: usize = 1 << 20;
 
 /// Directories that were looked into, by id, so that many files are found in one without reading it for each.
 #[derive(Debug, Default)]
-pub struct Directories(Mutex<HashMap<BlobId, Names>>);
+pub struct Directories(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    directories: HashMap<BlobId, Names>,
+    /// Names in all of them.
+    names: usize,
+}
 
 /// What stands in one directory.
 type Names = Arc<HashMap<Box<[u8]>, (TreeEntryKind, ObjectId)>>;
@@ -25,7 +32,7 @@ type Names = Arc<HashMap<Box<[u8]>, (TreeEntryKind, ObjectId)>>;
 impl Directories {
     fn names(&self, repo: &gix::Repository, tree: BlobId, name: &str, limits: &Limits) -> Result<Names, SourceError> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all.get(&tree) {
+        if let Some(known) = all.directories.get(&tree) {
             return Ok(known.clone());
         }
         let data = object(repo, object_id(&tree)?, Kind::Tree, limits.object, || format!("the directory of `{name}`"))?;
@@ -36,10 +43,11 @@ impl Directories {
             names.entry(entry.filename.to_vec().into()).or_insert((entry.mode.kind(), entry.oid.to_owned()));
         }
         let names = Arc::new(names);
-        if all.values().map(|it| it.len()).sum::<usize>() + names.len() > REMEMBERED {
-            all.clear();
+        if all.names + names.len() > REMEMBERED {
+            *all = Remembered::default();
         }
-        all.insert(tree, names.clone());
+        all.names += names.len();
+        all.directories.insert(tree, names.clone());
         Ok(names)
     }
 }

@@ -327,12 +327,12 @@ impl Disk<'_> {
     fn is_whole(&self, dir: &str, found: &[Entry]) -> Result<(), SourceError> {
         let Some(index) = &self.index else { return Ok(()) };
         let below = join(self.prefix, dir);
-        for entry in index.prefixed_entries(below.as_bytes().as_bstr()).unwrap_or_default() {
+        let entries = index.prefixed_entries(below.as_bytes().as_bstr()).unwrap_or_default();
+        for entry in entries.iter().filter(|it| it.flags.contains(Flags::SKIP_WORKTREE)) {
             let path = entry.path(index).to_str_lossy();
             let Some(inside) = path.strip_prefix(&below).filter(|it| below.is_empty() || it.starts_with('/')) else { continue };
             let local = join(dir, inside.trim_start_matches('/'));
-            let skipped = entry.flags.contains(Flags::SKIP_WORKTREE);
-            if skipped && found.binary_search_by(|it| (*it.path).cmp(local.as_str())).is_err() {
+            if found.binary_search_by(|it| (*it.path).cmp(local.as_str())).is_err() {
                 let cause = "a sparse checkout leaves it out, and without it the folder would look as if it was removed; leave \
                              --worktree away, or check it out with `git sparse-checkout disable`";
                 return Err(SourceError::Unreadable { what: format!("`{local}`"), cause: cause.into() });

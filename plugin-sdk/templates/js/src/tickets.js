@@ -34,16 +34,20 @@ class Tickets {
     return { spec: ticket, identity: id, version: `"${rev}"`, status: { id, state, url: this.url(id) } };
   }
 
-  page(queue, after, since) {
-    const request = http.get(`${this.server}/tickets`).query("queue", queue).query("after", after);
+  page(queue, after, since, limit) {
+    const request = http.get(`${this.server}/tickets`).query("queue", queue).query("after", after).query("limit", limit);
     const response = request.credential("token").ifNoneMatch(since).send();
     if (response.notModified) return unchanged();
     const { tickets, next } = response.ok().json();
     return { objects: tickets.map((it) => this.found(it)), next, version: response.etag };
   }
 
-  scan({ scope, cursor, since }) {
-    return this.page(scope, cursor, cursor ? null : since);
+  scan({ scope, cursor, since, limit }) {
+    const [after, first] = (cursor ?? "").split(" ");
+    const { next = null, ...page } = this.page(scope, after || null, cursor ? null : since, limit);
+    // The version of the first page: what changed while the others were read is seen by the next scan.
+    const version = first ?? page.version;
+    return { ...page, version, next: next && `${next} ${version}` };
   }
 
   find({ identity, scope, key }) {

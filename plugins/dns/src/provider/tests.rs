@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::json;
-use trueup_sdk::Failure;
 use trueup_sdk::double::Engine;
 use trueup_sdk::host::http::Response;
+use trueup_sdk::{Failure, Settlement};
 
 use super::*;
 
@@ -125,4 +125,41 @@ fn a_zone_that_is_not_there_is_empty_only_where_somebody_declares_it() {
         both.iter().all(|it| it.as_ref().is_ok_and(|it| it.coverage == Coverage::Whole && it.objects.is_empty())),
         "{both:?}"
     );
+}
+
+/// What a provider says of a create, and what its server was asked, while `answer` has the status of each request.
+fn created(unsettled: bool, answer: fn(&str) -> u16) -> (Outcome, Vec<String>) {
+    let engine = Engine::<DnsProvider>::start(&json!({ "flavor": "powerdns", "server": "http://127.0.0.1:8081" })).unwrap();
+    let asked = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&asked);
+    engine.double().serve(move |request| {
+        log.borrow_mut().push(request.method.clone());
+        let body = json!({ "name": "example.com.", "kind": "Native", "rrsets": [] }).to_string().into_bytes();
+        Ok(Response { status: answer(&request.method), headers: Vec::new(), body, cut: false })
+    });
+    let rendered = engine.render(ZONE, "example.com", &json!({ "spec": { "name": "example.com", "kind": "Native" } }));
+    let mut change = engine.change(None, rendered.objects.first()).unwrap();
+    change.unsettled = unsettled;
+    let outcome = engine.apply(vec![change]).remove(0);
+    let asked = asked.borrow().clone();
+    (outcome, asked)
+}
+
+#[test]
+fn a_zone_whose_create_lost_its_answer_is_found_by_the_next_try_and_by_no_first_one() {
+    let there = |method: &str| if method == "POST" { 409 } else { 200 };
+    let (first, asked) = created(false, there);
+    assert!(
+        matches!(first.settlement, Settlement::Rejected(it) if it.fault == Fault::Conflict),
+        "a first try takes nobody's zone"
+    );
+    assert_eq!(asked, ["POST"]);
+    let (again, asked) = created(true, there);
+    assert_eq!((again.settlement, asked), (Settlement::Settled, ["POST", "PUT", "GET"].map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn a_zone_that_was_made_and_cannot_be_looked_at_is_not_called_rejected() {
+    let (outcome, _) = created(false, |method| if method == "GET" { 500 } else { 200 });
+    assert!(matches!(outcome.settlement, Settlement::Unsettled(_)), "{outcome:?}");
 }
