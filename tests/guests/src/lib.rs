@@ -69,7 +69,6 @@ fn settings() -> (String, String) {
 fn eager(honest: &str) -> String {
     let mut manifest: Json = serde_json::from_str(honest).unwrap_or_default();
     manifest["version"] = "0.2.0".into();
-    manifest["dns"] = true.into();
     manifest["hosts"] = vec!["https://*.example.com"].into();
     if let Some(fields) = manifest.pointer_mut("/kinds/Thing/schema/properties/spec/properties").and_then(Json::as_object_mut) {
         fields.insert("note".to_owned(), [("type".to_owned(), Json::from("string"))].into_iter().collect());

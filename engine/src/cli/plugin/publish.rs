@@ -11,6 +11,7 @@ use crate::cli::Shell;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::engine::read_component;
+use crate::kit::project::PluginProject;
 use crate::output::clean::clean;
 use crate::registry::{Interfaces, Packed, Pushed, Reference};
 
@@ -72,18 +73,11 @@ fn component(path: &Path) -> Result<PathBuf, CliError> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let folder = path.join("build");
-    let entries = std::fs::read_dir(&folder).map(|it| it.flatten().map(|it| it.path()).collect::<Vec<_>>()).unwrap_or_default();
-    let mut built: Vec<PathBuf> = entries.into_iter().filter(|it| it.extension().is_some_and(|it| it == "wasm")).collect();
-    match (built.pop(), built.is_empty()) {
-        (Some(only), true) => Ok(only),
-        (None, _) => {
-            let text = format!("`{}` holds no built plugin (build/NAME.wasm)", path.display());
-            Err(CliError::new(codes::PLUGIN_LOAD, text).hint("`trueup plugin build` makes it; or name the component itself"))
-        }
-        _ => {
-            let text = format!("`{}` holds several components", folder.display());
-            Err(CliError::new(codes::PLUGIN_LOAD, text).hint("name the one that is meant"))
-        }
+    let (project, _) = PluginProject::open(path).map_err(|(findings, _)| CliError::from_diagnostics(findings))?;
+    let built = path.join(project.component());
+    if built.is_file() {
+        return Ok(built);
     }
+    let text = format!("`{}` is not there: the project is not built", built.display());
+    Err(CliError::new(codes::PLUGIN_LOAD, text).hint("`trueup plugin build` makes it; or name the component itself"))
 }

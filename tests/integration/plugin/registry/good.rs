@@ -88,6 +88,10 @@ fn publishing_the_same_again_does_nothing_and_a_tag_moves_only_where_that_is_sai
     let key = trusted_key(&project, "author");
     // A plugin project: what it built lies in its `build`.
     fs::create_dir_all(project.repo().join("made/build")).unwrap();
+    let kit = "apiVersion: trueup.dev/v1\nkind: Plugin\nmetadata: {name: thing}\nbuild: {language: rust}\n";
+    fs::write(project.repo().join("made/plugin.yaml"), kit).unwrap();
+    let unbuilt = project.run(&["plugin", "publish", "made", &reference]).expect_exit(1);
+    unbuilt.expect_text(&["the project is not built", "trueup plugin build"]);
     fs::write(project.repo().join("made/build/thing.wasm"), hostile()).unwrap();
     let publish = ["plugin", "publish", "made", &reference, "--key", &key, "-o", "json"];
     let first = project.run(&publish).expect_exit(0).json();

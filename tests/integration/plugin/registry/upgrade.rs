@@ -39,8 +39,12 @@ fn an_upgrade_shows_rights_fields_and_plans_and_asks_for_more_rights_by_themselv
 
     let upgrade = ["plugin", "upgrade", &old, "--to", "1.1", "--yes", "--trust"];
     let more = project.run(&upgrade).expect_exit(1);
-    more.expect_text(&["It asks for more: to", "+ send DNS messages", "+ send requests to https://*.example.com"])
-        .expect_text(&["+ Thing spec.note: string", "nobody is here to agree", "--allow-more-rights"]);
+    more.expect_text(&["It asks for more: to", "+ send requests to https://*.example.com"]).expect_text(&[
+        "- send requests to the server that `config.url` names",
+        "+ Thing spec.note: string",
+        "nobody is here to agree",
+        "--allow-more-rights",
+    ]);
     assert_eq!(lock(&project), before);
     let done = project.run(&[&upgrade[..], &["--allow-more-rights"]].concat()).expect_exit(0);
     done.expect_text(&["is pinned in trueup.lock", "is now to be written", &format!("plugin: \"{new}\"")]);
