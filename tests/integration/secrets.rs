@@ -344,6 +344,23 @@ fn an_unchanged_secret_is_no_change() {
 }
 
 #[test]
+fn a_document_that_waits_for_a_status_gets_its_secrets_too() {
+    let project = project();
+    let keep = "${{ ref('File/keep').status.sha256 }}";
+    let both = format!("sensitiveContent: \"{keep} ${{{{ secret('db') }}}}\"");
+    // In one text with what is waited for, and beside it in another field.
+    project.write("base/both.yaml", password("both.txt", &both).replace("name: password", "name: both"));
+    let mode = "mode: \"${{ '0' + string(600 + ref('File/keep').status.size) }}\"";
+    let beside = password("beside.txt", &format!("{SEALED}, {mode}")).replace("name: password", "name: beside");
+    project.write("base/beside.yaml", beside).commit("they wait");
+    clean(project.run(&["apply", "--yes"])).expect_exit(0);
+    let digest = sha256(project.site().join("keep.txt"));
+    assert_eq!(fs::read_to_string(project.site().join("both.txt")).unwrap(), format!("{digest} {FIRST}"));
+    assert_eq!(fs::read_to_string(project.site().join("beside.txt")).unwrap(), FIRST);
+    clean(project.run(&["plan", "--detailed-exitcode"])).expect_exit(0);
+}
+
+#[test]
 fn credentials_that_others_can_read_are_refused() {
     let project = project();
     for mode in [0o644, 0o640, 0o604] {
