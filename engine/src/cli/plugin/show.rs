@@ -126,6 +126,7 @@ impl Imports {
         // Types are words, and ask for nothing.
         contract.retain(|it| it != "types");
         contract.dedup();
+        wasi.sort();
         wasi.dedup();
         Self { contract, wasi }
     }
