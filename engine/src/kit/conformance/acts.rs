@@ -3,9 +3,11 @@
 //! The comparison, the covering of secrets and the form of a prior object are the engine's own; what is different here is that
 //! every answer is looked at, and nothing is tried again unless a check asks for it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use trueup_core::address::Address;
 use trueup_core::diff;
 use trueup_core::inventory::IntentAction;
 use trueup_core::manifest::Observe;
@@ -80,7 +82,7 @@ pub fn told(settlement: &Settlement) -> String {
 
 impl World<'_> {
     fn say(&self, what: &str, of: &impl std::fmt::Debug) {
-        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(said) = &mut *said {
             said.push(format!("{what}: {of:?}"));
         }
@@ -97,7 +99,7 @@ impl World<'_> {
     pub fn change(&self, action: IntentAction, want: &Want, prior: Option<&Remote>, attempt: Try<'_>) -> Change {
         let before = prior.map(|it| self.covered(want, it));
         self.sent().entry(want.address.clone()).or_default().push(want.desired.clone());
-        let desired = (action != IntentAction::Delete).then(|| std::sync::Arc::new(self.sealer.to_handles(&want.desired)));
+        let desired = (action != IntentAction::Delete).then(|| Arc::new(self.sealer.to_handles(&want.desired)));
         let edits = match (&before, action) {
             (Some(before), IntentAction::Update) => self.edits(want, before),
             _ => Vec::new(),
@@ -119,10 +121,12 @@ impl World<'_> {
         }
     }
 
-    fn applied(
-        &self,
-    ) -> std::sync::MutexGuard<'_, std::collections::HashMap<trueup_core::address::Address, std::sync::Arc<Json>>> {
-        self.applied.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn sent(&self) -> MutexGuard<'_, HashMap<Address, Vec<Arc<Json>>>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn applied(&self) -> MutexGuard<'_, HashMap<Address, Arc<Json>>> {
+        self.applied.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn edits(&self, want: &Want, before: &Observed) -> Vec<host::Edit> {
@@ -423,9 +427,9 @@ impl World<'_> {
         let hints = self.bench.plugin.manifest().kinds.get(&*remote.address.scope.kind).map(|it| it.hints.sensitive.clone());
         let mut pointers = remote.sensitive.clone();
         pointers.extend(hints.into_iter().flatten().map(|it| super::world::pointer(&it)));
-        self.sealer.cover(std::sync::Arc::make_mut(&mut remote.doc), &pointers, &veil);
+        self.sealer.cover(Arc::make_mut(&mut remote.doc), &pointers, &veil);
         if let Some(outputs) = &mut remote.outputs {
-            let place = std::sync::Arc::make_mut(outputs);
+            let place = Arc::make_mut(outputs);
             self.sealer.seal(place, &pointers);
             let below: Vec<String> = pointers.iter().filter_map(|it| it.strip_prefix("/status").map(str::to_owned)).collect();
             self.sealer.seal(place, &below);
