@@ -237,6 +237,8 @@ struct Open {
     cursor: Option<String>,
     seen: HashSet<String>,
     pages: usize,
+    /// Of the first page that has one: what changes while the others are read must be seen by the next scan.
+    version: Option<String>,
 }
 
 /// What is remembered of a scope.
@@ -364,6 +366,7 @@ impl Reader<'_> {
                 .warnings
                 .push(Diagnostic { severity: finding.severity, ..Diagnostic::warning(codes::OBSERVE_FAILED, text) });
         }
+        open.version = open.version.take().or(snapshot.version);
         if let Some(next) = snapshot.next {
             open.pages += 1;
             if open.pages >= MAX_PAGES || !open.seen.insert(next.clone()) {
@@ -373,13 +376,13 @@ impl Reader<'_> {
             open.cursor = Some(next);
             return Some(open);
         }
-        self.close(open, snapshot.coverage, snapshot.version);
+        self.close(open, snapshot.coverage);
         None
     }
 
     /// The last page is in: makes the view, and what to remember.
-    fn close(&mut self, open: Open, coverage: host::Coverage, version: Option<String>) {
-        let Open { scope, base, objects, gone, .. } = open;
+    fn close(&mut self, open: Open, coverage: host::Coverage) {
+        let Open { scope, base, objects, gone, version, .. } = open;
         let (objects, coverage, fresh) = match (coverage, base) {
             (host::Coverage::Whole, _) => (objects, Coverage::Whole, true),
             (host::Coverage::Unchanged, Some(Base { record, names: Some(names), version })) => {
@@ -500,7 +503,7 @@ impl Open {
     fn new(scope: Scope, record: Option<ScopeRecord>) -> Self {
         let known = record.filter(|it| memory::is_known(&it.objects));
         let base = known.map(|it| Base { version: it.version, record: it.objects, names: None });
-        Self { scope, base, objects: Objects::new(), gone: Vec::new(), cursor: None, seen: HashSet::new(), pages: 0 }
+        Self { scope, base, objects: Objects::new(), gone: Vec::new(), cursor: None, seen: HashSet::new(), pages: 0, version: None }
     }
 
     fn query(&self) -> host::ScopeQuery {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use trueup_core::address::Address;
 use trueup_core::manifest::{Hints, Kind};
@@ -59,13 +59,6 @@ pub struct World<'a> {
     grant: host::Grant,
     server: Option<Server>,
     _scratch: Scratch,
-}
-
-impl World<'_> {
-    /// See the field.
-    pub fn sent(&self) -> MutexGuard<'_, HashMap<Address, Vec<Arc<Json>>>> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// One object that a declaration stands for.
