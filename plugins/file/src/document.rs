@@ -106,16 +106,21 @@ fn declared_content(spec: &mut Map<String, Json>) -> Result<Json> {
     let wrong = |message: &str| Err(Error::invalid("file.content", message).at(format!("/spec/{name}")));
     match name {
         _ if is_unknown(&value) => Ok(value),
-        "content" if value.is_string() => Ok(value),
+        // A secret and a file stand in `content` in the canonical form. Whether people may write them there the schema says.
+        "content" if value.is_string() || is_secret(&value) || blob(&value).is_some() => Ok(value),
         "content" => wrong("the content must be a text; for other files use `source`, for secrets `sensitiveContent`"),
         "source" => match blob(&value) {
             Some((_, size)) if size > LONGEST => wrong("the source is longer than 256 MiB, which is not supported"),
             Some((sha256, size)) => Ok(inline_blob(sha256, size)?.unwrap_or(value)),
             None => wrong("the source must be the path of a file in the repository"),
         },
-        _ if value.get("$secret").is_some_and(Json::is_string) => Ok(value),
+        _ if is_secret(&value) => Ok(value),
         _ => wrong("the sensitive content must hold a secret: `${{ secret('name') }}`"),
     }
+}
+
+fn is_secret(value: &Json) -> bool {
+    value.get("$secret").is_some_and(Json::is_string)
 }
 
 /// A file of the revision as text, where it is short and text.
