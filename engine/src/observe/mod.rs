@@ -503,7 +503,16 @@ impl Open {
     fn new(scope: Scope, record: Option<ScopeRecord>) -> Self {
         let known = record.filter(|it| memory::is_known(&it.objects));
         let base = known.map(|it| Base { version: it.version, record: it.objects, names: None });
-        Self { scope, base, objects: Objects::new(), gone: Vec::new(), cursor: None, seen: HashSet::new(), pages: 0, version: None }
+        Self {
+            scope,
+            base,
+            objects: Objects::new(),
+            gone: Vec::new(),
+            cursor: None,
+            seen: HashSet::new(),
+            pages: 0,
+            version: None,
+        }
     }
 
     fn query(&self) -> host::ScopeQuery {

@@ -28,7 +28,8 @@ fn script(language: &str, port: u16, registry: u16) -> String {
             "```" => typed = false,
             "<!-- tools -->" => out.push_str(&format!("{tools}\n")),
             "<!-- server -->" => out.push_str(&format!(
-                "(cd ../tickets && exec {server}) & server=$!\ntrap 'kill $server' EXIT\n\
+                // A group of its own, as `go run` and `cargo run` leave the server behind when they are killed.
+                "set -m\n(cd ../tickets && {server}) </dev/null & server=$!\nset +m\ntrap 'kill -- -$server' EXIT\n\
                  for _ in $(seq 600); do curl --silent http://127.0.0.1:8080/requests >/dev/null && break; sleep 0.1; done\n"
             )),
             line if typed => out.push_str(&format!("{line}\n")),
