@@ -3,6 +3,7 @@
 mod adopt;
 mod asked;
 mod claims;
+mod corpus;
 mod crash;
 mod dns;
 mod documents;

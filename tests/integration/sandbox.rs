@@ -546,7 +546,7 @@ fn a_plugin_that_is_not_what_the_lock_pins_is_refused_whatever_was_granted() {
     project.write(COMPONENT, &other).commit("another plugin");
     for arguments in [&["apply", "--yes"][..], &["apply", "--yes", "--trust"]] {
         let words = ["TU0503", "provider `evil`: plugin `./evil.wasm` is sha256", "`trueup.lock` pins sha256"];
-        project.run(arguments).expect_exit(1).expect_text(&words).expect_text(&["write its digest into the file and commit it"]);
+        project.run(arguments).expect_exit(1).expect_text(&words).expect_text(&["trueup plugin upgrade ./evil.wasm"]);
     }
     project.remove("trueup.lock").commit("no lock");
     project.run(&["apply", "--yes", "--trust"]).expect_exit(1).expect_text(&["TU0503", "is not pinned in `trueup.lock`"]);

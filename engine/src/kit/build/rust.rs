@@ -1,7 +1,7 @@
 //! Rust: cargo makes components by itself.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
@@ -19,6 +19,7 @@ pub(super) fn component(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
     let name = "cargo build";
     let mut command = Command::new(&cargo);
     command.args(["build", "--release", "--lib", "--target", WASM, "--message-format", "json-render-diagnostics"]);
+    command.arg("--config").arg(format!("target.{WASM}.rustflags=[{}]", remaps(job.folder).join(",")));
     command.current_dir(job.folder).stdout(Stdio::piped());
     let mut running = Running::start(&mut command, job.stop).map_err(|error| io_of(name, error))?;
     let mut told = String::new();
@@ -39,6 +40,21 @@ pub(super) fn component(job: &Job<'_>) -> Result<Vec<u8>, BuildError> {
         run(Command::new(&cargo).args(arguments).current_dir(job.folder), name, job.stop)?;
     }
     Ok(bytes)
+}
+
+/// Settings that keep the paths of this machine out of the component: whoever builds the same source elsewhere gets the same bytes,
+/// and nobody's home is handed on.
+fn remaps(folder: &Path) -> Vec<String> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let sources = home.iter().flat_map(|it| std::fs::read_dir(it.join("registry/src"))).flatten().flatten();
+    let mut all: Vec<(PathBuf, &str)> = sources.map(|it| (it.path(), "/crates")).collect();
+    all.extend(folder.canonicalize().ok().map(|it| (it, "/plugin")));
+    let all = all.iter().filter_map(|(path, shown)| Some((path.to_str()?, shown)));
+    // As a string of TOML; what its quoting cannot hold is left as it is.
+    all.filter(|(path, _)| !path.contains(['"', '\\', '=']) && !path.chars().any(char::is_control))
+        .map(|(path, shown)| format!("\"--remap-path-prefix={path}={shown}\""))
+        .collect()
 }
 
 /// The component among the files that cargo says it built: the last one, as what others depend on comes first.
