@@ -148,6 +148,17 @@ fn what_is_no_recording_is_refused_and_a_secret_that_cannot_be_cut_is_not_record
     fs::write(&cut, "").unwrap();
     replay(&cut, &[]).expect_exit(1).expect_text(&["first line"]);
     replay(&project.outside().join("none.jsonl"), &[]).expect_exit(1).expect_text(&["TU0616", "No such file"]);
+    // A recording that wants more than it holds gets nothing of this machine, nor of a network.
+    let lines: Vec<Json> = text.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let mut lines: Vec<Json> = lines.into_iter().filter(|it| it["file"]["path"] != "trueup.yaml").collect();
+    let settings = "apiVersion: trueup.dev/v1\nkind: Project\nmetadata: {name: shop, id: 4f0c9a000000000000000000000000aa}\nproviders:\n  \
+                    site: {plugin: /etc/passwd, dirs: [/etc]}\nenvironments:\n  prod: {layers: [base]}\n";
+    let packed =
+        Command::new("sh").args(["-c", &format!("printf '%s' '{settings}' | gzip | base64 -w0")]).output().unwrap().stdout;
+    let packed = String::from_utf8(packed).unwrap();
+    lines.insert(1, serde_json::json!({"file": {"path": "trueup.yaml", "gz": packed}}));
+    fs::write(&cut, lines.iter().map(|it| format!("{it}\n")).collect::<String>()).unwrap();
+    replay(&cut, &[]).expect_exit(1).expect_text(&["TU0700", "the recording does not hold `/etc/passwd`"]);
     replay(&file, &["--plugin", "other=x.wasm"]).expect_exit(64).expect_text(&["no plugin `other`", "dns"]);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
 }

@@ -17,6 +17,7 @@ use super::exit::Exit;
 use super::reviewed::{difference, lines};
 use super::session::Session;
 use crate::apply::{Cancel, Ended, Report};
+use crate::bundled;
 use crate::engine::read_component;
 use crate::output::clean::{clean, clip};
 use crate::output::json::Plan;
@@ -182,6 +183,11 @@ fn text(recording: &Recording, replayed: &Replayed, same: bool) -> String {
         clean(&header.trueup),
         count(replayed.answered, "host call"),
     );
+    for (plugin, sha256) in &header.plugins {
+        if bundled::find(plugin).is_some_and(|it| it.sha256 != sha256) {
+            let _ = writeln!(out, "The plugin `{}` is bundled, and of another build than the recorded one.", clean(plugin));
+        }
+    }
     if same {
         let _ = writeln!(out, "The plan is the same: {}", clean(&replayed.plan.digest));
         if !recording.end.outcomes.is_empty() {

@@ -139,9 +139,19 @@ pub async fn load_plugin(
     reading: Reading,
 ) -> Result<host::Plugin, Box<Diagnostic>> {
     let unloadable = |text: String| Box::new(Diagnostic::error(codes::PLUGIN_LOAD, text));
-    if let Some(recorded) = engine.tape().and_then(Tape::player).and_then(|it| it.plugin(reference.text())) {
-        let digest = Digest::of(recorded);
-        return runtime.load_by_digest(&digest, || Ok(recorded.to_vec())).await.map_err(|error| unloadable(error.to_string()));
+    if let Some(player) = engine.tape().and_then(Tape::player) {
+        match (player.plugin(reference.text()), reference) {
+            (Some(recorded), _) => {
+                let loaded = runtime.load_by_digest(&Digest::of(recorded), || Ok(recorded.to_vec())).await;
+                return loaded.map_err(|error| unloadable(error.to_string()));
+            }
+            (None, PluginRef::Bundled(_)) => {}
+            (None, _) => {
+                let text =
+                    format!("the recording does not hold `{}`, and a replay takes nothing from elsewhere", reference.text());
+                return Err(unloadable(text));
+            }
+        }
     }
     match reference {
         PluginRef::Bundled(name) => {

@@ -10,6 +10,7 @@
 //! Invariant: no secret's value is in a recording, in no common spelling ([`cut`]); a secret that is too short to be cut out
 //! makes the recording fail, not leak.
 
+mod again;
 mod cut;
 mod file;
 mod play;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use trueup_core::value::{Digest, Json};
 use trueup_host::{Asked, Tap};
 
+pub use again::{Again, again};
 pub use file::{End, Header, Recording, RecordingError};
 pub use play::{Parted, Player};
 pub use record::{Recorder, Start};

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 use trueup_tests::guests::mutant;
@@ -67,7 +68,7 @@ fn the_bundled_file_plugin_keeps_the_contract() {
     let skipped: Vec<String> =
         ended(&report, "skipped").iter().filter_map(|it| it.split(':').next()).map(str::to_owned).collect();
     // What is about HTTP, and what takes time: it has neither.
-    assert_eq!(skipped, ["answers-true", "fresh-poll", "throttled", "refused", "unknown-fields"], "{report:#}");
+    assert_eq!(skipped, ["answers-true", "fresh-poll", "throttled", "refused", "unknown-fields", "recorded"], "{report:#}");
 }
 
 #[test]
@@ -75,7 +76,33 @@ fn the_bundled_dns_plugin_keeps_the_contract_against_powerdns() {
     let report = bundled("dns");
     let skipped: Vec<String> =
         ended(&report, "skipped").iter().filter_map(|it| it.split(':').next()).map(str::to_owned).collect();
-    assert_eq!(skipped, ["answers-true", "fresh-poll"], "{report:#}");
+    assert_eq!(skipped, ["answers-true", "fresh-poll", "recorded"], "{report:#}");
+}
+
+#[test]
+fn a_recording_tests_a_component_without_its_server() {
+    let project = Project::new();
+    let folder = tickets(&project, "[\"true\"]");
+    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/0.1.0/tickets-rust.jsonl");
+    fs::copy(&recording, folder.join("run.jsonl")).unwrap();
+    let text = fs::read_to_string(folder.join("plugin.yaml")).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|it| !it.contains("  server:")).collect();
+    fs::write(folder.join("plugin.yaml"), lines.join("\n") + "\n  recording: run.jsonl\n").unwrap();
+    // The recorded build itself, and another plugin, which asks for other things.
+    let line = fs::read_to_string(&recording).unwrap().lines().find(|it| it.starts_with("{\"plugin\"")).unwrap().to_owned();
+    let packed = serde_json::from_str::<Json>(&line).unwrap()["plugin"]["gz"].as_str().unwrap().to_owned();
+    let unpack = "base64 -d | gzip -d > recorded.wasm";
+    let mut child = Command::new("sh").args(["-c", unpack]).current_dir(&folder).stdin(Stdio::piped()).spawn().expect("a shell");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), packed.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let dir = folder.to_str().unwrap();
+    let recorded = folder.join("recorded.wasm");
+    let line = ["plugin", "test", dir, "--only", "recorded", "-o", "json"];
+    let same = project.run(&[&line[..], &["--component", recorded.to_str().unwrap()]].concat()).expect_exit(0).json();
+    assert_eq!(check(&same, "recorded").0, "passed", "{same:#}");
+    let other = project.run(&line).expect_exit(1).json();
+    let (outcome, detail) = check(&other, "recorded");
+    assert!(outcome == "failed" && detail.contains("not recorded"), "{other:#}");
 }
 
 #[test]

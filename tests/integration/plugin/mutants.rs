@@ -114,7 +114,8 @@ fn checks<'a>(report: &'a Json, outcome: &str) -> Vec<(&'a str, &'a str)> {
 fn the_honest_provider_passes_every_check() {
     let (project, folder) = project("honest");
     let (code, report) = tested(&project, &folder, None);
-    assert_eq!((checks(&report, "failed"), checks(&report, "skipped"), code), (vec![], vec![], Some(0)), "{report:#}");
+    let skipped: Vec<&str> = checks(&report, "skipped").iter().map(|it| it.0).collect();
+    assert_eq!((checks(&report, "failed"), skipped, code), (vec![], vec!["recorded"], Some(0)), "{report:#}");
     assert!(report["passed"].as_u64() > Some(25), "{report:#}");
 }
 

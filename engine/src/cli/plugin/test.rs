@@ -28,11 +28,11 @@ pub async fn run(arguments: &TestArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
         Some(path) => path.clone(),
         None => arguments.dir.join(project.component()),
     };
-    let plugin = load(&path).await?;
+    let (plugin, wasm) = load(&path).await?;
     let folder = fs::canonicalize(&arguments.dir)
         .map_err(|error| CliError::new(codes::PLUGIN_PROJECT, format!("`{}`: {error}", arguments.dir.display())))?;
     let title = format!("{} {} ({})", plugin.manifest().name, plugin.manifest().version, path.display());
-    let bench = Bench::new(plugin, test, folder);
+    let bench = Bench::new(plugin, wasm, test, folder);
     let start = Instant::now();
     let working = shell.interrupt.working(conformance::kill_all);
     let strong = shell.output.style.paint(Tone::Strong, crate::output::clean::clean(&title).into_owned()).into_owned();
@@ -106,7 +106,7 @@ fn open(dir: &Path) -> Result<(PluginProject, Test), CliError> {
     Ok((project, test))
 }
 
-async fn load(path: &Path) -> Result<host::Plugin, CliError> {
+async fn load(path: &Path) -> Result<(host::Plugin, Vec<u8>), CliError> {
     let failed = |error: String| CliError::new(codes::PLUGIN_LOAD, format!("`{}`: {error}", path.display()));
     let wasm = match path.to_str().and_then(bundled::find) {
         Some(found) => found.wasm.to_vec(),
@@ -115,5 +115,6 @@ async fn load(path: &Path) -> Result<host::Plugin, CliError> {
     let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
     let runtime = host::Runtime::new(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-    runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))
+    let plugin = runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))?;
+    Ok((plugin, wasm))
 }

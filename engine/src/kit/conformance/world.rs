@@ -25,6 +25,8 @@ const MAX_BLOB: u64 = 16 << 20;
 /// A component and what it is tested against.
 pub struct Bench {
     pub plugin: host::Plugin,
+    /// The component itself.
+    pub wasm: Vec<u8>,
     pub test: Test,
     /// The plugin's project.
     pub folder: PathBuf,
@@ -33,8 +35,8 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn new(plugin: host::Plugin, test: Test, folder: PathBuf) -> Self {
-        Self { plugin, test, folder, usage: Shared::default() }
+    pub fn new(plugin: host::Plugin, wasm: Vec<u8>, test: Test, folder: PathBuf) -> Self {
+        Self { plugin, wasm, test, folder, usage: Shared::default() }
     }
 
     /// What was used so far.

@@ -4,6 +4,7 @@ mod cuts;
 mod faults;
 mod lists;
 mod pure;
+mod recorded;
 mod rights;
 mod state;
 
@@ -56,6 +57,7 @@ checks! {
     "no-secret" rights::no_secret, "No secret and no credential is in a message, a log, a document or an output";
     "read-only" rights::read_only, "Nothing but apply, poll and cancel tries to change anything";
     "rights-used" rights::used, "Every right that is asked for is used, and nothing is tried that was not granted";
+    "recorded" recorded::same_plan, "A recorded run comes to the same plan with this component, without its server";
     "budget" lists::budget, "Many objects are scanned and rendered within the budget, in time that grows as their number does";
 }
 
