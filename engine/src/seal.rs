@@ -23,8 +23,8 @@ struct Sealed {
 
 /// Beside a sealer: a recording keeps what was sealed, and its replay says the same again without the key.
 pub trait Witness: Send + Sync {
-    /// The handle under which plugins know a secret in this run.
-    fn handle(&self, name: &str, hmac: &str, handle: &str);
+    /// A composed value, and the handle under which plugins know it in this run.
+    fn handle(&self, name: &str, hmac: &str, handle: &str, value: &str);
 
     /// A value that was observed, and that its provider calls sensitive.
     fn sensitive(&self, value: &str, hmac: &str);
@@ -83,7 +83,7 @@ impl Sealer {
         let hmac = self.hmac(value.as_bytes());
         let handle = self.handle(name, &hmac);
         if let Some(witness) = &self.witness {
-            witness.handle(name, &hmac, &handle);
+            witness.handle(name, &hmac, &handle, &value);
         }
         let marker = secret(name, &hmac);
         self.lock().insert(handle, Sealed { name: name.to_owned(), hmac, value });
@@ -122,6 +122,18 @@ impl Sealer {
                     witness.sensitive(&text, &hmac);
                 }
                 *value = secret("", &hmac);
+            }
+        }
+    }
+
+    /// As [`Sealer::seal`], of values that nobody calls sensitive and that are hidden to be safe.
+    pub fn hide(&self, document: &mut Json, pointers: &[String]) {
+        for pointer in pointers {
+            if let Some(value) = document.pointer_mut(pointer)
+                && !matches!(marker(value), Some(Marker::Secret { .. }))
+            {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                *value = secret("", &self.hmac(text.as_bytes()));
             }
         }
     }

@@ -35,8 +35,13 @@ impl Recorded {
     /// Takes what the run stands on, before it looks at anything.
     pub fn start(&self, session: &Session, around: &Surroundings, command: &str) -> Result<(), CliError> {
         let Some(recorder) = &self.0 else { return Ok(()) };
+        let folder = recorder.path().parent().filter(|it| !it.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|it| !it.is_dir()) {
+            let text = format!("there is no folder `{}` to record in", folder.display());
+            return Err(CliError::new(codes::RECORDING, text).hint("make it, or name another file; nothing was done"));
+        }
         let start = Start::take(&session.engine, &session.environment, around, command);
-        recorder.start(start.map_err(|error| failed(recorder, &error))?);
+        recorder.start(start.map_err(|error| failed(recorder, &error))?, around);
         Ok(())
     }
 
@@ -53,7 +58,10 @@ impl Recorded {
         let end = End { plan: plan.clone(), outcomes };
         recorder.finish(blobs, &session.engine.snapshot, &end).map_err(|error| failed(recorder, &error))?;
         let file = recorder.path().display().to_string();
-        shell.output.note(&format!("recorded in {}; it holds documents and observations, and no secret\n", clean(&file)));
+        shell.output.note(&format!(
+            "recorded in {}; it holds documents and observations; secrets and credentials are cut out\n",
+            clean(&file)
+        ));
         Ok(())
     }
 }

@@ -70,6 +70,9 @@ pub async fn run(arguments: &ReplayArgs, shell: &mut Shell<'_>) -> Result<Exit, 
     let shown = arguments.file.display().to_string();
     let failed = |text: String| CliError::new(codes::RECORDING, format!("`{}`: {text}", clean(&shown)));
     let recording = Recording::read(&arguments.file).map_err(|error| failed(error.to_string()))?;
+    if !matches!(recording.header.command.as_str(), "plan" | "apply") {
+        return Err(failed("it is neither of a plan nor of an apply".to_owned()));
+    }
     let plugins = plugins(&arguments.plugin, &recording)?;
     let player = Arc::new(Player::new(&recording, plugins));
     let stage = Stage::set(&recording).map_err(|error| failed(format!("it cannot be laid out: {error}")))?;

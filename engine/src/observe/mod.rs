@@ -458,7 +458,7 @@ pub fn remember(sealer: &Sealer, address: Address, remote: host::Remote, interes
         if interest.is_some_and(Veil::hides) {
             // Whatever the system computes from a secret (a digest, a size) may tell of it.
             let all: Vec<String> = place.as_object().into_iter().flatten().map(|(key, _)| format!("/{}", escape(key))).collect();
-            sealer.seal(place, &all);
+            sealer.hide(place, &all);
         }
         outputs
     });

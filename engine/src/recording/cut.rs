@@ -1,6 +1,6 @@
 //! Cuts secrets out of what is recorded, in every spelling in which an API may carry them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -70,6 +70,14 @@ impl Cut {
         cut.pairs.sort_by(|one, other| other.0.len().cmp(&one.0.len()).then_with(|| one.0.cmp(&other.0)));
         cut.pairs.dedup_by(|one, other| one.0 == other.0);
         cut
+    }
+
+    /// SHA-256 of whole values too: who has the digest of a short one has the value.
+    pub fn digests(mut self, values: &BTreeSet<String>) -> Self {
+        let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
+        let digests: Vec<_> = values.iter().map(|it| (digest(it), digest(&self.text(it)))).collect();
+        self.pairs.extend(digests);
+        self
     }
 
     fn add(&mut self, value: &str, shown: &str) {
@@ -160,8 +168,56 @@ fn spellings(text: &str) -> Vec<String> {
         let _ = write!(out, "{byte:02x}");
         out
     });
+    let all = bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "%{byte:02X}");
+        out
+    });
+    let escaped = text.encode_utf16().fold(String::new(), |mut out, unit| {
+        match u8::try_from(unit) {
+            Ok(plain) if plain.is_ascii_alphanumeric() => out.push(char::from(plain)),
+            _ => {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+        out
+    });
+    let more = [
+        percent("%20").replace('%', "%25"),
+        lower(&percent("%20")),
+        lower(&all),
+        all,
+        hex.to_uppercase(),
+        json.replace('/', "\\/"),
+        escaped,
+        text.to_uppercase(),
+        text.to_lowercase(),
+    ];
     let base64 = [STANDARD.encode(bytes), STANDARD_NO_PAD.encode(bytes), URL_SAFE.encode(bytes), URL_SAFE_NO_PAD.encode(bytes)];
-    [text.to_owned(), json, percent("%20"), percent("+"), hex].into_iter().chain(base64).collect()
+    [text.to_owned(), json, percent("%20"), percent("+"), hex].into_iter().chain(base64).chain(more).collect()
+}
+
+/// Percent-encoded text with its digits in lower case.
+fn lower(text: &str) -> String {
+    let mut left = 0;
+    let digit = |it: char| {
+        let inside = left > 0;
+        left = if it == '%' { 2 } else { usize::saturating_sub(left, 1) };
+        if inside { it.to_ascii_lowercase() } else { it }
+    };
+    text.chars().map(digit).collect()
+}
+
+/// Takes the values of cookies out of a request or an answer: a session is a credential that nobody named.
+pub fn cookies(value: &mut Json) {
+    for place in ["/headers", "/Ok/headers"] {
+        let headers = value.pointer_mut(place).and_then(Json::as_array_mut);
+        for header in headers.into_iter().flatten().filter_map(Json::as_array_mut) {
+            let name = header.first().and_then(Json::as_str).map(str::to_ascii_lowercase);
+            if let (Some("cookie" | "set-cookie"), Some(value)) = (name.as_deref(), header.get_mut(1)) {
+                *value = Json::from("trueup-cookie");
+            }
+        }
+    }
 }
 
 /// The characters that base64 of any text has where `value` stands `skip` bytes behind a group's beginning, without those that

@@ -7,8 +7,8 @@
 //!
 //! Nothing that was observed before is used while recording, so that the file is whole: the run reads everything anew.
 //!
-//! Invariant: no secret's value is in a recording, in no common spelling ([`cut`]); a secret that is too short to be cut out
-//! makes the recording fail, not leak.
+//! Invariant: no value of a secret or credential is in a recording as it is, nor in the spellings that [`cut`] lists; one that is
+//! too short to be cut out makes the recording fail, not leak. What a server makes of a secret in its own way cannot be known.
 
 mod again;
 mod cut;
@@ -91,9 +91,9 @@ impl Tap for Tape {
 }
 
 impl Witness for Tape {
-    fn handle(&self, name: &str, hmac: &str, handle: &str) {
+    fn handle(&self, name: &str, hmac: &str, handle: &str, value: &str) {
         match self {
-            Self::Recorder(it) => it.handle(name, hmac, handle),
+            Self::Recorder(it) => it.handle(name, hmac, handle, value),
             Self::Player(it) => it.handle(name, hmac, handle),
         }
     }

@@ -97,6 +97,7 @@ impl Player {
             cut::swap(&mut question, token, cut::TOKEN);
         }
         let mut inner = self.lock();
+        cut::cookies(&mut question);
         for (handle, shown) in &inner.handles {
             cut::swap(&mut question, handle, shown);
         }

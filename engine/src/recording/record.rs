@@ -1,11 +1,11 @@
 //! Keeps what a run asked and was told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use trueup_core::value::{Digest, Json};
-use trueup_host::Asked;
+use trueup_host::{Asked, Scheme};
 
 use super::cut::{self, Cut};
 use super::file::{BYTES, Call, End, FORMAT, Header, Recording, RecordingError};
@@ -33,6 +33,8 @@ struct Kept {
     sensitives: BTreeMap<String, String>,
     /// Handles and what stands for each.
     handles: BTreeMap<String, String>,
+    /// Whole values that documents made of secrets.
+    composed: BTreeSet<String>,
     calls: Vec<Call>,
     seals: HashMap<Vec<u8>, Digest>,
     /// About what all of this takes.
@@ -63,17 +65,35 @@ impl Recorder {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what the run stands on.
-    pub fn start(&self, start: Start) {
-        self.lock().start = Some(start);
+    /// Takes what the run stands on, and what no answer may carry out: credentials, which a server may echo.
+    pub fn start(&self, start: Start, around: &Surroundings) {
+        let mut kept = self.lock();
+        kept.start = Some(start);
+        for bound in around.context.providers.values() {
+            for slot in bound.provider.grant().credentials.values() {
+                for credential in [&slot.read, &slot.write] {
+                    let name = format!("credential-{}", credential.name);
+                    let (value, pair) = match &credential.scheme {
+                        Scheme::Header { value, .. } | Scheme::Bearer(value) => (value.expose(), None),
+                        Scheme::Basic { user, password } => (password.expose(), Some(format!("{user}:{}", password.expose()))),
+                        // These sign, and are sent nowhere.
+                        Scheme::ClientCertificate { .. } | Scheme::Tsig(_) => continue,
+                    };
+                    kept.secrets.insert(name.clone(), value.to_owned());
+                    kept.secrets.extend(pair.map(|it| (format!("{name}-pair"), it)));
+                }
+            }
+        }
     }
 
     pub(super) fn secret(&self, name: &str, value: &str) {
         self.lock().secrets.insert(name.to_owned(), value.to_owned());
     }
 
-    pub(super) fn handle(&self, name: &str, hmac: &str, handle: &str) {
-        self.lock().handles.insert(handle.to_owned(), cut::handle(name, hmac));
+    pub(super) fn handle(&self, name: &str, hmac: &str, handle: &str, value: &str) {
+        let mut kept = self.lock();
+        kept.composed.insert(value.to_owned());
+        kept.handles.insert(handle.to_owned(), cut::handle(name, hmac));
     }
 
     pub(super) fn sensitive(&self, value: &str, hmac: &str) {
@@ -94,6 +114,8 @@ impl Recorder {
             cut::swap(&mut question, token, cut::TOKEN);
             cut::swap(&mut answer, token, cut::TOKEN);
         }
+        cut::cookies(&mut question);
+        cut::cookies(&mut answer);
         let size = size(&question) + size(&answer);
         let mut kept = self.lock();
         kept.bytes += size;
@@ -122,7 +144,7 @@ impl Recorder {
                 start.files.insert(path, bytes);
             }
         }
-        let cut = Cut::new(&kept.secrets, &kept.sensitives, &kept.handles);
+        let cut = Cut::new(&kept.secrets, &kept.sensitives, &kept.handles).digests(&kept.composed);
         for call in &mut kept.calls {
             cut.json(&mut call.question);
             cut.json(&mut call.answer);

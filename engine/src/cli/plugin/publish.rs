@@ -63,7 +63,9 @@ pub async fn run(arguments: &PublishArgs, shell: &mut Shell<'_>) -> Result<Exit,
     ));
     match (signed, &key) {
         (Some(_), Some(key)) => shell.output.print(&format!("  signed by key {}\n", key.public().fingerprint())),
-        _ => shell.output.note("not signed: `trueup plugin sign` does that; others need --allow-unsigned until then\n"),
+        _ => shell.output.note(
+            "not signed by this: --key, or `trueup plugin sign`, does that; without a signature others need --allow-unsigned\n",
+        ),
     }
     Ok(Exit::Fine)
 }
