@@ -112,28 +112,28 @@ impl Sealer {
 
     /// Replaces plain values of an observed document by HMACs, at these RFC 6901 pointers. See also [`Sealer::cover`].
     pub fn seal(&self, document: &mut Json, pointers: &[String]) {
+        self.replace(document, pointers, &|text, hmac| {
+            if let Some(witness) = &self.witness {
+                witness.sensitive(text, hmac);
+            }
+        });
+    }
+
+    /// As [`Sealer::seal`], of values that nobody calls sensitive and that are hidden to be safe.
+    pub fn hide(&self, document: &mut Json, pointers: &[String]) {
+        self.replace(document, pointers, &|_, _| ());
+    }
+
+    /// Puts HMACs in place of values; `told` gets each text with its HMAC.
+    fn replace(&self, document: &mut Json, pointers: &[String], told: &dyn Fn(&str, &str)) {
         for pointer in pointers {
             if let Some(value) = document.pointer_mut(pointer)
                 && !matches!(marker(value), Some(Marker::Secret { .. }))
             {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let hmac = self.hmac(text.as_bytes());
-                if let Some(witness) = &self.witness {
-                    witness.sensitive(&text, &hmac);
-                }
+                told(&text, &hmac);
                 *value = secret("", &hmac);
-            }
-        }
-    }
-
-    /// As [`Sealer::seal`], of values that nobody calls sensitive and that are hidden to be safe.
-    pub fn hide(&self, document: &mut Json, pointers: &[String]) {
-        for pointer in pointers {
-            if let Some(value) = document.pointer_mut(pointer)
-                && !matches!(marker(value), Some(Marker::Secret { .. }))
-            {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                *value = secret("", &self.hmac(text.as_bytes()));
             }
         }
     }

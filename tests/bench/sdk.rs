@@ -98,7 +98,7 @@ impl Measured {
         let scan = best(|| tokio.block_on(scan(&warm, "full", OBJECTS)));
         let apply = best(|| tokio.block_on(apply(&warm)));
         let memory = (peak() - before).max(0.0);
-        Self { size: wasm.len(), compile, load: load.saturating_sub(Duration::ZERO), first, scan, apply, memory }
+        Self { size: wasm.len(), compile, load, first, scan, apply, memory }
     }
 }
 

@@ -139,28 +139,28 @@ impl Recording {
     /// # Errors
     ///
     /// Those of the system, and where it is too large.
-    pub fn write(&self, path: &Path) -> Result<(), RecordingError> {
+    pub fn write(self, path: &Path) -> Result<(), RecordingError> {
         let mut out = Vec::new();
         let mut line = |line: &Line| -> Result<(), RecordingError> {
             serde_json::to_writer(&mut out, line).map_err(io::Error::other)?;
             out.push(b'\n');
             if out.len() as u64 > BYTES { Err(RecordingError::Large) } else { Ok(()) }
         };
-        line(&Line::Recording(self.header.clone()))?;
-        for (path, bytes) in &self.files {
-            line(&Line::File { path: path.clone(), gz: packed(bytes)? })?;
+        line(&Line::Recording(self.header))?;
+        for (path, bytes) in self.files {
+            line(&Line::File { path, gz: packed(&bytes)? })?;
         }
-        for (plugin, bytes) in &self.plugins {
-            line(&Line::Plugin { plugin: plugin.clone(), gz: packed(bytes)? })?;
+        for (plugin, bytes) in self.plugins {
+            line(&Line::Plugin { plugin, gz: packed(&bytes)? })?;
         }
-        if let Some(state) = &self.state {
-            line(&Line::State { gz: packed(state)? })?;
+        if let Some(state) = self.state {
+            line(&Line::State { gz: packed(&state)? })?;
         }
-        for call in &self.calls {
-            line(&Line::Call(call.clone()))?;
+        for call in self.calls {
+            line(&Line::Call(call))?;
         }
-        line(&Line::Seals(self.seals.clone()))?;
-        line(&Line::End(Box::new(self.end.clone())))?;
+        line(&Line::Seals(self.seals))?;
+        line(&Line::End(Box::new(self.end)))?;
         private::write(path, &out)?;
         Ok(())
     }

@@ -56,14 +56,6 @@ impl Tape {
         }
     }
 
-    /// The recorder of a run that is kept.
-    pub fn recorder(&self) -> Option<&Arc<Recorder>> {
-        match self {
-            Self::Recorder(it) => Some(it),
-            Self::Player(_) => None,
-        }
-    }
-
     /// Where secrets come from: the operator's, seen by the recorder, or what stands in their place.
     pub fn secrets(&self, real: Arc<SecretValues>) -> Arc<SecretValues> {
         match self.clone() {

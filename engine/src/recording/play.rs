@@ -110,9 +110,7 @@ impl Player {
             answers.used = true;
             let mut answer = answers.last.clone();
             inner.answered += 1;
-            let handles: Vec<(String, String)> = inner.handles.clone().into_iter().collect();
-            drop(inner);
-            handles.iter().for_each(|(handle, shown)| cut::swap(&mut answer, shown, handle));
+            inner.handles.iter().for_each(|(handle, shown)| cut::swap(&mut answer, shown, handle));
             if let Some(token) = token.or(asked.tokens.first()) {
                 cut::swap(&mut answer, cut::TOKEN, token);
             }

@@ -81,14 +81,14 @@ impl Beside {
         text
     }
 
-    /// Waits until what it said after `from` bytes holds a text; how much it has said then.
+    /// Waits until what it said after `from` bytes holds a text; where that ends.
     #[track_caller]
     fn said(&mut self, from: usize, wanted: &str) -> usize {
         let late = Instant::now() + BUILT;
         loop {
             let text = self.text();
-            if text.get(from..).is_some_and(|it| it.contains(wanted)) {
-                return text.len();
+            if let Some(at) = text.get(from..).and_then(|it| it.find(wanted)) {
+                return from + at + wanted.len();
             }
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("it ended ({status}) before it said `{wanted}`:\n{text}");
@@ -159,7 +159,7 @@ fn a_new_plugin_in_rust_builds_is_shown_plans_on_each_save_and_ends_with_its_ser
     // The example alone: planned again, and nothing is built.
     desk.edit("tickets/example/base/tickets.yaml", "title: Buy a new door", "title: Buy a newer door");
     let said = dev.said(said, "Buy a newer door");
-    let said = said.max(dev.said(said, "watching for changes"));
+    let said = dev.said(said, "watching for changes");
     assert_eq!(dev.text().matches("building build/").count(), 1, "{}", dev.text());
 
     // A source that does not compile: cargo's own words, and it goes on.

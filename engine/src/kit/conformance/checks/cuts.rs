@@ -51,6 +51,21 @@ async fn settle(want: &Want) {
     tokio::time::sleep(std::time::Duration::from_millis(want.kind.settle_time.min(MAX_SETTLE))).await;
 }
 
+/// The change that went well in `world`, cut off at each of its requests, each time in a world of its own; how many cuts.
+async fn each(bench: &Bench, world: World<'_>, at: usize, action: IntentAction, found: &mut Vec<String>) -> usize {
+    let faults = breaks(&world);
+    drop(world);
+    let cuts = faults.len();
+    for fault in faults {
+        let ended = match action {
+            IntentAction::Create => one_create(bench, at, fault).await,
+            _ => one_change(bench, at, fault, action).await,
+        };
+        found.extend(ended.err());
+    }
+    cuts
+}
+
 pub async fn create(bench: &Bench) -> Verdict {
     let wants = survey(bench).await?;
     let (mut found, mut cuts, mut hopeless) = (Vec::new(), 0_usize, Vec::new());
@@ -66,14 +81,7 @@ pub async fn create(bench: &Bench) -> Verdict {
         if count == 0 {
             found.push(format!("creating {} asks for no change of anything", want.title()));
         }
-        let faults = breaks(&world);
-        drop(world);
-        for fault in faults {
-            cuts += 1;
-            if let Err(error) = one_create(bench, at, fault).await {
-                found.push(error);
-            }
-        }
+        cuts += each(bench, world, at, IntentAction::Create, &mut found).await;
     }
     if cuts == 0 && found.is_empty() {
         return Err(Stop::Skip(format!(
@@ -148,14 +156,7 @@ pub async fn update(bench: &Bench) -> Verdict {
         let Some(next) = world.changed(&world.provider(), &want).await else { continue };
         world.watch.calm();
         world.bring(&provider, &next, &made).await.map_err(|error| format!("updating {}: {error}", want.title()))?;
-        let faults = breaks(&world);
-        drop(world);
-        for fault in faults {
-            cuts += 1;
-            if let Err(error) = one_change(bench, at, fault, IntentAction::Update).await {
-                found.push(error);
-            }
-        }
+        cuts += each(bench, world, at, IntentAction::Update, &mut found).await;
     }
     if cuts == 0 {
         return Err(Stop::Skip("no object can be updated in place".to_owned()));
@@ -176,14 +177,7 @@ pub async fn delete(bench: &Bench) -> Verdict {
         if count == 0 {
             found.push(format!("deleting {} asks for no change of anything", want.title()));
         }
-        let faults = breaks(&world);
-        drop(world);
-        for fault in faults {
-            cuts += 1;
-            if let Err(error) = one_change(bench, at, fault, IntentAction::Delete).await {
-                found.push(error);
-            }
-        }
+        cuts += each(bench, world, at, IntentAction::Delete, &mut found).await;
     }
     judged(&found, format!("{cuts} cuts"))
 }
