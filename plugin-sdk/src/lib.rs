@@ -13,6 +13,7 @@ extern crate self as trueup_sdk;
 pub mod bindings;
 pub mod dns;
 pub mod error;
+mod form;
 pub mod host;
 pub mod http;
 pub mod kind;

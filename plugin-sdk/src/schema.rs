@@ -236,65 +236,9 @@ impl Blob {
     }
 }
 
-/// Brings a document's part into the spelling that its schema wants: defaults filled in where `fill`, texts in lower or
-/// upper case, lists without an order sorted, fields that are null left out. Markers stay as they are. Nesting is bounded by the schema's own.
-pub fn canonicalise(value: &mut Json, schema: &Json, fill: bool) {
-    match value {
-        Json::Object(map) if map.keys().next().is_some_and(|it| it.starts_with('$')) => {}
-        Json::Object(map) => {
-            map.retain(|_, it| !it.is_null());
-            let properties = schema.get("properties").and_then(Json::as_object);
-            for (name, schema) in properties.into_iter().flatten() {
-                if let (true, Some(default)) = (fill, schema.get("default")) {
-                    map.entry(name.as_str()).or_insert_with(|| default.clone());
-                }
-                if let Some(value) = map.get_mut(name) {
-                    canonicalise(value, schema, fill);
-                }
-            }
-            if let Some(schema) = schema.get("additionalProperties").filter(|it| it.is_object()) {
-                let known = |name: &String| properties.is_some_and(|it| it.contains_key(name));
-                map.iter_mut().filter(|(name, _)| !known(name)).for_each(|(_, value)| canonicalise(value, schema, fill));
-            }
-        }
-        Json::Array(items) => {
-            if let Some(schema) = schema.get("items") {
-                items.iter_mut().for_each(|it| canonicalise(it, schema, fill));
-            }
-            if items.len() > 1 && schema.get("x-trueup-unordered").and_then(Json::as_bool) == Some(true) {
-                items.sort_by_cached_key(Json::to_string);
-            }
-        }
-        Json::String(text) => match schema.get("x-trueup-format").and_then(Json::as_str) {
-            Some("lowercase") => *text = text.to_lowercase(),
-            Some("uppercase") => *text = text.to_uppercase(),
-            _ => {}
-        },
-        Json::Null | Json::Bool(_) | Json::Number(_) => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_document_takes_the_spelling_of_its_schema() {
-        let schema = Object::new("")
-            .field::<String>("name", "", false, &[("x-trueup-format", json!("lowercase"))])
-            .field::<u32>("ttl", "", true, &[("default", json!(3600))])
-            .field::<Vec<String>>("types", "", true, &[])
-            .build();
-        let mut value = json!({ "name": "WWW", "types": null });
-        canonicalise(&mut value, &schema, true);
-        assert_eq!(value, json!({ "name": "www", "ttl": 3600 }));
-        let mut observed = json!({ "name": "WWW" });
-        canonicalise(&mut observed, &schema, false);
-        assert_eq!(observed, json!({ "name": "www" }));
-        let mut marker = json!({ "name": { "$unknown": "Kind/A" }, "ttl": 1 });
-        canonicalise(&mut marker, &schema, true);
-        assert_eq!(marker, json!({ "name": { "$unknown": "Kind/A" }, "ttl": 1 }));
-    }
 
     #[test]
     fn a_secret_shows_nothing_of_itself() {
@@ -312,16 +256,6 @@ mod tests {
         double.enter(crate::double::Phase::Apply);
         assert_eq!(Json::Object(fields(&spec).unwrap()), json!({ "a": 1, "c": [{ "d": "value" }] }));
         assert_eq!(fields(&json!([])).unwrap_err().fault, Fault::Internal);
-    }
-
-    #[test]
-    fn a_list_without_an_order_has_one_spelling() {
-        let schema = Object::new("").field::<Vec<String>>("tags", "", true, &[("x-trueup-unordered", json!(true))]).build();
-        for tags in [["b", "a"], ["a", "b"]] {
-            let mut value = json!({ "tags": tags });
-            canonicalise(&mut value, &schema, true);
-            assert_eq!(value, json!({ "tags": ["a", "b"] }));
-        }
     }
 
     #[test]

@@ -4,13 +4,14 @@
 //! nothing of it in the instance.
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::canonicalise;
+use crate::form::Form;
 use crate::{
     Action, Address, ApplyBatch, CallInfo, Change, Coverage, Crud, Declared, Deleted, Desired, Error, Fault, Found, Item, Json,
     Kind, Lookup, Observation, Outcome, Page, Pending, Remote, Rendered, Result, Scan, Schema as _, ScopeQuery, Settings,
@@ -19,25 +20,27 @@ use crate::{
 
 /// Pages that a search looks through.
 const MAX_PAGES: usize = 10_000;
+/// Bytes of a document that need no second allocation.
+const USUAL: usize = 256;
 
 thread_local! {
-    static SCHEMAS: RefCell<HashMap<TypeId, Rc<Json>>> = RefCell::default();
+    static FORMS: RefCell<HashMap<TypeId, Rc<Form>>> = RefCell::default();
 }
 
-/// The schema of a kind, made once: it is needed for every object.
-fn schema<K: Kind>() -> Rc<Json> {
-    SCHEMAS.with(|it| Rc::clone(it.borrow_mut().entry(TypeId::of::<K>()).or_insert_with(|| Rc::new(K::schema()))))
+/// The canonical form of a kind, made once: it is needed for every object.
+fn form<K: Kind>() -> Rc<Form> {
+    FORMS.with(|it| Rc::clone(it.borrow_mut().entry(TypeId::of::<K>()).or_insert_with(|| Rc::new(Form::new(&K::schema())))))
 }
 
 impl<K: Kind> Found<K> {
     /// The contract's record. `known` is the address for which it was asked.
-    fn remote(self, known: Option<&Address>) -> Result<Remote> {
-        let mut spec = serde_json::to_value(&self.spec)?;
-        canonicalise(&mut spec, &schema::<K>(), false);
+    fn remote(self, form: &Form, known: Option<&Address>) -> Result<Remote> {
+        let mut parts = Parts::default();
+        let doc = self.written(form, (self.address.is_none() && known.is_none()).then_some(&mut parts))?;
         let address = match (self.address, known) {
             (Some(address), _) => address,
             (None, Some(known)) => known.clone(),
-            (None, None) => address::<K>(&spec, Address { kind: K::NAME.to_owned(), scope: String::new(), key: String::new() })?,
+            (None, None) => parts.address::<K>(String::new())?,
         };
         let identity = if self.identity.is_empty() { address.key.clone() } else { self.identity };
         let outputs = match serde_json::to_string(&self.status)? {
@@ -47,7 +50,7 @@ impl<K: Kind> Found<K> {
         Ok(Remote {
             address,
             identity,
-            doc: format!("{{\"spec\":{spec}}}"),
+            doc,
             outputs,
             version: self.version,
             mark: self.mark,
@@ -55,6 +58,45 @@ impl<K: Kind> Found<K> {
             sensitive: Vec::new(),
             ext: Vec::new(),
         })
+    }
+
+    /// Its document's canonical text. What its address is made of is added to `parts`.
+    fn written(&self, form: &Form, mut parts: Option<&mut Parts>) -> Result<String> {
+        let mut doc = Vec::with_capacity(USUAL);
+        doc.extend_from_slice(b"{\"spec\":");
+        form.text(&self.spec, &mut doc, &mut |name, text| {
+            if let Some(parts) = &mut parts {
+                parts.take::<K>(name, text);
+            }
+        })?;
+        doc.push(b'}');
+        String::from_utf8(doc).map_err(|_| Error::internal("a document is no text"))
+    }
+}
+
+/// What an observed address is made of: fields with their texts, none where that is neither text nor number nor truth value.
+#[derive(Default)]
+struct Parts(Vec<(&'static str, Option<String>)>);
+
+impl Parts {
+    /// Keeps a field's JSON text if the address needs it.
+    fn take<K: Kind>(&mut self, name: &str, text: &[u8]) {
+        let names = [K::SCOPE, K::KEY].into_iter().flat_map(|it| it.iter().skip(1).step_by(2));
+        let Some(name) = names.copied().find(|it| *it == name) else { return };
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        let value = match text.as_bytes() {
+            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => text.get(1..text.len() - 1).map(str::to_owned),
+            [b'"', ..] => serde_json::from_str(text).ok(),
+            [b'{' | b'[' | b'n', ..] | [] => None,
+            _ => Some(text.to_owned()),
+        };
+        self.0.push((name, value));
+    }
+
+    /// The address, with `key` where none is made of fields.
+    fn address<K: Kind>(&self, key: String) -> Result<Address> {
+        let before = Address { kind: K::NAME.to_owned(), scope: String::new(), key };
+        address::<K>(before, &|name| self.0.iter().find(|(it, _)| *it == name).map(|(_, it)| it.as_deref().map(Cow::Borrowed)))
     }
 }
 
@@ -98,7 +140,7 @@ pub fn provider_manifest(config: Json, kinds: &[(&str, Json)], operations: bool,
 /// # Errors
 /// `invalid` where they do not have the shape that the schema says.
 pub fn settings<S: Settings>(mut config: Json) -> Result<S> {
-    canonicalise(&mut config, &S::schema(), true);
+    Form::new(&S::schema()).take(&mut config, true);
     let parsed = serde_json::from_value(config);
     parsed.map_err(|error| Error::invalid("config", format!("the settings do not fit: {error}")))
 }
@@ -118,8 +160,15 @@ pub fn render<K: Kind>(item: Declared) -> Rendered {
     let made = || {
         let mut doc: Json = serde_json::from_str(&item.doc)?;
         let spec = doc.get_mut("spec").ok_or_else(|| Error::invalid("document.spec", "`spec` is missing"))?;
-        canonicalise(spec, &schema::<K>(), true);
-        let address = address::<K>(spec, item.address)?;
+        form::<K>().take(spec, true);
+        let field = |name: &str| {
+            spec.get(name).map(|it| match it {
+                Json::String(text) => Some(Cow::Borrowed(text.as_str())),
+                Json::Number(_) | Json::Bool(_) => Some(Cow::Owned(it.to_string())),
+                _ => None,
+            })
+        };
+        let address = address::<K>(item.address, &field)?;
         Ok::<_, Error>(Desired { address, doc: doc.to_string(), after: Vec::new(), ext: Vec::new() })
     };
     match made() {
@@ -128,23 +177,24 @@ pub fn render<K: Kind>(item: Declared) -> Rendered {
     }
 }
 
+/// The text of a field for an address. None: it is not there; none within: it is no plain value.
+type Field<'a> = &'a dyn Fn(&str) -> Option<Option<Cow<'a, str>>>;
+
 /// The address that the fields make, else what it was.
-fn address<K: Kind>(spec: &Json, before: Address) -> Result<Address> {
+fn address<K: Kind>(before: Address, field: Field<'_>) -> Result<Address> {
     Ok(Address {
-        scope: if K::SCOPE.is_empty() { before.scope } else { part(K::SCOPE, spec)? },
-        key: if K::KEY.is_empty() { before.key } else { part(K::KEY, spec)? },
+        scope: if K::SCOPE.is_empty() { before.scope } else { part(K::SCOPE, field)? },
+        key: if K::KEY.is_empty() { before.key } else { part(K::KEY, field)? },
         kind: before.kind,
     })
 }
 
-fn part(template: &[&str], spec: &Json) -> Result<String> {
+fn part(template: &[&str], field: Field<'_>) -> Result<String> {
     let mut out = String::new();
     for (index, piece) in template.iter().enumerate() {
-        match (index % 2, spec.get(*piece)) {
-            (0, _) => out.push_str(piece),
-            (_, Some(Json::String(text))) => out.push_str(text),
-            (_, Some(value @ (Json::Number(_) | Json::Bool(_)))) => out.push_str(&value.to_string()),
-            (_, found) => {
+        match if index % 2 == 0 { Some(Some(Cow::Borrowed(*piece))) } else { field(piece) } {
+            Some(Some(text)) => out.push_str(&text),
+            found => {
                 let why = if found.is_some() { "must be known before apply: it is part of the address" } else { "is missing" };
                 return Err(Error::invalid("document.address", format!("`{piece}` {why}")).at(format!("/spec/{piece}")));
             }
@@ -185,7 +235,8 @@ pub fn scan<K: Kind, P: Scan<K>>(provider: &P, query: &ScopeQuery, info: &CallIn
     };
     let Page { objects, gone, coverage, next, version } = page;
     let version = first.or(version);
-    let objects = objects.into_iter().map(|it| it.remote(None)).collect::<Result<_>>()?;
+    let form = form::<K>();
+    let objects = objects.into_iter().map(|it| it.remote(&form, None)).collect::<Result<_>>()?;
     let next = next.map(|it| serde_json::to_string(&Cursor(version.clone(), it))).transpose()?;
     // A version is of the whole, and the whole is not there yet.
     let version = version.filter(|_| next.is_none());
@@ -234,7 +285,7 @@ pub fn read<K: Kind, P: Crud<K>>(provider: &P, lookup: &Lookup, info: &CallInfo)
             info,
         };
         let found = provider.find(&target)?;
-        found.map(|it| it.remote(Some(&lookup.address))).transpose()
+        found.map(|it| it.remote(&form::<K>(), Some(&lookup.address))).transpose()
     };
     match look() {
         Ok(Some(remote)) if remote.version.is_some() && remote.version == lookup.since => Observation::Unchanged,
@@ -321,7 +372,7 @@ pub fn poll<K: Kind, P: Crud<K>>(provider: &P, mut handle: Handle, info: &CallIn
         Err(error) => Outcome::failed(error.unsettled()),
         Ok(Some(mut found)) => {
             let pending = found.pending.take();
-            let remote = match found.remote(Some(&address)) {
+            let remote = match found.remote(&form::<K>(), Some(&address)) {
                 Ok(remote) => remote,
                 Err(error) => return Outcome::failed(error.unsettled()),
             };
@@ -391,7 +442,7 @@ fn change_one<K: Kind, P: Crud<K>>(provider: &P, change: &Change, info: &CallInf
         }
     };
     let pending = found.pending.take();
-    let remote = found.remote(Some(&change.address)).map_err(Error::unsettled)?;
+    let remote = found.remote(&form::<K>(), Some(&change.address)).map_err(Error::unsettled)?;
     Ok(match pending {
         None => Outcome::settled(Some(remote)),
         Some(pending) => Handle::of(change, &remote.identity, &pending).outcome(Some(remote)),
@@ -404,18 +455,17 @@ impl<K: Kind> Found<K> {
         if let Some(address) = &self.address {
             return Ok(address.key.clone());
         }
-        let mut spec = serde_json::to_value(&self.spec)?;
-        canonicalise(&mut spec, &schema::<K>(), false);
-        let key = self.identity.clone();
-        Ok(address::<K>(&spec, Address { kind: String::new(), scope: String::new(), key })?.key)
+        let mut parts = Parts::default();
+        self.written(&form::<K>(), Some(&mut parts))?;
+        Ok(parts.address::<K>(self.identity.clone())?.key)
     }
 
     /// Whether every field that is declared has the declared value.
     fn is_as_declared(&self, desired: &K) -> Result<bool> {
         let (mut found, mut desired) = (serde_json::to_value(&self.spec)?, serde_json::to_value(desired)?);
-        let schema = schema::<K>();
-        canonicalise(&mut found, &schema, false);
-        canonicalise(&mut desired, &schema, false);
+        let form = form::<K>();
+        form.take(&mut found, false);
+        form.take(&mut desired, false);
         let declared = desired.as_object().into_iter().flatten();
         Ok(declared.into_iter().all(|(name, value)| found.get(name) == Some(value)))
     }
@@ -454,7 +504,7 @@ pub fn apply_batch<K: Kind, P: ApplyBatch<K>>(provider: &P, changes: &[Change], 
 fn batched<K: Kind>(answer: Option<Result<Option<Found<K>>>>, change: &Change) -> Outcome {
     let lost = || Err(Error::internal("the provider left this change out of its answer").unsettled());
     let object = match answer.unwrap_or_else(lost) {
-        Ok(found) => found.map(|it| it.remote(Some(&change.address))).transpose().map_err(Error::unsettled),
+        Ok(found) => found.map(|it| it.remote(&form::<K>(), Some(&change.address))).transpose().map_err(Error::unsettled),
         Err(error) if error.fault == Fault::NotFound && change.action == Action::Delete => Ok(None),
         Err(error) => Err(error),
     };

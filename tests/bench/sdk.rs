@@ -2,7 +2,8 @@
 //! that `trueup plugin new` makes.
 //!
 //! A server in this process answers with pages made beforehand, so that what is measured is the host, the guest and a loopback
-//! connection. The floor is the same requests sent and parsed natively, with the documents made of them: a provider's own work.
+//! connection. The floor is the same provider in the engine itself, with no contract, SDK or sandbox: its requests, its parsing, and
+//! the values that the engine goes on with. What is beyond it is what those three cost.
 //! Prints a table, one line a component.
 
 #![allow(
@@ -14,6 +15,7 @@
 )]
 #![allow(clippy::print_stdout, reason = "its result")]
 
+use std::hint::black_box;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -168,36 +170,56 @@ async fn apply(provider: &Provider) {
     }
 }
 
+/// As the Rust provider has it.
 #[derive(Deserialize, Serialize)]
 struct Ticket {
-    #[serde(skip_serializing)]
-    id: String,
     queue: String,
     title: String,
     priority: u8,
     tags: Vec<String>,
     body: String,
-    #[serde(skip_serializing)]
-    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<Json>,
 }
 
-/// A provider's own work in a scan: the requests, their JSON, and a document for each object.
+#[derive(Serialize)]
+struct Status {
+    id: String,
+    state: String,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    id: String,
+    state: String,
+    rev: u64,
+    #[serde(flatten)]
+    ticket: Ticket,
+}
+
+impl Shown {
+    /// What the engine keeps of an object: document, outputs, version, address.
+    fn taken(self, origin: &str) -> (Json, Json, String, Address) {
+        let address = Address::new("tickets", "Ticket", &self.ticket.queue, &self.ticket.title);
+        let status = Status { url: format!("{origin}/tickets/{}", self.id), id: self.id, state: self.state };
+        let doc = json!({ "spec": self.ticket });
+        (doc, serde_json::to_value(status).unwrap(), format!("\"{}\"", self.rev), address)
+    }
+}
+
 fn floor_scan(origin: &str) {
     let mut client = Client::new(origin);
     let (mut after, mut made) = (String::new(), 0);
     loop {
         #[derive(Deserialize)]
         struct List {
-            tickets: Vec<Ticket>,
+            tickets: Vec<Shown>,
             next: Option<String>,
         }
         let body = client.ask("GET", &format!("/tickets?queue=full&limit=100&after={after}"), b"");
         let list: List = serde_json::from_slice(&body).unwrap();
-        for ticket in &list.tickets {
-            let doc = serde_json::to_string(&json!({ "spec": ticket })).unwrap();
-            let outputs = serde_json::to_string(&json!({ "id": ticket.id, "state": ticket.state })).unwrap();
-            made += usize::from(!doc.is_empty() && !outputs.is_empty());
-        }
+        made += black_box(list.tickets.into_iter().map(|it| it.taken(origin)).collect::<Vec<_>>()).len();
         match list.next {
             Some(next) => after = next,
             None => break,
@@ -211,8 +233,7 @@ fn floor_apply(origin: &str) {
     for at in 0..CHANGES {
         let doc = json!({"queue": "made", "title": format!("Ticket {at}"), "priority": 2, "tags": ["a", "b"], "body": "text"});
         let body = client.ask("POST", "/tickets", doc.to_string().as_bytes());
-        let ticket: Ticket = serde_json::from_slice(&body).unwrap();
-        assert!(!serde_json::to_string(&json!({ "spec": ticket })).unwrap().is_empty());
+        black_box(serde_json::from_slice::<Shown>(&body).unwrap().taken(origin));
     }
 }
 

@@ -50,7 +50,7 @@ pub struct Provider(pub(crate) Arc<ProviderInner>);
 
 pub(crate) struct ProviderInner {
     plugin: Plugin,
-    context: Arc<Context>,
+    pub(crate) context: Arc<Context>,
     config: String,
     /// What `discover` last answered.
     kinds: Mutex<Option<Arc<String>>>,

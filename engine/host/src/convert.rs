@@ -91,7 +91,7 @@ impl Reader<'_> {
     /// A JSON object within the limits, nothing in it unknown.
     fn observed(&self, text: &str, what: &str) -> Result<Arc<Json>, String> {
         let json = self.document(text, what)?;
-        if text.contains("$unknown") && holds_unknown(&json) {
+        if may_be_odd(text) && holds_unknown(&json) {
             return Err(format!("`{what}` holds a `$unknown` object that may not stand there"));
         }
         Ok(json)
@@ -106,7 +106,7 @@ impl Reader<'_> {
         if !json.is_object() {
             return Err(format!("`{what}` is no JSON object"));
         }
-        check(&json, MAX_DEPTH).map_err(|rule| format!("`{what}` {rule}"))?;
+        check(&json, MAX_DEPTH, may_be_odd(text)).map_err(|rule| format!("`{what}` {rule}"))?;
         Ok(Arc::new(json))
     }
 
@@ -235,6 +235,10 @@ impl Reader<'_> {
     }
 
     fn words(&self, text: &str) -> String {
+        // As a rule an object's health has none.
+        if text.is_empty() {
+            return String::new();
+        }
         clean(&self.services.mask(text), MAX_WORDS)
     }
 
@@ -301,7 +305,8 @@ fn attributes(them: Attributes) -> Result<Attributes, String> {
 fn twice(objects: &[Remote]) -> Result<(), String> {
     let mut seen = std::collections::HashSet::with_capacity(objects.len());
     for object in objects.iter().filter(|it| !it.address.key.is_empty()) {
-        if !seen.insert(&object.address) {
+        // They are of one scope.
+        if !seen.insert((&*object.address.key, &*object.address.scope.kind)) {
             return Err("it answered with two objects of one address".to_owned());
         }
     }
@@ -345,11 +350,12 @@ fn pointer(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What I-JSON and the contract ask of a value. `depth` is how many levels may still follow; the parser allows 128.
-fn check(value: &Json, depth: usize) -> Result<(), String> {
+/// What I-JSON and the contract ask of a value. `depth` is how many levels may still follow; the parser allows 128. `odd`: it may
+/// hold markers or a NUL.
+fn check(value: &Json, depth: usize, odd: bool) -> Result<(), String> {
     match value {
         Json::Null | Json::Bool(_) => Ok(()),
-        Json::String(text) if text.contains('\0') => Err("holds a NUL".to_owned()),
+        Json::String(text) if odd && text.contains('\0') => Err("holds a NUL".to_owned()),
         Json::String(_) => Ok(()),
         Json::Number(number) => {
             let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
@@ -359,15 +365,23 @@ fn check(value: &Json, depth: usize) -> Result<(), String> {
             }
         }
         Json::Array(_) | Json::Object(_) if depth == 0 => Err(format!("is nested deeper than {MAX_DEPTH} levels")),
-        Json::Array(items) => items.iter().try_for_each(|it| check(it, depth - 1)),
+        Json::Array(items) => items.iter().try_for_each(|it| check(it, depth - 1, odd)),
+        Json::Object(map) if !odd => map.values().try_for_each(|it| check(it, depth - 1, odd)),
         Json::Object(map) => {
             reserved(value)?;
             map.iter().try_for_each(|(key, it)| match key.contains('\0') {
                 true => Err("holds a NUL".to_owned()),
-                false => check(it, depth - 1),
+                false => check(it, depth - 1, odd),
             })
         }
     }
+}
+
+/// Whether a text may hold markers or a NUL: the one has a `$` in its name, which an escape may spell, and the other can only be
+/// written with an escape.
+fn may_be_odd(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.contains(&b'$') || bytes.contains(&b'\\')
 }
 
 /// Whether an unknown value stands anywhere in a value. Its depth has been checked.
@@ -497,3 +511,6 @@ pub(crate) mod to {
         wit::Edit { op, path: it.path.clone(), value: it.value.as_ref().map(canonical) }
     }
 }
+
+#[cfg(test)]
+mod tests;

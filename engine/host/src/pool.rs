@@ -149,6 +149,7 @@ impl Instance {
     /// A call has ended. After an error the instance must be dropped.
     pub(crate) fn end<T>(&mut self, answer: Result<T, Stop>, function: &'static str, limit: Duration) -> Result<T, CallError> {
         let answer = answer.map_err(|stop| stop.explain(self.store.data(), function, limit));
+        State::count(&mut self.store);
         self.store.data().log.end();
         answer
     }

@@ -1,6 +1,7 @@
 //! What the authors' kit asks of a plugin and the engine never does: the same question again, and what it holds.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::call::Provider;
 use crate::error::CallError;
@@ -47,5 +48,11 @@ impl Provider {
             taken.into_iter().rev().for_each(|it| pool.push(it, &self.plugin().0.runtime.0.budget));
         }
         largest
+    }
+
+    /// Instructions that the plugin executed for this provider so far, in calls that are over. It depends on nothing but what it was
+    /// asked and answered, unlike time. Always 0 but in a runtime that is [counting](crate::Runtime::counting).
+    pub fn work(&self) -> u64 {
+        self.0.context.work.load(Ordering::Relaxed)
     }
 }

@@ -100,8 +100,22 @@ impl Runtime {
     ///
     /// Fails with [`LoadError::Host`] where the cache folder is not safe to use or the engine cannot start.
     pub fn new(options: RuntimeOptions) -> Result<Self, LoadError> {
+        Self::start(options, false)
+    }
+
+    /// As [`Runtime::new`], and counts what plugins execute, for [`Provider::work`](crate::Provider::work). Their code is other
+    /// code then, slower, and compiled anew.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runtime::new`].
+    pub fn counting(options: RuntimeOptions) -> Result<Self, LoadError> {
+        Self::start(options, true)
+    }
+
+    fn start(options: RuntimeOptions, counting: bool) -> Result<Self, LoadError> {
         let told = |err: wasmtime::Error| LoadError::Host(format!("the plugin engine cannot start: {err:#}"));
-        let engine = engine().map_err(told)?;
+        let engine = engine(counting).map_err(told)?;
         let linker = linker(&engine).map_err(told)?;
         let sealed = Sealed::open(&options.cache_dir).map_err(LoadError::Host)?;
         // Installed once per process; another part of it may have been first with the same provider.
@@ -117,12 +131,13 @@ impl Runtime {
     }
 }
 
-fn engine() -> wasmtime::Result<Engine> {
+fn engine(counting: bool) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         // Guests are synchronous (design §5); without this switch every call costs four times as much.
         .concurrency_support(false)
         .epoch_interruption(true)
+        .consume_fuel(counting)
         .memory_init_cow(true)
         .max_wasm_stack(1 << 20)
         .async_stack_size(2 << 20);

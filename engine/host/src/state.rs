@@ -1,6 +1,7 @@
 //! What one instance carries: WASI with nothing behind it, its limits, and the call that runs.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use trueup_core::value::Json;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) cache: Cache,
     pub(crate) outbound: Outbound,
     pub(crate) dns: Exchanger,
+    /// Instructions that its instances executed, in a runtime that counts them.
+    pub(crate) work: AtomicU64,
 }
 
 impl Context {
@@ -46,7 +49,7 @@ impl Context {
         let grant = Arc::new(grant);
         let outbound = Outbound::new(Arc::clone(&grant), &limits);
         let dns = Exchanger::new(Arc::clone(&grant), &limits);
-        Self { alias, grant, services, cache: Cache::new(limits.cache), outbound, dns, limits }
+        Self { alias, grant, services, cache: Cache::new(limits.cache), outbound, dns, limits, work: AtomicU64::new(0) }
     }
 }
 
@@ -61,6 +64,8 @@ pub(crate) struct State {
     pub(crate) call: Call,
     /// Tokens of the changes that the running `apply` carries; empty in every other call.
     pub(crate) tokens: Vec<String>,
+    /// Whether the runtime counts instructions.
+    counted: bool,
 }
 
 /// The call that runs now.
@@ -89,6 +94,7 @@ impl State {
             log,
             call: Call { function: "start", deadline: Instant::now() + limits.call, outside: false },
             tokens: Vec::new(),
+            counted: false,
             context,
         };
         let mut store = Store::new(engine, state);
@@ -98,7 +104,19 @@ impl State {
         // At each tick the guest gives way, so that the timeout around its call is looked at.
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(1);
+        // Refused by a runtime that does not count.
+        store.data_mut().counted = store.set_fuel(u64::MAX).is_ok();
         store
+    }
+
+    /// Adds what the guest executed since the last time to its provider's account.
+    pub(crate) fn count(store: &mut Store<Self>) {
+        if store.data().counted
+            && let Ok(left) = store.get_fuel()
+        {
+            store.data().context.work.fetch_add(u64::MAX - left, Ordering::Relaxed);
+            store.data_mut().counted = store.set_fuel(u64::MAX).is_ok();
+        }
     }
 
     /// Whether the guest was refused memory since the store was made.

@@ -113,7 +113,7 @@ async fn load(path: &Path) -> Result<(host::Plugin, Vec<u8>), CliError> {
         None => read_component(path).map_err(|error| failed(error.to_string()).hint("build it first: `trueup plugin build`"))?,
     };
     let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
-    let runtime = host::Runtime::new(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
+    let runtime = host::Runtime::counting(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let plugin = runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))?;
     Ok((plugin, wasm))

@@ -58,7 +58,7 @@ checks! {
     "read-only" rights::read_only, "Nothing but apply, poll and cancel tries to change anything";
     "rights-used" rights::used, "Every right that is asked for is used, and nothing is tried that was not granted";
     "recorded" recorded::same_plan, "A recorded run comes to the same plan with this component, without its server";
-    "budget" lists::budget, "Many objects are scanned and rendered within the budget, in time that grows as their number does";
+    "budget" lists::budget, "Many objects are scanned and rendered within the budget, with work that grows as their number does";
 }
 
 /// The first object of each kind, with how many come before it in the order of creation.

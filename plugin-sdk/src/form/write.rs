@@ -1,0 +1,322 @@
+//! JSON text in its canonical spelling, written as serde hands the value over.
+
+use std::ops::Range;
+
+use serde::ser::{
+    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+use serde_json::{Error, Result};
+
+use super::{ANY, Form, is_reserved};
+use crate::Json;
+
+/// What is shown of the members of the outermost object.
+type Each<'a> = Option<&'a mut dyn FnMut(&str, &[u8])>;
+
+/// Writes one value.
+pub(super) struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    form: &'a Form,
+    each: Each<'a>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(out: &'a mut Vec<u8>, form: &'a Form, each: Each<'a>) -> Self {
+        Self { out, form, each }
+    }
+
+    fn list(self, close: &'static str) -> List<'a> {
+        self.out.push(b'[');
+        List { out: self.out, form: self.form, items: Vec::new(), first: true, close }
+    }
+
+    fn object(self, close: &'static str) -> Object<'a> {
+        self.out.push(b'{');
+        Object { out: self.out, form: self.form, each: self.each, name: String::new(), first: true, close }
+    }
+
+    /// `{"variant":`; what follows is the member of that name.
+    fn variant(self, name: &'static str) -> Result<Self> {
+        self.out.push(b'{');
+        named(self.out, name)?;
+        Ok(Self { form: self.form.member(name), out: self.out, each: None })
+    }
+}
+
+fn plain(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<()> {
+    serde_json::to_writer(out, value)
+}
+
+/// `"name":`. Names of fields seldom need an escape.
+fn named(out: &mut Vec<u8>, name: &str) -> Result<()> {
+    if name.bytes().all(|it| it.is_ascii_alphanumeric() || matches!(it, b'$' | b'-' | b'.' | b'/' | b'_')) {
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        return Ok(());
+    }
+    plain(out, name)?;
+    out.push(b':');
+    Ok(())
+}
+
+macro_rules! plain {
+    ($($name:ident: $type:ty),* $(,)?) => {
+        $(fn $name(self, value: $type) -> Result<()> {
+            serde_json::Serializer::new(self.out).$name(value)
+        })*
+    };
+}
+
+impl<'a> Serializer for Writer<'a> {
+    type Ok = ();
+    type Error = Error;
+    type SerializeSeq = List<'a>;
+    type SerializeTuple = List<'a>;
+    type SerializeTupleStruct = List<'a>;
+    type SerializeTupleVariant = List<'a>;
+    type SerializeMap = Object<'a>;
+    type SerializeStruct = Object<'a>;
+    type SerializeStructVariant = Object<'a>;
+
+    plain! {
+        serialize_bool: bool, serialize_char: char, serialize_bytes: &[u8], serialize_f32: f32, serialize_f64: f64,
+        serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128,
+        serialize_unit_struct: &'static str,
+    }
+
+    fn serialize_str(self, value: &str) -> Result<()> {
+        match self.form.case {
+            Some(case) => plain(self.out, &case.of(value)),
+            None => plain(self.out, value),
+        }
+    }
+
+    fn serialize_none(self) -> Result<()> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<()> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<()> {
+        serde_json::Serializer::new(self.out).serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _: &'static str, _: u32, variant: &'static str) -> Result<()> {
+        self.serialize_str(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<()> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<()> {
+        let inner = self.variant(variant)?;
+        value.serialize(Writer { out: &mut *inner.out, form: inner.form, each: None })?;
+        inner.out.push(b'}');
+        Ok(())
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<List<'a>> {
+        Ok(self.list("]"))
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<List<'a>> {
+        Ok(self.list("]"))
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<List<'a>> {
+        Ok(self.list("]"))
+    }
+
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<List<'a>> {
+        Ok(self.variant(variant)?.list("]}"))
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Object<'a>> {
+        Ok(self.object("}"))
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Object<'a>> {
+        Ok(self.object("}"))
+    }
+
+    fn serialize_struct_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Object<'a>> {
+        Ok(self.variant(variant)?.object("}}"))
+    }
+}
+
+/// A list that is being written.
+pub(super) struct List<'a> {
+    out: &'a mut Vec<u8>,
+    form: &'a Form,
+    /// Where its items stand, if they have to be sorted.
+    items: Vec<Range<usize>>,
+    first: bool,
+    close: &'static str,
+}
+
+impl List<'_> {
+    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        let start = self.out.len();
+        value.serialize(Writer::new(self.out, self.form.item(), None))?;
+        if self.form.unordered {
+            self.items.push(start..self.out.len());
+        }
+        Ok(())
+    }
+
+    fn over(mut self) -> Result<()> {
+        if self.items.len() > 1 {
+            self.sort()?;
+        }
+        self.out.extend_from_slice(self.close.as_bytes());
+        Ok(())
+    }
+
+    /// Puts the items into the order of their canonical texts.
+    fn sort(&mut self) -> Result<()> {
+        let Some(start) = self.items.first().map(|it| it.start) else { return Ok(()) };
+        let text = |it: &Range<usize>| self.out.get(it.clone()).unwrap_or_default();
+        let each = self.items.iter().map(|it| Ok((canonical(text(it))?, text(it).to_vec())));
+        let mut items = each.collect::<Result<Vec<_>>>()?;
+        if items.is_sorted() {
+            return Ok(());
+        }
+        items.sort();
+        self.out.truncate(start);
+        for (at, (_, text)) in items.iter().enumerate() {
+            if at > 0 {
+                self.out.push(b',');
+            }
+            self.out.extend_from_slice(text);
+        }
+        Ok(())
+    }
+}
+
+/// The text by which an item is sorted: that of [`Form::take`], whose members are in the order of their names.
+fn canonical(text: &[u8]) -> Result<Vec<u8>> {
+    match text.first() {
+        Some(b'{' | b'[') => serde_json::to_vec(&serde_json::from_slice::<Json>(text)?),
+        _ => Ok(text.to_vec()),
+    }
+}
+
+macro_rules! list {
+    ($($kind:ident $name:ident),*) => {
+        $(impl $kind for List<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn $name<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+                self.item(value)
+            }
+
+            fn end(self) -> Result<()> {
+                self.over()
+            }
+        })*
+    };
+}
+
+list! {
+    SerializeSeq serialize_element, SerializeTuple serialize_element, SerializeTupleStruct serialize_field,
+    SerializeTupleVariant serialize_field
+}
+
+/// An object that is being written.
+pub(super) struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    form: &'a Form,
+    each: Each<'a>,
+    /// Of the member that comes, in a map.
+    name: String,
+    first: bool,
+    close: &'static str,
+}
+
+impl Object<'_> {
+    fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<()> {
+        if self.first && is_reserved(name) {
+            self.form = &ANY;
+        }
+        let start = self.out.len();
+        if !self.first {
+            self.out.push(b',');
+        }
+        named(self.out, name)?;
+        let at = self.out.len();
+        value.serialize(Writer::new(self.out, self.form.member(name), None))?;
+        let text = self.out.get(at..).unwrap_or_default();
+        if self.form.shaped && text == b"null" {
+            self.out.truncate(start);
+            return Ok(());
+        }
+        self.first = false;
+        if let Some(each) = &mut self.each {
+            each(name, text);
+        }
+        Ok(())
+    }
+
+    fn over(self) -> Result<()> {
+        self.out.extend_from_slice(self.close.as_bytes());
+        Ok(())
+    }
+}
+
+impl SerializeMap for Object<'_> {
+    type Ok = ();
+    type Error = Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<()> {
+        self.name = match serde_json::to_value(key)? {
+            Json::String(text) => text,
+            number @ (Json::Number(_) | Json::Bool(_)) => number.to_string(),
+            _ => return Err(Error::custom("the keys of a map must be texts")),
+        };
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
+        let name = std::mem::take(&mut self.name);
+        self.member(&name, value)
+    }
+
+    fn end(self) -> Result<()> {
+        self.over()
+    }
+}
+
+macro_rules! object {
+    ($($kind:ident),*) => {
+        $(impl $kind for Object<'_> {
+            type Ok = ();
+            type Error = Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
+                self.member(name, value)
+            }
+
+            fn end(self) -> Result<()> {
+                self.over()
+            }
+        })*
+    };
+}
+
+object! { SerializeStruct, SerializeStructVariant }
