@@ -83,11 +83,12 @@ pub struct RemoveArgs {
 /// Put a plugin into a registry; the same again does nothing
 #[derive(Args, Debug)]
 #[command(
+    override_usage = "trueup plugin publish [OPTIONS] [PATH] REF",
     after_help = "Examples:\n  trueup plugin publish ./tickets.wasm oci://registry.example.com/team/tickets:1.0 --key me.key\n  trueup plugin publish oci://registry.example.com/team/tickets:1.0        from the project in this folder"
 )]
 pub struct PublishArgs {
     /// Path of a component or of a plugin project (default: this folder), then oci://HOST/NAME:TAG
-    #[arg(value_name = "[PATH] REF", num_args = 1..=2, required = true)]
+    #[arg(value_name = "[PATH] REF", num_args = 0..=2)]
     pub what: Vec<String>,
     /// Private key to sign it with
     #[arg(long, value_name = "FILE")]

@@ -80,7 +80,7 @@ pub async fn run(arguments: &UpgradeArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let mut pins = engine.pins.clone();
     pins.plugins.remove(old_text);
     pins.plugins.insert(new_text.clone(), new_pin);
-    write_lock(&engine, &pins)?;
+    write_lock(&engine.root, &pins)?;
     let renamed = new_text != old_text;
     if shell.output.format.is_object() {
         let plans: Vec<_> = plans.iter().map(PlanDifference::shape).collect();
