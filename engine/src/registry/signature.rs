@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -16,6 +15,7 @@ use super::place::Place;
 use super::reference::Reference;
 use super::remote::Pushed;
 use super::{MAX_MANIFEST, RegistryError};
+use crate::regular;
 
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -243,16 +243,14 @@ pub fn sign_file(path: &Path, bytes: &[u8], key: &SigningKey) -> Result<PathBuf,
 /// Where there is none, or none of a trusted key.
 pub fn verify_file(path: &Path, bytes: &[u8], keys: &Keyring) -> Result<Signed, RegistryError> {
     let beside = beside(path);
-    let mut text = String::new();
-    let read = fs::File::open(&beside).and_then(|it| it.take(MAX_MANIFEST).read_to_string(&mut text));
-    match read {
+    let text = match regular::read(&beside, MAX_MANIFEST) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let text = format!("`{}` is not signed: there is no `{}`", path.display(), beside.display());
             return Err(RegistryError::unsigned(text).hint(HOW));
         }
         Err(error) => return Err(RegistryError::local(format!("`{}` cannot be read", beside.display()), error)),
-        Ok(_) => {}
-    }
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    };
     let broken = |what: &str| RegistryError::unsigned(format!("the signature `{}` {what}", beside.display())).hint(HOW);
     let signature = BASE64_STANDARD.decode(text.trim()).map_err(|_| broken("is no base64"))?;
     if keys.is_empty() {
