@@ -24,7 +24,7 @@ const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// Fingerprint of the key: a hint for messages, believed in nothing.
 const KEY: &str = "trueup.dev/key";
 const TYPE: &str = "cosign container image signature";
-/// Signatures of one artifact that are judged.
+/// Signatures of one artifact that are judged: whoever may push to a repository may add some.
 const MAX_SIGNATURES: usize = 32;
 const MAX_PAYLOAD: u64 = 64 << 10;
 
@@ -176,7 +176,7 @@ fn payload_fault(payload: &[u8], digest: &Digest, want: Option<&str>) -> Option<
 ///
 /// # Errors
 ///
-/// Where the registry cannot be reached or refuses, or the key cannot sign.
+/// Where the registry cannot be reached or refuses, the key cannot sign, or no room is left for one more.
 pub async fn sign(place: &mut Place, reference: &Reference, digest: &Digest, key: &SigningKey) -> Result<Pushed, RegistryError> {
     let own = Policy { keys: Keyring::of_key("own", key.public()), ..Policy::default() };
     if verify(place, reference, digest, &own).await.is_ok() {
@@ -187,6 +187,14 @@ pub async fn sign(place: &mut Place, reference: &Reference, digest: &Digest, key
         Some(raw) => image::manifest(&raw)?.get("layers").and_then(Json::as_array).cloned().unwrap_or_default(),
         None => Vec::new(),
     };
+    if layers.len() >= MAX_SIGNATURES {
+        let text = format!(
+            "`{reference}` has {} signatures already, and one that has more than {MAX_SIGNATURES} is judged by nobody",
+            layers.len()
+        );
+        let hint = format!("whoever may push there may add some: delete the tag `{}` in the registry, and sign again", tag.tag());
+        return Err(RegistryError::refused(text).hint(hint));
+    }
     let payload = json!({
         "critical": {
             "identity": {"docker-reference": reference.repository()},
