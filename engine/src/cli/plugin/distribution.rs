@@ -41,7 +41,7 @@ pub struct AddArgs {
 }
 
 /// Show what a newer version of a plugin changes, in rights, kinds and plans, ask, and write trueup.lock
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(
     after_help = "Examples:\n  trueup plugin upgrade oci://registry.example.com/team/tickets:1          what the tag leads to now\n  trueup plugin upgrade oci://registry.example.com/team/tickets:1.0 --to 1.1\n  trueup plugin upgrade ./tickets.wasm                                  the file has changed"
 )]
@@ -63,7 +63,13 @@ pub struct UpgradeArgs {
     /// Agree that it asks for more than before
     #[arg(long)]
     pub allow_more_rights: bool,
-    /// Do not ask, unless it asks for more rights
+    /// Agree that it calls itself otherwise: that it may be another plugin
+    #[arg(long)]
+    pub allow_other_name: bool,
+    /// Agree that nobody you trust signed it, where the pinned one was signed
+    #[arg(long)]
+    pub allow_lost_signer: bool,
+    /// Do not ask, unless it asks for more rights, is another plugin, or lost its signer
     #[arg(short, long)]
     pub yes: bool,
 }
