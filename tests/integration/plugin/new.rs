@@ -155,6 +155,10 @@ fn a_new_plugin_in_rust_builds_is_shown_plans_on_each_save_and_ends_with_its_ser
         assert!(text.contains(part), "`{part}` is missing:\n{text}");
     }
     assert!(listens(port) && !text.contains("s3cret-hook-value"), "{text}");
+    // What to type next is short enough to read, and a shell takes it as it stands.
+    let next = text.split("\nNext: ").nth(1).and_then(|it| it.split("\n\n").next()).unwrap_or_else(|| panic!("{text}"));
+    assert!(next.contains("-C tickets/example") && next.contains("--credentials tickets/build/dev/credentials.yaml"), "{next}");
+    assert!(next.lines().all(|it| it.len() <= 100 - "Next: ".len()), "{next}");
 
     // The example alone: planned again, and nothing is built.
     desk.edit("tickets/example/base/tickets.yaml", "title: Buy a new door", "title: Buy a newer door");
