@@ -42,7 +42,7 @@ fn shorter(path: &Path, here: Option<&Path>) -> PathBuf {
     if from_here.as_os_str().is_empty() {
         from_here.push(".");
     }
-    // As deep in the tree as up: not worth reading.
+    // The way up and down again may be the longer one.
     if from_here.as_os_str().len() < path.as_os_str().len() { from_here } else { path.to_owned() }
 }
 
