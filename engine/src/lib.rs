@@ -20,6 +20,7 @@ pub mod recording;
 pub mod recover;
 pub mod refine;
 pub mod registry;
+mod regular;
 pub mod seal;
 pub mod services;
 pub mod source;

@@ -67,3 +67,16 @@ fn a_project_is_trusted_by_a_yes_from_then_on_and_by_nothing_else() {
     assert!(elsewhere.join("a.txt").exists());
     project.at_terminal("plan", "").expect_exit(0).expect_no_text(&["asks for"]);
 }
+
+#[test]
+fn a_project_that_asks_for_other_rights_than_before_says_so_in_a_sentence() {
+    let project = Project::with(&PROJECT.replace("dirs: [\"./site\"]", "dirs: [\"./site\"], secrets: [db]"));
+    project.commit("a secret");
+    project.run(&["trust", "--yes"]).expect_exit(0).expect_text(&["shop asks for:\n"]);
+    let text = PROJECT.replace("dirs: [\"./site\"]", "dirs: [\"./site\"], secrets: [db, other]");
+    project.write("trueup.yaml", text).commit("another one");
+    project
+        .run(&["trust", "--yes"])
+        .expect_exit(0)
+        .expect_text(&["shop was trusted with other rights before, and now asks for:\n"]);
+}

@@ -1,13 +1,12 @@
 //! Projects from elsewhere (`--source`): over smart HTTP from a real `git http-backend`, and from repositories on this machine.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use trueup_tests::git_server::{Reply, Request, Server, response};
 use trueup_tests::guests::{COMPONENT, hostile, hostile_project};
-use trueup_tests::{PROJECT, Project, Run, document, tree};
+use trueup_tests::{PROJECT, Project, Run, document, private, tree};
 
 /// A project whose files land in `<outside>/target`, the server that it is fetched from, and what fetches asked for.
 struct World {
@@ -45,18 +44,13 @@ impl World {
 
     /// `credentials.yaml` with one entry for this server; its values are in files and in the environment.
     fn credentials(&self, means: &str) {
-        let folder = self.project.home().join(".config/trueup");
-        fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("credentials.yaml");
         let text = format!("credentials:\n  forge: {{git: true, origins: [\"http://{}\"], {means}}}\n", self.server.addr);
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        self.project.configure("credentials.yaml", text);
     }
 
     fn secret(&self, value: &str) -> PathBuf {
         let file = self.project.outside().join("secret");
-        fs::write(&file, format!("{value}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        private(&file, format!("{value}\n"));
         file
     }
 
@@ -116,7 +110,7 @@ fn basic_credentials_are_sent_and_wrong_ones_are_told_of_without_a_value() {
     for verb in [&["plan"][..], &["apply", "--yes"]] {
         world.run(verb).expect_exit(1).expect_text(&["TU0001", "HTTP 401", "git: true"]).expect_no_text(&["c4nary"]);
     }
-    fs::remove_file(world.project.home().join(".config/trueup/credentials.yaml")).unwrap();
+    fs::remove_file(world.project.config().join("credentials.yaml")).unwrap();
     world.run(&["apply", "--yes"]).expect_exit(1).expect_text(&["HTTP 401", "credentials.yaml"]);
     assert_eq!(world.target(), before, "nothing goes on a source that was not read");
     basic("hunter-c4nary");

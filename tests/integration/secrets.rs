@@ -34,18 +34,12 @@ fn password(path: &str, content: &str) -> String {
 
 const SEALED: &str = "sensitiveContent: \"${{ secret('db') }}\"";
 
-fn folder(project: &Project) -> PathBuf {
-    project.home().join(".config/trueup")
-}
-
 fn set(project: &Project, value: &str) {
-    let file = folder(project).join("db");
-    fs::write(&file, value).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    project.configure("db", value);
 }
 
 fn set_mode(project: &Project, mode: u32) {
-    fs::set_permissions(folder(project).join("credentials.yaml"), fs::Permissions::from_mode(mode)).unwrap();
+    fs::set_permissions(project.config().join("credentials.yaml"), fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// A committed project with a secret, granted.
@@ -60,9 +54,7 @@ fn project() -> Project {
 /// A project whose operator has the secret `db`.
 fn granted(file: &str) -> Project {
     let project = Project::with(file);
-    fs::create_dir_all(folder(&project)).unwrap();
-    fs::write(folder(&project).join("credentials.yaml"), "secrets: {db: {file: db}}\n").unwrap();
-    set_mode(&project, 0o600);
+    project.configure("credentials.yaml", "secrets: {db: {file: db}}\n");
     set(&project, FIRST);
     project
 }
@@ -160,7 +152,7 @@ fn the_search_finds_every_form() {
 #[test]
 fn a_canary_is_in_the_declared_file_and_in_its_own_and_nowhere_else() {
     let project = project();
-    let places = [folder(&project).join("db"), project.site().join("password.txt")];
+    let places = [project.config().join("db"), project.site().join("password.txt")];
     // Caches of its own, so that what others leave in the shared one is not searched.
     let cache = project.outside().join("cache");
     let own =
@@ -238,7 +230,7 @@ fn nothing_is_told(what: &str, shape: fn(&Project), before: impl Fn(&Project)) {
     shape(&project);
     project.commit(what);
     before(&project);
-    let (own, site) = (folder(&project).join("db"), project.site());
+    let (own, site) = (project.config().join("db"), project.site());
     let elsewhere = |project: &Project| {
         let mut places = found(project.outside());
         places.retain(|it| *it != own && !it.starts_with(&site));
@@ -316,7 +308,7 @@ fn a_secret_whose_create_was_killed_is_not_told_though_its_document_is_gone() {
         clean(project.run(&["apply", "--yes", "-vv"])).expect_exit(0);
         assert_eq!(project.world().get("password.txt"), None, "{point}");
         look(&project);
-        assert_eq!(found(project.outside()), [folder(&project).join("db")]);
+        assert_eq!(found(project.outside()), [project.config().join("db")]);
     }
 }
 

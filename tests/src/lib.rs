@@ -69,6 +69,19 @@ impl Project {
         self.folder.path().join("home")
     }
 
+    /// Folder of the operator's configuration, in [`Project::home`].
+    pub fn config(&self) -> PathBuf {
+        self.home().join(".config/trueup")
+    }
+
+    /// Writes a file of the operator's configuration, readable for its owner alone; its path.
+    pub fn configure(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let file = self.config().join(name);
+        fs::create_dir_all(file.parent().expect("a parent")).expect("folders");
+        private(&file, content);
+        file
+    }
+
     /// Folder that holds everything, for files of the test's own.
     pub fn outside(&self) -> &Path {
         self.folder.path()
@@ -208,6 +221,12 @@ pub(crate) fn git(folder: &Path) -> Command {
     git.current_dir(folder).env_clear().env("PATH", env::var_os("PATH").unwrap_or_default());
     git.env("HOME", folder).env("GIT_CONFIG_NOSYSTEM", "1");
     git
+}
+
+/// Writes a file that only its owner may read.
+pub fn private(file: &Path, content: impl AsRef<[u8]>) {
+    fs::write(file, content).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("a file of ours");
 }
 
 /// Permission bits of a file.

@@ -31,8 +31,8 @@ pub fn run(arguments: &TrustArgs, shell: &mut Shell<'_>) -> Result<Exit, CliErro
     } else if trusted {
         shell.output.print(&format!("Trusted already:\n{text}"));
     } else {
-        let before = if record.knows(&place, &id) { " It asked for other rights when it was trusted before." } else { "" };
-        shell.output.print(&format!("{} asks for:{before}\n{text}", clean(&engine.project.name)));
+        let before = if record.knows(&place, &id) { "was trusted with other rights before, and now asks" } else { "asks" };
+        shell.output.print(&format!("{} {before} for:\n{text}", clean(&engine.project.name)));
     }
     let mut now = trusted;
     if !trusted && (arguments.yes || (!shell.output.format.is_object() && ask::confirm(shell.output, "Trust it with this?"))) {

@@ -278,13 +278,9 @@ pub fn repository(credentials: &Credentials, reference: &Reference) -> Result<re
 ///
 /// # Errors
 ///
-/// Where it cannot be read, or is too large.
+/// Where it cannot be read, is too large, or no regular file: a project may name what never ends.
 pub fn read_component(file: &Path) -> std::io::Result<Vec<u8>> {
-    let size = std::fs::metadata(file)?.len();
-    if size > MAX_PLUGIN {
-        return Err(std::io::Error::other(format!("{size} bytes; plugins above {MAX_PLUGIN} are not loaded")));
-    }
-    std::fs::read(file)
+    crate::regular::read(file, MAX_PLUGIN)
 }
 
 /// Holds `config` against the manifest's schema.

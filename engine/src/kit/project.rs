@@ -8,8 +8,7 @@
 //! are literal, as they open a test's server and nothing else.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
@@ -18,6 +17,7 @@ use trueup_core::value::{Json, Map};
 use crate::config::decode::{Decoder, Fields, is_name, shown};
 use crate::config::provider::{dir_fault, dns_fault, host_fault, read_fault, secret_fault};
 use crate::config::tree::{self, BYTES, Node, Value};
+use crate::regular;
 
 /// Name of the file at the root of a plugin's project.
 pub const FILE: &str = "plugin.yaml";
@@ -197,7 +197,7 @@ impl PluginProject {
     ///
     /// Where there is none or it cannot be read: one finding. Otherwise every finding of the file.
     pub fn open(folder: &Path) -> Result<(Self, Vec<u8>), (Vec<Diagnostic>, Vec<u8>)> {
-        let bytes = read_limited(&folder.join(FILE)).map_err(|error| {
+        let bytes = regular::read(&folder.join(FILE), BYTES as u64).map_err(|error| {
             let finding =
                 Diagnostic::error(codes::PLUGIN_PROJECT, format!("cannot read `{}`: {error}", folder.join(FILE).display()));
             let hint = "go to the folder of a plugin's project, or make one: `trueup plugin new NAME --lang rust`";
@@ -250,12 +250,6 @@ fn replaced(value: &Json, port: &str) -> Json {
         Json::Object(map) => Json::Object(map.iter().map(|(key, it)| (key.clone(), replaced(it, port))).collect::<Map<_, _>>()),
         plain => plain.clone(),
     }
-}
-
-fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 fn read_project(decoder: &mut Decoder, root: &Node) -> Option<PluginProject> {

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use super::clean::{clean, clip};
 use super::json::{Action, Change, Plan, Refused, Step, Summary};
 use super::style::{Style, Tone};
-use super::value::{count, diff, inline, is_secret, lines, tail};
+use super::value::{broken, count, diff, inline, is_secret, lines, tail};
 
 /// How much of a plan to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -71,8 +71,9 @@ pub fn render(plan: &Plan, show: Show, next: Option<&str>, style: &Style) -> Str
     drift(plan, show, &limits, style, &mut out);
     refused(plan, style, &mut out);
     let hint = plan.refused.iter().find_map(|it| it.hint.as_deref());
-    if let Some(next) = hint.or(next.filter(|_| plan.refused.is_empty() && !plan.steps.is_empty())) {
-        let _ = writeln!(out, "Next: {}", clean(next));
+    let command = next.filter(|_| plan.refused.is_empty() && !plan.steps.is_empty());
+    if let Some(next) = hint.map(clean).or_else(|| command.map(|it| broken(&clean(it), "Next: ".len()).into())) {
+        let _ = writeln!(out, "Next: {next}");
     }
     out
 }

@@ -12,6 +12,39 @@ use super::style::{Style, Tone};
 /// Texts beyond this many bytes are described, not compared.
 const DIFF_LIMIT: usize = 256 << 10;
 
+/// Columns of a line that somebody copies.
+const COLUMNS: usize = 100;
+
+/// A command for a shell, in lines that fit beside each other's text: broken before options, as a shell takes it. `taken` are
+/// the columns before it.
+pub fn broken(command: &str, taken: usize) -> String {
+    let (mut out, mut column, mut quoted) = (String::new(), taken, false);
+    let mut parts: Vec<String> = Vec::new();
+    for word in command.split(' ') {
+        match parts.last_mut().filter(|_| quoted || !word.starts_with('-')) {
+            Some(last) => *last = format!("{last} {word}"),
+            None => parts.push(word.to_owned()),
+        }
+        quoted ^= word.matches('\'').count() % 2 == 1;
+    }
+    for (at, part) in parts.iter().enumerate() {
+        let length = part.chars().count();
+        // Room for the mark of a line that goes on, but behind the last.
+        let mark = if at + 1 == parts.len() { 0 } else { 2 };
+        if at > 0 && column + 1 + length + mark > COLUMNS {
+            out.push_str(" \\\n   ");
+            column = 3;
+        }
+        if at > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(part);
+        column += length;
+    }
+    out
+}
+
 /// One value in one line of at most `limit` characters. Texts are quoted only where they could be mistaken.
 pub fn inline(value: &Json, limit: usize, style: &Style) -> String {
     clip(&plain(value), limit, style.ellipsis())
@@ -145,6 +178,20 @@ mod tests {
     #[track_caller]
     fn check(value: Json, want: &str) {
         assert_eq!(inline(&value, 40, &Style::PLAIN), want, "{value}");
+    }
+
+    #[test]
+    fn a_long_command_is_broken_before_options_and_never_inside_quotes() {
+        assert_eq!(broken("trueup apply -e prod --plan p-1", 6), "trueup apply -e prod --plan p-1");
+        let (folder, file) = ("tickets/example", format!("tickets/{}/credentials.yaml", "x".repeat(50)));
+        let command = format!("trueup apply -e dev -C {folder} --credentials {file} --worktree --plan p-1");
+        let want = format!("trueup apply -e dev -C {folder} \\\n    --credentials {file} \\\n    --worktree --plan p-1");
+        assert_eq!(broken(&command, 6), want);
+        let quoted = format!("trueup apply -C '{}' --yes", "a -b ".repeat(30));
+        assert_eq!(broken(&quoted, 6), format!("trueup apply \\\n    -C '{}' \\\n    --yes", "a -b ".repeat(30)));
+        for line in want.lines().chain(broken(&command, 90).lines()) {
+            assert!(line.chars().count() <= COLUMNS, "{line}");
+        }
     }
 
     #[test]

@@ -11,8 +11,9 @@ use trueup_host::Credential;
 use url::Url;
 
 use super::login::{self, Challenge};
-use super::reach::{Home, Inside};
+use super::reach::{Home, Inside, Unknown};
 use super::reference::Reference;
+use super::tls::{self, Remedy};
 use super::{Patience, RegistryError, Trouble, shown};
 
 /// Redirects of one request.
@@ -249,6 +250,27 @@ impl Connection {
         }
     }
 
+    /// What was wrong with the encrypted connection.
+    fn distrusted(&self, fault: &rustls::Error) -> RegistryError {
+        let error = RegistryError::refused(format!("{} cannot be used: {}", self.at(), tls::words(fault)));
+        let origin = self.base.as_str().trim_end_matches('/');
+        error.hint(match (tls::remedy(fault), &self.credential) {
+            (Remedy::Authority, Some(it)) => {
+                format!("if it is one of your own: name its PEM as `ca` of credential `{}` in credentials.yaml", it.name)
+            }
+            (Remedy::Authority, None) => format!(
+                "if it is one of your own: name its PEM as `ca` in an entry of credentials.yaml with `registry: true` and `origins: \
+                 [\"{origin}\"]`"
+            ),
+            (Remedy::Issue, _) => {
+                "have one issued for the server (`CA:FALSE`), and name its authority's PEM as `ca` in credentials.yaml".to_owned()
+            }
+            (Remedy::Name, _) => "is the host spelt right? it answers under another name".to_owned(),
+            (Remedy::Clock, _) => "is this machine's clock right? else its operator has to renew it".to_owned(),
+            (Remedy::Server, _) => "is the port right? what listens there is no registry with TLS".to_owned(),
+        })
+    }
+
     /// What an error of the client means.
     pub(super) fn explain(&self, error: reqwest::Error) -> RegistryError {
         let (timeout, connect) = (error.is_timeout(), error.is_connect());
@@ -258,6 +280,14 @@ impl Connection {
         while let Some(it) = cause {
             if let Some(inside) = it.downcast_ref::<Inside>() {
                 return RegistryError::refused(format!("{} cannot be used: {inside}", self.at()));
+            }
+            // Neither of these two is another one at the next try.
+            if let Some(unknown) = it.downcast_ref::<Unknown>().filter(|it| !it.later) {
+                let text = format!("{} cannot be reached: there is no host `{}`", self.at(), shown(&unknown.name));
+                return RegistryError::refused(text).hint("is it spelt right? a name of your own network may want its VPN");
+            }
+            if let Some(fault) = tls::fault(it) {
+                return self.distrusted(fault);
             }
             words = format!("{words}: {it}");
             cause = it.source();

@@ -24,6 +24,7 @@ mod sealed_key;
 mod signature;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fmt;
 use std::time::Duration;
@@ -147,7 +148,16 @@ impl From<RegistryError> for Box<Diagnostic> {
     }
 }
 
-/// Text of a stranger, in one line and short.
+/// Characters of a stranger's text that are shown.
+const SHOWN: usize = 160;
+
+/// Text of a stranger, in one line and short: cut between words, where it has any.
 fn shown(text: &str) -> String {
-    text.chars().take(120).flat_map(char::escape_debug).collect()
+    let cut = match text.char_indices().nth(SHOWN) {
+        None => return text.escape_debug().to_string(),
+        Some((end, _)) => text.get(..end).unwrap_or(text),
+    };
+    // A word that is longer than the rest is one that nobody could read whole: a digest, a path, a name.
+    let words = cut.rfind(char::is_whitespace).filter(|at| *at > cut.len() / 2).and_then(|at| cut.get(..at));
+    format!("{}…", words.unwrap_or(cut).trim_end().escape_debug())
 }

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use trueup_host::{Reach, reach};
@@ -96,13 +97,40 @@ pub(super) struct Inside {
     address: IpAddr,
 }
 
-impl std::fmt::Display for Inside {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` leads to {}, which lies in a network that is not public", self.name, self.address)
     }
 }
 
 impl std::error::Error for Inside {}
+
+/// A name led to no address.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    pub name: String,
+    /// Whether nobody could be asked: the name may well exist.
+    pub later: bool,
+    told: String,
+}
+
+impl Unknown {
+    /// What the system's resolver says. Its code does not come this far, only its words: those of the C libraries of Linux, which
+    /// are not translated where no locale was set.
+    fn of(name: &str, error: &io::Error) -> Self {
+        let told = error.to_string();
+        let later = ["Temporary failure", "Try again", "System error"].iter().any(|it| told.contains(it));
+        Self { name: name.to_owned(), later, told }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` cannot be looked up: {}", self.name, self.told)
+    }
+}
+
+impl std::error::Error for Unknown {}
 
 /// The resolver of a registry's connections: what it gives is what is connected to.
 impl Resolve for Home {
@@ -110,7 +138,8 @@ impl Resolve for Home {
         let home = self.clone();
         Box::pin(async move {
             let text = name.as_str().trim_end_matches('.').to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((text.as_str(), 0)).await?.collect();
+            let found = tokio::net::lookup_host((text.as_str(), 0)).await.map_err(|error| Unknown::of(&text, &error))?;
+            let found: Vec<SocketAddr> = found.collect();
             Ok(Box::new(home.pick(&text, found)?.into_iter()) as Addrs)
         })
     }
@@ -185,6 +214,19 @@ mod tests {
         home.judge(&Url::parse("https://127.0.0.1/x").unwrap()).unwrap_err();
         home.pick("s3.corp.example", sockets(&["127.0.0.1"])).unwrap_err();
         home.pick("s3.corp.example", sockets(&["169.254.169.254"])).unwrap_err();
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_is_told_from_one_that_nobody_could_be_asked_about() {
+        let check = |told: &str, later: bool| {
+            let unknown = Unknown::of("r.example", &io::Error::other(format!("failed to lookup address information: {told}")));
+            assert_eq!(unknown.later, later, "{unknown}");
+        };
+        check("Name or service not known", false);
+        check("No address associated with hostname", false);
+        check("Name does not resolve", false);
+        check("Temporary failure in name resolution", true);
+        check("Try again", true);
     }
 
     #[test]

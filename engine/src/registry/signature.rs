@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -16,6 +15,7 @@ use super::place::Place;
 use super::reference::Reference;
 use super::remote::Pushed;
 use super::{MAX_MANIFEST, RegistryError};
+use crate::regular;
 
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -24,7 +24,7 @@ const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// Fingerprint of the key: a hint for messages, believed in nothing.
 const KEY: &str = "trueup.dev/key";
 const TYPE: &str = "cosign container image signature";
-/// Signatures of one artifact that are judged.
+/// Signatures of one artifact that are judged: whoever may push to a repository may add some.
 const MAX_SIGNATURES: usize = 32;
 const MAX_PAYLOAD: u64 = 64 << 10;
 
@@ -176,7 +176,7 @@ fn payload_fault(payload: &[u8], digest: &Digest, want: Option<&str>) -> Option<
 ///
 /// # Errors
 ///
-/// Where the registry cannot be reached or refuses, or the key cannot sign.
+/// Where the registry cannot be reached or refuses, the key cannot sign, or no room is left for one more.
 pub async fn sign(place: &mut Place, reference: &Reference, digest: &Digest, key: &SigningKey) -> Result<Pushed, RegistryError> {
     let own = Policy { keys: Keyring::of_key("own", key.public()), ..Policy::default() };
     if verify(place, reference, digest, &own).await.is_ok() {
@@ -187,6 +187,14 @@ pub async fn sign(place: &mut Place, reference: &Reference, digest: &Digest, key
         Some(raw) => image::manifest(&raw)?.get("layers").and_then(Json::as_array).cloned().unwrap_or_default(),
         None => Vec::new(),
     };
+    if layers.len() >= MAX_SIGNATURES {
+        let text = format!(
+            "`{reference}` has {} signatures already, and one that has more than {MAX_SIGNATURES} is judged by nobody",
+            layers.len()
+        );
+        let hint = format!("whoever may push there may add some: delete the tag `{}` in the registry, and sign again", tag.tag());
+        return Err(RegistryError::refused(text).hint(hint));
+    }
     let payload = json!({
         "critical": {
             "identity": {"docker-reference": reference.repository()},
@@ -243,16 +251,14 @@ pub fn sign_file(path: &Path, bytes: &[u8], key: &SigningKey) -> Result<PathBuf,
 /// Where there is none, or none of a trusted key.
 pub fn verify_file(path: &Path, bytes: &[u8], keys: &Keyring) -> Result<Signed, RegistryError> {
     let beside = beside(path);
-    let mut text = String::new();
-    let read = fs::File::open(&beside).and_then(|it| it.take(MAX_MANIFEST).read_to_string(&mut text));
-    match read {
+    let text = match regular::read(&beside, MAX_MANIFEST) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let text = format!("`{}` is not signed: there is no `{}`", path.display(), beside.display());
             return Err(RegistryError::unsigned(text).hint(HOW));
         }
         Err(error) => return Err(RegistryError::local(format!("`{}` cannot be read", beside.display()), error)),
-        Ok(_) => {}
-    }
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+    };
     let broken = |what: &str| RegistryError::unsigned(format!("the signature `{}` {what}", beside.display())).hint(HOW);
     let signature = BASE64_STANDARD.decode(text.trim()).map_err(|_| broken("is no base64"))?;
     if keys.is_empty() {

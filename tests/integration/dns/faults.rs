@@ -10,7 +10,7 @@ use trueup_tests::servers::dig::dig;
 use trueup_tests::servers::pdns::Pdns;
 use trueup_tests::servers::proxy::{Asked, Fate, Proxy, rcode, status};
 
-use super::{Way, ZONE, apply, declare, deletes_nothing, plan, project_file, project_with, record, secret, settled};
+use super::{Way, ZONE, apply, declare, deletes_nothing, plan, project_file, project_with, record, settled};
 
 /// Three records that are applied; then one is to change, one to go, one to come.
 fn pending(way: &Way, more: &str) -> Project {
@@ -98,9 +98,9 @@ fn an_api_that_cannot_be_read_stops_everything_and_deletes_nothing() {
     fate(|_| Fate::Answer(status(404, "Not Found")), &["does not have the zone `example.test`"]);
     fate(|_| Fate::Answer(status(302, "")), &["answered 302"]);
     proxy.decide(|_| Fate::Pass);
-    secret(&project, "key", "wrong");
+    project.configure("key", "wrong");
     blind(&project, server.dns, &["answered 401", "API key is wrong"]);
-    secret(&project, "key", trueup_tests::servers::pdns::API_KEY);
+    project.configure("key", trueup_tests::servers::pdns::API_KEY);
     apply(&project).expect_exit(0);
     done(server.dns);
     settled(&project);
@@ -245,14 +245,14 @@ fn a_key_that_is_wrong_or_missing_is_told_and_nothing_is_believed() {
     let server = Bind::start(&[ZONE], Allow::Key);
     let proxy = Proxy::dns(server.dns);
     let project = pending(&Way::Dns(proxy.port), "");
-    secret(&project, "tsig", "d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmch");
+    project.configure("tsig", "d3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmcgd3Jvbmch");
     blind(&project, server.dns, &["BADSIG"]);
-    secret(&project, "tsig", trueup_tests::servers::KEY_SECRET);
-    let credentials = project.home().join(".config/trueup/credentials.yaml");
+    project.configure("tsig", trueup_tests::servers::KEY_SECRET);
+    let credentials = project.config().join("credentials.yaml");
     let text = std::fs::read_to_string(&credentials).unwrap();
-    secret(&project, "credentials.yaml", &text.replace("name: trueup.", "name: nobody."));
+    project.configure("credentials.yaml", &text.replace("name: trueup.", "name: nobody."));
     blind(&project, server.dns, &["BADKEY"]);
-    secret(&project, "credentials.yaml", &text);
+    project.configure("credentials.yaml", &text);
     // Answers that nobody signed: of looks, and of the change itself.
     proxy.decide(|asked| if reads(asked) { Fate::Late(rcode(asked, 0)) } else { Fate::Pass });
     blind(&project, server.dns, &["dns://127.0.0.1"]);

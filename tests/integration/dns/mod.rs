@@ -11,9 +11,6 @@ mod rfc2136;
 mod roundtrip;
 mod whole;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-
 use serde_json::Value as Json;
 use trueup_tests::servers::pdns::API_KEY;
 use trueup_tests::servers::{KEY_NAME, KEY_SECRET};
@@ -56,26 +53,17 @@ fn project(way: &Way) -> Project {
 
 fn project_with(way: &Way, more: &str) -> Project {
     let project = Project::with(&project_file(way, more));
-    let folder = project.home().join(".config/trueup");
-    fs::create_dir_all(&folder).unwrap();
-    secret(&project, "key", API_KEY);
-    secret(&project, "tsig", KEY_SECRET);
+    project.configure("key", API_KEY);
+    project.configure("tsig", KEY_SECRET);
     let credential = match way {
         Way::Api(port) => format!("origins: [\"http://127.0.0.1:{port}\"], header: {{X-API-Key: {{file: key}}}}"),
         Way::Dns(port) | Way::Unsigned(port) => format!(
             "origins: [\"dns://127.0.0.1:{port}\"], tsig: {{name: {KEY_NAME}, algorithm: hmac-sha256, secret: {{file: tsig}}}}"
         ),
     };
-    secret(&project, "credentials.yaml", &format!("credentials:\n  server: {{{credential}}}\n"));
+    project.configure("credentials.yaml", &format!("credentials:\n  server: {{{credential}}}\n"));
     project.write("base/.keep", "");
     project
-}
-
-/// A file of the operator's own.
-fn secret(project: &Project, name: &str, text: &str) {
-    let file = project.home().join(".config/trueup").join(name);
-    fs::write(&file, text).unwrap();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// A `RecordSet` document in `example.test`.

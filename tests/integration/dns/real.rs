@@ -11,7 +11,7 @@ use trueup_tests::servers::pdns::Pdns;
 use trueup_tests::servers::proxy::{Fate, Proxy};
 
 use super::rfc2136::unsigned_update;
-use super::{Way, ZONE, apply, apply_deleting, declare, project, project_file, record, secret, settled};
+use super::{Way, ZONE, apply, apply_deleting, declare, project, project_file, record, settled};
 
 #[test]
 fn a_conflict_within_an_update_of_several_messages_fails_alone() {
@@ -78,11 +78,11 @@ fn a_zone_is_kept_over_tls_with_an_authority_of_the_operators_own() {
     let credential = |more: &str| {
         let tsig = format!("tsig: {{name: {KEY_NAME}, algorithm: hmac-sha256, secret: {{file: tsig}}}}");
         let origins = format!("origins: [\"dns+tls://127.0.0.1:{}\"]", tls.port);
-        secret(&project, "credentials.yaml", &format!("credentials:\n  server: {{{origins}, {tsig}{more}}}\n"));
+        project.configure("credentials.yaml", &format!("credentials:\n  server: {{{origins}, {tsig}{more}}}\n"));
     };
     credential("");
     apply(&project).expect_exit(1).expect_text(&["dns+tls://127.0.0.1", "certificate"]);
-    secret(&project, "ca.pem", &tls.authority);
+    project.configure("ca.pem", &tls.authority);
     credential(", ca: {file: ca.pem}");
     apply(&project).expect_exit(0);
     assert_eq!(dig(server.dns, "www.example.test", "A"), ["60 A 10.0.0.1"]);

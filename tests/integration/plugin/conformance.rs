@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use trueup_tests::guests::mutant;
@@ -139,6 +140,44 @@ fn a_server_that_does_not_start_fails_the_checks_that_need_it_with_its_own_words
 }
 
 #[test]
+fn what_keeps_all_checks_from_running_is_said_once_and_stands_whole_in_the_report() {
+    let project = Project::new();
+    let folder = tickets(&project, r#"["sh", "-c", "echo no such database >&2; exit 3"]"#);
+    let report = folder.join("report.json");
+    let line = ["plugin", "test", folder.to_str().unwrap(), "--report", report.to_str().unwrap()];
+    let run = project.run(&line).expect_exit(1);
+    assert_eq!(run.stdout.matches("no such database").count(), 1, "{run}");
+    assert!(run.stdout.matches("     as above, at ").count() > 10, "{run}");
+    let report: Json = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    let told = ended(&report, "failed").iter().filter(|it| it.contains("no such database")).count();
+    assert!(told > 10, "{report:#}");
+}
+
+#[test]
+fn a_run_of_which_all_was_skipped_is_no_success_and_says_why() {
+    let project = Project::new();
+    let folder = tickets(&project, &ticket_server());
+    let run = project.run(&["plugin", "test", folder.to_str().unwrap(), "--only", "recorded"]).expect_exit(1);
+    run.expect_text(&["`plugin.yaml` names no recording", "0 passed, 0 failed, 1 skipped", "nothing was tested"]);
+}
+
+#[test]
+fn a_server_that_refuses_the_objects_themselves_fails_every_check_that_needs_them() {
+    let project = Project::new();
+    let folder = tickets(&project, &ticket_server());
+    let text = fs::read_to_string(folder.join("plugin.yaml")).unwrap().replace("\"test-token\"", "\"wrong-token\"");
+    fs::write(folder.join("plugin.yaml"), text).unwrap();
+    let report = project.run(&["plugin", "test", folder.to_str().unwrap(), "-o", "json"]).expect_exit(1).json();
+    // What needs no object, and what there is no recording of.
+    let skipped: Vec<String> = ended(&report, "skipped").iter().map(|it| it.chars().take(40).collect()).collect();
+    assert!(skipped.iter().all(|it| it.starts_with("recorded:")), "{skipped:?}");
+    for name in ["pages", "order-and-length", "answers-true", "drift", "absence", "unchanged"] {
+        let (outcome, detail) = check(&report, name);
+        assert!(outcome == "failed" && detail.contains("unauthorized"), "{name}: {outcome}: {detail}");
+    }
+}
+
+#[test]
 fn nothing_that_a_server_started_outlives_the_test() {
     let project = Project::new();
     let server = ticket_server();
@@ -148,11 +187,18 @@ fn nothing_that_a_server_started_outlives_the_test() {
     project.run(&["plugin", "test", folder.to_str().unwrap(), "--only", "pages", "--only", "adopt"]).expect_exit(0);
     let pids = fs::read_to_string(folder.join("pids")).unwrap();
     assert!(pids.lines().count() >= 4, "{pids}");
+    // Who was killed ends a moment later where the machine is busy.
+    let late = Instant::now() + Duration::from_secs(10);
     for pid in pids.lines() {
-        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // A zombie that nobody waits for has ended as well.
-        let ended = state.is_empty() || state.rsplit(')').next().is_some_and(|it| it.trim_start().starts_with('Z'));
-        assert!(ended, "{pid} still runs: {state}");
+        loop {
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // A zombie that nobody waits for has ended as well.
+            if state.is_empty() || state.rsplit(')').next().is_some_and(|it| it.trim_start().starts_with('Z')) {
+                break;
+            }
+            assert!(Instant::now() < late, "{pid} still runs: {state}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

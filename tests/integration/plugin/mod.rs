@@ -3,6 +3,7 @@
 mod conformance;
 mod contract;
 mod mutants;
+mod named;
 mod new;
 mod registry;
 mod tutorial;

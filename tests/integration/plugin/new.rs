@@ -155,6 +155,10 @@ fn a_new_plugin_in_rust_builds_is_shown_plans_on_each_save_and_ends_with_its_ser
         assert!(text.contains(part), "`{part}` is missing:\n{text}");
     }
     assert!(listens(port) && !text.contains("s3cret-hook-value"), "{text}");
+    // What to type next is short enough to read, and a shell takes it as it stands.
+    let next = text.split("\nNext: ").nth(1).and_then(|it| it.split("\n\n").next()).unwrap_or_else(|| panic!("{text}"));
+    assert!(next.contains("-C tickets/example") && next.contains("--credentials tickets/build/dev/credentials.yaml"), "{next}");
+    assert!(next.lines().all(|it| it.len() <= 100 - "Next: ".len()), "{next}");
 
     // The example alone: planned again, and nothing is built.
     desk.edit("tickets/example/base/tickets.yaml", "title: Buy a new door", "title: Buy a newer door");
@@ -198,7 +202,17 @@ fn what_cannot_be_begun_is_refused_and_nothing_is_written() {
         desk.run(line).expect_exit(exit).expect_text(parts);
     };
     check("plugin new full --lang rust", 1, &["error[TU0507]: the folder `", "is not empty", "nothing was changed"]);
-    check("plugin new file --lang rust", 1, &["is no folder"]);
+    check("plugin new other --lang rust file", 1, &["is no folder"]);
+    for (name, language, words) in [
+        ("file", "go", "it is a plugin that comes with trueup"),
+        ("dns", "rust", "it is a plugin that comes with trueup"),
+        ("crate", "rust", "it is a keyword of Rust"),
+        ("class", "python", "it is a keyword of Python"),
+        ("package", "js", "it is a keyword of JavaScript"),
+        ("package", "go", "it is a keyword of Go"),
+    ] {
+        check(&format!("plugin new {name} --lang {language}"), 64, &["is no name for a plugin", words]);
+    }
     for name in ["Tickets", "1st", "null", "apps", "a_b", "../x"] {
         check(&format!("plugin new {name} --lang rust"), 64, &["is no name for a plugin"]);
     }

@@ -261,7 +261,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::REGISTRY,
-        "A registry wants a login, does not have the plugin, or sent something that is not taken: other bytes than its digest says, more than a limit, something that is no single WebAssembly component, a redirect to where none may lead. Nothing was kept.\nThe message says which. A login is an entry of `credentials.yaml` with `registry: true`.",
+        "There is no registry of that name, its certificate is not trusted, it wants a login, does not have the plugin, or sent something that is not taken: other bytes than its digest says, more than a limit, something that is no single WebAssembly component, a redirect to where none may lead. Nothing was kept.\nThe message says which. A login is an entry of `credentials.yaml` with `registry: true`.",
     ),
     (
         all::UNSIGNED,

@@ -52,7 +52,7 @@ pub async fn run(arguments: &AddArgs, shell: &mut Shell<'_>) -> Result<Exit, Cli
     }
     if !known {
         pins.plugins.insert(text.to_owned(), pin);
-        write_lock(&engine, &pins)?;
+        write_lock(&engine.root, &pins)?;
     }
     let lines = arguments.alias.as_ref().map(|alias| lines(alias, &candidate));
     if shell.output.format.is_object() {

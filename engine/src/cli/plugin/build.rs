@@ -10,19 +10,18 @@ use trueup_core::value::Digest;
 use trueup_host as host;
 
 use super::arguments::BuildArgs;
+use super::supply::{sandbox, write_lock};
 use crate::cli::Shell;
 use crate::cli::error::{CliError, Texts};
 use crate::cli::exit::Exit;
-use crate::cli::session::failure;
 use crate::config::{lock, project};
-use crate::engine::{folders, read_component};
+use crate::engine::read_component;
 use crate::kit::build::process::Stop;
 use crate::kit::build::{BuildError, build};
 use crate::kit::project::PluginProject;
 use crate::output::clean::clean;
 use crate::output::style::{Style, Tone};
 use crate::output::value::bytes;
-use crate::private::beside;
 
 /// The folder of a plugin's project that holds a project which uses it.
 pub const EXAMPLE: &str = "example";
@@ -118,10 +117,7 @@ fn refused(error: &BuildError) -> CliError {
 async fn load(component: &Path) -> Result<host::Plugin, CliError> {
     let failed = |text: String| CliError::new(codes::PLUGIN_LOAD, text);
     let wasm = read_component(component).map_err(|error| failed(format!("cannot read {}: {error}", component.display())))?;
-    let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
-    let runtime = host::Runtime::new(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-    let loaded = runtime.load(&wasm).await;
+    let loaded = sandbox()?.load(&wasm).await;
     loaded.map_err(|error| failed(format!("{} was built, and is refused: {error}", component.display())))
 }
 
@@ -131,8 +127,7 @@ fn pin(folder: &Path, component: &Path, digest: &Digest) -> Result<bool, CliErro
     let Ok(text) = fs::read(example.join(project::FILE)) else { return Ok(false) };
     // What is wrong with it is said by the verbs that use it, with lines and carets.
     let Ok(project) = project::Project::parse(project::FILE, &text) else { return Ok(false) };
-    let file = example.join(lock::FILE);
-    let mut lock = match fs::read(&file) {
+    let mut lock = match fs::read(example.join(lock::FILE)) {
         Ok(bytes) => lock::Lock::parse(&bytes).map_err(|finding| CliError::from_diagnostics(vec![*finding]))?,
         Err(_) => lock::Lock::default(),
     };
@@ -147,9 +142,7 @@ fn pin(folder: &Path, component: &Path, digest: &Digest) -> Result<bool, CliErro
     if lock == before {
         return Ok(false);
     }
-    let temporary = beside(&file);
-    let written = fs::write(&temporary, lock.to_bytes()).and_then(|()| fs::rename(&temporary, &file));
-    written.map_err(|error| CliError::new(codes::LOCK, format!("cannot write {}: {error}", file.display())))?;
+    write_lock(&example, &lock)?;
     Ok(true)
 }
 

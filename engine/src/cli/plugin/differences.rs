@@ -5,16 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 use trueup_core::manifest::{Kind, Manifest};
 use trueup_core::plan::Plan;
+use trueup_core::value::Digest;
 
+use crate::config::lock::Pin;
 use crate::output::clean::clean;
+use crate::output::style::{Style, Tone};
 use crate::registry::Asks;
 
 /// Levels of a schema that are compared.
 const DEPTH: usize = 16;
 
-/// What differs in the manifests.
+/// Something of the old one, and what the new one has in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced<T> {
+    pub was: String,
+    pub is: T,
+}
+
+/// What differs in the manifests, and in who signed.
 #[derive(Debug, Default)]
 pub struct Differences {
+    /// What it calls itself: another name is another plugin.
+    pub name: Option<Replaced<String>>,
+    /// Fingerprints of the keys; none where nobody who is trusted signed the new one.
+    pub signer: Option<Replaced<Option<String>>>,
     /// Rights that only the new one asks for, and only the old one.
     pub more: Vec<String>,
     pub less: Vec<String>,
@@ -23,8 +37,12 @@ pub struct Differences {
 }
 
 impl Differences {
-    pub fn of(old: Option<&Manifest>, agreed: &Asks, new: &Manifest) -> Self {
+    /// `pin` is what was agreed to, `agreed` the rights of it; `signed` is who signed the new one.
+    pub fn of(old: Option<&Manifest>, pin: &Pin, agreed: &Asks, new: &Manifest, signed: Option<Digest>) -> Self {
         let asks = Asks::of(new);
+        let name = old.filter(|it| it.name != new.name).map(|it| Replaced { was: it.name.clone(), is: new.name.clone() });
+        let signer = pin.signed.filter(|it| Some(*it) != signed);
+        let signer = signer.map(|it| Replaced { was: it.to_string(), is: signed.map(|it| it.to_string()) });
         let schemas = old.map_or_else(Vec::new, |old| {
             let mut lines = Vec::new();
             let config = |it: &Manifest| fields(&it.config);
@@ -43,12 +61,30 @@ impl Differences {
             }
             lines
         });
-        Self { more: asks.beyond(agreed), less: agreed.beyond(&asks), schemas }
+        Self { name, signer, more: asks.beyond(agreed), less: agreed.beyond(&asks), schemas }
     }
 
-    /// For people; rights first.
-    pub fn text(&self) -> String {
+    /// Whether the pinned one was signed, and the new one is not.
+    pub fn lost_signer(&self) -> bool {
+        self.signer.as_ref().is_some_and(|it| it.is.is_none())
+    }
+
+    /// For people; what may be another's plugin first, then rights.
+    pub fn text(&self, style: &Style) -> String {
         let mut out = String::new();
+        let mut alarm = |text: String| {
+            out.push_str(&format!("  {}\n", style.paint(Tone::Bad, clean(&text).into_owned())));
+        };
+        if let Some(Replaced { was, is }) = &self.name {
+            alarm(format!("It is another plugin: it calls itself `{is}`, and the pinned one `{was}`"));
+        }
+        match &self.signer {
+            Some(Replaced { was, is: None }) => {
+                alarm(format!("It lost its signer: the pinned one was signed by key {was}, and this one by nobody you trust"));
+            }
+            Some(Replaced { was, is: Some(is) }) => alarm(format!("Another key signed it: {is} in place of {was}")),
+            None => {}
+        }
         let part = |head: &str, sign: &str, lines: &[String]| -> String {
             let lines: String = lines.iter().map(|it| format!("    {sign}{}\n", clean(it))).collect();
             if lines.is_empty() { lines } else { format!("  {head}\n{lines}") }
@@ -161,7 +197,11 @@ pub fn between(old: &Steps, new: &Steps) -> Vec<String> {
 
 /// For programs.
 pub fn shape(differences: &Differences) -> Json {
-    json!({"more": differences.more, "less": differences.less, "schemas": differences.schemas})
+    let name = differences.name.as_ref().map(|it| json!({"was": it.was, "is": it.is}));
+    let signer = differences.signer.as_ref().map(|it| json!({"was": it.was, "is": it.is}));
+    json!({
+        "name": name, "signer": signer, "more": differences.more, "less": differences.less, "schemas": differences.schemas,
+    })
 }
 
 #[cfg(test)]
@@ -187,6 +227,24 @@ mod tests {
             "+ T spec.list[].y: string",
         ];
         assert_eq!(lines, want);
+    }
+
+    #[test]
+    fn a_lost_signer_is_told_from_another_one_and_from_none_at_all() {
+        let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+        let check = |was: Option<Digest>, is: Option<Digest>, lost: bool, words: &str| {
+            let pin = Pin { signed: was, ..Pin::from(one) };
+            let manifest = json!({"format": 1, "name": "a", "version": "1.0.0", "config": {"type": "object"}, "kinds": {}});
+            let manifest = Manifest::parse(&manifest).unwrap();
+            let it = Differences::of(None, &pin, &Asks::default(), &manifest, is);
+            assert_eq!(it.lost_signer(), lost, "{was:?} {is:?}");
+            assert!(it.text(&Style::PLAIN).contains(words), "{was:?} {is:?}: {}", it.text(&Style::PLAIN));
+        };
+        check(Some(one), None, true, "It lost its signer");
+        check(Some(one), Some(two), false, "Another key signed it");
+        check(Some(one), Some(one), false, "are the same");
+        check(None, Some(two), false, "are the same");
+        check(None, None, false, "are the same");
     }
 
     #[test]

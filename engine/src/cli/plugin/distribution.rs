@@ -41,7 +41,7 @@ pub struct AddArgs {
 }
 
 /// Show what a newer version of a plugin changes, in rights, kinds and plans, ask, and write trueup.lock
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(
     after_help = "Examples:\n  trueup plugin upgrade oci://registry.example.com/team/tickets:1          what the tag leads to now\n  trueup plugin upgrade oci://registry.example.com/team/tickets:1.0 --to 1.1\n  trueup plugin upgrade ./tickets.wasm                                  the file has changed"
 )]
@@ -63,7 +63,13 @@ pub struct UpgradeArgs {
     /// Agree that it asks for more than before
     #[arg(long)]
     pub allow_more_rights: bool,
-    /// Do not ask, unless it asks for more rights
+    /// Agree that it calls itself otherwise: that it may be another plugin
+    #[arg(long)]
+    pub allow_other_name: bool,
+    /// Agree that nobody you trust signed it, where the pinned one was signed
+    #[arg(long)]
+    pub allow_lost_signer: bool,
+    /// Do not ask, unless it asks for more rights, is another plugin, or lost its signer
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -83,11 +89,12 @@ pub struct RemoveArgs {
 /// Put a plugin into a registry; the same again does nothing
 #[derive(Args, Debug)]
 #[command(
+    override_usage = "trueup plugin publish [OPTIONS] [PATH] REF",
     after_help = "Examples:\n  trueup plugin publish ./tickets.wasm oci://registry.example.com/team/tickets:1.0 --key me.key\n  trueup plugin publish oci://registry.example.com/team/tickets:1.0        from the project in this folder"
 )]
 pub struct PublishArgs {
     /// Path of a component or of a plugin project (default: this folder), then oci://HOST/NAME:TAG
-    #[arg(value_name = "[PATH] REF", num_args = 1..=2, required = true)]
+    #[arg(value_name = "[PATH] REF", num_args = 0..=2)]
     pub what: Vec<String>,
     /// Private key to sign it with
     #[arg(long, value_name = "FILE")]

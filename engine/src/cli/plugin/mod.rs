@@ -27,10 +27,9 @@ use self::arguments::Verb;
 use super::Shell;
 use super::error::CliError;
 use super::exit::Exit;
-use super::session::failure;
 use crate::bundled;
 use crate::config::project::PluginRef;
-use crate::engine::{Engine, Reading, folders, load_plugin, read_component};
+use crate::engine::{Engine, Reading, load_plugin, read_component};
 
 pub use self::arguments::PluginArgs;
 
@@ -56,9 +55,7 @@ pub async fn run(arguments: &PluginArgs, shell: &mut Shell<'_>) -> Result<Exit, 
 /// A bundled plugin by name, a provider's by its alias, or a component by its path.
 async fn load(name: &str, engine: Option<&Engine>) -> Result<host::Plugin, CliError> {
     let failed = |error: String| CliError::new(codes::PLUGIN_LOAD, format!("`{name}`: {error}"));
-    let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
-    let runtime = host::Runtime::new(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let runtime = supply::sandbox()?;
     let provider = engine.and_then(|it| it.project.providers.get(name).map(|provider| (it, provider)));
     let name_of_bundled = match provider.map(|(_, it)| &it.plugin) {
         Some(PluginRef::Bundled(name)) => name.as_str(),
@@ -78,7 +75,7 @@ async fn load(name: &str, engine: Option<&Engine>) -> Result<host::Plugin, CliEr
                 return loaded.map_err(|it| CliError::from_diagnostics(vec![*it]));
             }
         },
-        None => read_component(Path::new(name)).map_err(|error| {
+        None => read_component(&supply::component_of(Path::new(name))?).map_err(|error| {
             let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
             failed(error.to_string())
                 .hint(format!("give a bundled plugin ({}), the alias of a provider, or a path", names.join(", ")))

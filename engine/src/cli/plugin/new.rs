@@ -17,12 +17,12 @@ use crate::output::clean::clean;
 
 pub fn run(arguments: &NewArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let name = arguments.name.as_str();
-    if let Some(fault) = template::name_fault(name) {
+    let language: Language = arguments.language.into();
+    if let Some(fault) = template::name_fault(language, name) {
         return Err(CliError::usage(format!("`{}` is no name for a plugin: it {fault}", clean(name))));
     }
     let base = shell.global.directory.clone().unwrap_or_else(|| PathBuf::from("."));
     let folder = base.join(arguments.folder.as_deref().unwrap_or(Path::new(name)));
-    let language: Language = arguments.language.into();
     let files = template::files(language, name, &drawn_id()?).ok_or_else(|| {
         let text = format!("this trueup was built without the template for {}", language.name());
         CliError::new(codes::PLUGIN_PROJECT, text)

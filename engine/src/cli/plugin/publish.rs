@@ -1,33 +1,29 @@
 //! `trueup plugin publish`: a component that describes itself, into a registry, signed where a key is given.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 use trueup_core::diagnostic::codes;
 
 use super::distribution::PublishArgs;
-use super::supply::{described, place, sandbox, signing_key};
+use super::supply::{component_of, described, place, sandbox, signing_key};
 use crate::cli::Shell;
+use crate::cli::again::quoted;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::engine::read_component;
-use crate::kit::project::PluginProject;
 use crate::output::clean::clean;
 use crate::registry::{Interfaces, Packed, Pushed, Reference};
 
 pub async fn run(arguments: &PublishArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let (path, text) = match arguments.what.as_slice() {
-        [text] => (Path::new("."), text),
-        [path, text] => (Path::new(path), text),
-        _ => return Err(CliError::usage("give a path, or none, and a reference")),
-    };
+    let (path, text) = wanted(&arguments.what)?;
     let reference = Reference::parse(text)?;
     if reference.digest.is_some() {
         return Err(CliError::usage("a digest follows from what is published").hint("name a tag alone"));
     }
     // Before anything is sent.
     let key = arguments.key.as_deref().map(signing_key).transpose()?;
-    let file = component(path)?;
+    let file = component_of(path)?;
     let failed = |error: std::io::Error| CliError::new(codes::PLUGIN_LOAD, format!("`{}`: {error}", file.display()));
     let wasm = read_component(&file).map_err(failed)?;
     let plugin = described(&sandbox()?, &wasm, &file.to_string_lossy()).await?;
@@ -70,16 +66,48 @@ pub async fn run(arguments: &PublishArgs, shell: &mut Shell<'_>) -> Result<Exit,
     Ok(Exit::Fine)
 }
 
-/// The component that a path means: itself, or what the project in that folder built.
-fn component(path: &Path) -> Result<PathBuf, CliError> {
-    if !path.is_dir() {
-        return Ok(path.to_owned());
+/// What to publish, and where to: paths and references are told apart by their looks, so that what is missing is named.
+fn wanted(what: &[String]) -> Result<(&Path, &str), CliError> {
+    let is_reference = |it: &str| it.starts_with("oci://");
+    let is_path = |it: &str| !is_reference(it) && (it.ends_with(".wasm") || it.starts_with(['.', '/']) || Path::new(it).exists());
+    match what {
+        [text] if is_path(text) => {
+            let hint = format!("`trueup plugin publish {} oci://HOST/NAME:TAG`", quoted(text));
+            Err(CliError::usage(format!("`{}` is to be published, and nothing says where to", clean(text))).hint(hint))
+        }
+        [text] => Ok((Path::new("."), text.as_str())),
+        [first, last] if is_reference(first) && !is_reference(last) => {
+            let hint = format!("`trueup plugin publish {} {}`", quoted(last), quoted(first));
+            Err(CliError::usage("the reference comes last").hint(hint))
+        }
+        [path, text] => Ok((Path::new(path), text.as_str())),
+        _ => Err(CliError::usage("nothing says where to publish to").hint(
+            "`trueup plugin publish oci://HOST/NAME:TAG` takes what the project in this folder built; a path before that names another",
+        )),
     }
-    let (project, _) = PluginProject::open(path).map_err(|(findings, _)| CliError::from_diagnostics(findings))?;
-    let built = path.join(project.component());
-    if built.is_file() {
-        return Ok(built);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_of_a_path_and_a_reference_is_named() {
+        let check = |line: &str, want: Result<(&str, &str), &str>| {
+            let what: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            match (wanted(&what), want) {
+                (Ok((path, text)), Ok(want)) => assert_eq!((path, text), (Path::new(want.0), want.1), "{line}"),
+                (Err(error), Err(want)) => {
+                    let told = format!("{} {}", error.message, error.hint.unwrap_or_default());
+                    assert!(told.contains(want), "{line}: {told}");
+                }
+                (got, want) => panic!("{line}: {got:?}, and not {want:?}"),
+            }
+        };
+        check("oci://h/a:1", Ok((".", "oci://h/a:1")));
+        check("./a.wasm oci://h/a:1", Ok(("./a.wasm", "oci://h/a:1")));
+        check("", Err("nothing says where to publish to"));
+        check("./a.wasm", Err("`trueup plugin publish ./a.wasm oci://HOST/NAME:TAG`"));
+        check("oci://h/a:1 ./a.wasm", Err("`trueup plugin publish ./a.wasm oci://h/a:1`"));
     }
-    let text = format!("`{}` is not there: the project is not built", built.display());
-    Err(CliError::new(codes::PLUGIN_LOAD, text).hint("`trueup plugin build` makes it; or name the component itself"))
 }

@@ -36,7 +36,7 @@ pub fn run(arguments: &RemoveArgs, shell: &mut Shell<'_>) -> Result<Exit, CliErr
     if !agreed(shell, arguments.yes, &format!("Take {} out of trueup.lock?", clean(text)), "--yes")? {
         return Ok(Exit::Failed);
     }
-    write_lock(&engine, &pins)?;
+    write_lock(&engine.root, &pins)?;
     // Another text may mean the same component.
     if !pins.plugins.values().any(|it| it.sha256 == pin.sha256) {
         cache()?.forget(&pin.sha256);

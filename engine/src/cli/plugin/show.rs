@@ -9,6 +9,7 @@ use trueup_host as host;
 
 use super::arguments::ShowArgs;
 use super::load;
+use super::supply::component_of;
 use crate::cli::Shell;
 use crate::cli::arguments::RevisionArgs;
 use crate::cli::error::CliError;
@@ -76,13 +77,7 @@ fn project_of(text: &str, shell: &Shell<'_>) -> Result<Option<String>, CliError>
     if !folder.join(crate::kit::project::FILE).is_file() {
         return Ok(None);
     }
-    let opened = super::build::open(shell, Some(text.as_ref()))?;
-    let file = opened.folder.join(opened.project.component());
-    if !file.is_file() {
-        let text = format!("the plugin in `{}` is not built yet", folder.display());
-        return Err(CliError::new(codes::PLUGIN_LOAD, text).hint("run `trueup plugin build` there"));
-    }
-    Ok(Some(file.to_string_lossy().into_owned()))
+    Ok(Some(component_of(&folder)?.to_string_lossy().into_owned()))
 }
 
 fn head(plugin: &host::Plugin, style: &Style) -> String {

@@ -89,8 +89,8 @@ pub async fn verify(arguments: &VerifyArgs, shell: &mut Shell<'_>) -> Result<Exi
 }
 
 fn component(path: &Path) -> Result<Vec<u8>, CliError> {
-    let failed = |error| {
-        CliError::new(codes::PLUGIN_LOAD, format!("`{}`: {error}", path.display())).hint("a reference begins with oci://")
-    };
-    read_component(path).map_err(|error: std::io::Error| failed(error))
+    read_component(path).map_err(|error| {
+        let text = format!("`{}`: {error}", path.display());
+        CliError::new(codes::PLUGIN_LOAD, text).hint("name a component, which is a file; a reference begins with oci://")
+    })
 }

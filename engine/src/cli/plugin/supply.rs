@@ -2,24 +2,27 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::value::Digest;
 use trueup_host as host;
 
 use super::distribution::SignerArgs;
+use crate::bundled;
 use crate::cli::Shell;
+use crate::cli::again::quoted;
 use crate::cli::arguments::RevisionArgs;
 use crate::cli::ask;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Texts};
 use crate::cli::exit::Exit;
 use crate::cli::session::{failure, open};
 use crate::config::credentials::Credentials;
 use crate::config::lock::{self, Lock, Pin};
 use crate::config::project::PluginRef;
 use crate::engine::{Engine, folders, read_component, repository, runtime};
+use crate::kit::project::{self as kit, PluginProject};
 use crate::output::clean::clean;
 use crate::output::style::{Style, Tone};
 use crate::output::value::bytes;
@@ -54,9 +57,9 @@ pub fn project(shell: &Shell<'_>) -> Result<Engine, CliError> {
     open(shell, &RevisionArgs { rev: None, worktree: true })
 }
 
-/// Writes the lock: the whole new one, or the old one stands.
-pub fn write_lock(engine: &Engine, pins: &Lock) -> Result<(), CliError> {
-    let path = engine.root.join(lock::FILE);
+/// Writes the lock of a project's folder: the whole new one, or the old one stands.
+pub fn write_lock(folder: &Path, pins: &Lock) -> Result<(), CliError> {
+    let path = folder.join(lock::FILE);
     let temporary = private::beside(&path);
     let written = fs::File::create_new(&temporary)
         .and_then(|mut file| {
@@ -99,6 +102,51 @@ pub fn place(shell: &Shell<'_>, reference: &Reference, bundle: Option<&Path>) ->
 
 pub fn cache() -> Result<Cache, CliError> {
     Ok(Cache::below(&folders().map_err(|it| failure(it, None))?.cache))
+}
+
+/// The component that a path means: itself, or what the plugin's project in that folder built.
+///
+/// # Errors
+///
+/// Where it is a folder without a plugin's project, or with one that is not built.
+pub fn component_of(path: &Path) -> Result<PathBuf, CliError> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let shown = path.to_string_lossy();
+    if !path.join(kit::FILE).is_file() {
+        let text = format!("`{}` is a folder, and no plugin's project: it has no `{}`", clean(&shown), kit::FILE);
+        return Err(CliError::new(codes::PLUGIN_LOAD, text)
+            .hint("name a component, which is a file, or the folder of a plugin's project; `trueup plugin new` begins one"));
+    }
+    let (project, _) = PluginProject::open(path).map_err(|(findings, bytes)| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        CliError::from_diagnostics(findings).texts(Texts::new(move |file| (file == kit::FILE).then(|| text.clone())))
+    })?;
+    let built = path.join(project.component());
+    if built.is_file() {
+        return Ok(built);
+    }
+    let text =
+        format!("`{}` is a plugin's project, and the project is not built: there is no `{}`", clean(&shown), built.display());
+    let build = if shown == "." { String::new() } else { format!(" {}", quoted(&shown)) };
+    Err(CliError::new(codes::PLUGIN_LOAD, text).hint(format!("`trueup plugin build{build}` makes the component")))
+}
+
+/// What somebody may have meant by a text that is no file.
+fn meant(text: &str) -> String {
+    if bundled::find(text).is_some() {
+        return format!("`{text}` is bundled: `plugin: {text}` in trueup.yaml is all that it needs");
+    }
+    let (first, rest) = text.split_once('/').unwrap_or((text, ""));
+    let is_host = !first.is_empty() && !first.starts_with('.') && first.contains(['.', ':']) && !rest.is_empty();
+    match is_host && !text.ends_with(".wasm") {
+        true => format!("a reference begins with oci://: `oci://{}`", clean(text)),
+        false => {
+            "is the path right? `trueup plugin build` makes the component of a plugin's project; a reference begins with oci://"
+                .to_owned()
+        }
+    }
 }
 
 /// The sandbox of this run.
@@ -165,11 +213,10 @@ pub async fn candidate(
             manifest: Some(found.image.digest),
         });
     }
-    let file = fs::canonicalize(text).or_else(|_| fs::canonicalize(engine.root.join(text)));
-    let file = file.map_err(|error| {
-        CliError::new(codes::PLUGIN_LOAD, format!("`{text}`: {error}")).hint("a reference begins with oci://")
-    })?;
-    let wasm = read_component(&file).map_err(|error| CliError::new(codes::PLUGIN_LOAD, format!("`{text}`: {error}")))?;
+    let failed = |error: io::Error| CliError::new(codes::PLUGIN_LOAD, format!("`{}`: {error}", clean(text)));
+    let here = if Path::new(text).exists() { PathBuf::from(text) } else { engine.root.join(text) };
+    let file = fs::canonicalize(component_of(&here)?).map_err(|error| failed(error).hint(meant(text)))?;
+    let wasm = read_component(&file).map_err(failed)?;
     let keys = keyring(terms.signer)?;
     // Nobody needs to sign a file that lies in the project; a signature that is there is judged all the same.
     let signed = match verify_file(&file, &wasm, &keys) {
@@ -247,4 +294,23 @@ pub fn users<'a>(engine: &'a Engine, text: &str) -> Vec<&'a str> {
 /// A private key, cosign's with the password of its variable.
 pub fn signing_key(path: &Path) -> Result<crate::registry::SigningKey, CliError> {
     Ok(crate::registry::SigningKey::read(path, || std::env::var("COSIGN_PASSWORD").ok())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_names_no_file_is_told_what_was_meant() {
+        for (text, want) in [
+            ("file", "`plugin: file` in trueup.yaml"),
+            ("ghcr.io/acme/tickets:1.0", "`oci://ghcr.io/acme/tickets:1.0`"),
+            ("localhost:5000/x", "`oci://localhost:5000/x`"),
+            ("./nope.wasm", "is the path right? `trueup plugin build`"),
+            ("plugins.d/nope.wasm", "is the path right?"),
+            ("../a.b/c", "is the path right?"),
+        ] {
+            assert!(meant(text).contains(want), "{text}: {}", meant(text));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! `trueup plugin test`: whether a component keeps the contract, for people, as a report and as a badge.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -38,8 +39,9 @@ pub async fn run(arguments: &TestArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     let strong = shell.output.style.paint(Tone::Strong, crate::output::clean::clean(&title).into_owned()).into_owned();
     shell.output.print(&format!("{strong}\n"));
     let (interrupt, output) = (shell.interrupt, &mut *shell.output);
-    let report =
-        conformance::run(&bench, contract(), &arguments.only, |_| !interrupt.is_interrupted(), |it| show(output, it)).await;
+    let mut told = HashMap::new();
+    let done = |it: &Checked| show(output, &mut told, it);
+    let report = conformance::run(&bench, contract(), &arguments.only, |_| !interrupt.is_interrupted(), done).await;
     drop(working);
     let (passed, failed, skipped) =
         (report.count(Outcome::Passed), report.count(Outcome::Failed), report.count(Outcome::Skipped));
@@ -52,19 +54,24 @@ pub async fn run(arguments: &TestArgs, shell: &mut Shell<'_>) -> Result<Exit, Cl
     if shell.output.format.is_object() {
         shell.output.object(&report.to_json())?;
     }
-    let tone = if failed == 0 { Tone::Good } else { Tone::Bad };
+    // What was all skipped says nothing about the component, and is no success of a run that is to guard something.
+    let good = failed == 0 && passed > 0;
+    let tone = if good { Tone::Good } else { Tone::Bad };
     let text = shell.output.style.paint(tone, format!("{passed} passed, {failed} failed, {skipped} skipped")).into_owned();
     shell.output.print(&format!("\n{text} in {:.1} s\n", start.elapsed().as_secs_f64()));
-    let over = failed == 0 && !interrupt_of(shell);
-    Ok(if over { Exit::Fine } else { Exit::Failed })
+    if passed == 0 && failed == 0 && !interrupt_of(shell) {
+        shell.output.error("nothing was tested: every check that ran was skipped, and says above why\n");
+    }
+    Ok(if good && !interrupt_of(shell) { Exit::Fine } else { Exit::Failed })
 }
 
 fn interrupt_of(shell: &Shell<'_>) -> bool {
     shell.interrupt.is_interrupted()
 }
 
-/// One check on its line; below it why, where somebody has to know.
-fn show(output: &mut Output, it: &Checked) {
+/// One check on its line; below it why, where somebody has to know. What keeps all checks from running is said once, and then
+/// by the name of the check that said it: `told` holds these.
+fn show(output: &mut Output, told: &mut HashMap<String, &'static str>, it: &Checked) {
     let width = conformance::names().map(|(name, _)| name.len()).max().unwrap_or_default();
     let style = output.style;
     let (sign, tone) = match it.outcome {
@@ -75,11 +82,35 @@ fn show(output: &mut Output, it: &Checked) {
     let mut text =
         format!("{} {:width$}  {}\n", style.paint(tone, format!("{sign:<2}")), it.name, style.paint(Tone::Faint, it.about));
     if it.outcome != Outcome::Passed || output.verbose > 0 {
-        for line in clean_lines(&it.detail).lines() {
+        let first = match it.outcome {
+            Outcome::Passed => it.name,
+            Outcome::Failed | Outcome::Skipped => *told.entry(gist(&it.detail)).or_insert(it.name),
+        };
+        let detail = if first == it.name { clean_lines(&it.detail) } else { format!("as above, at {first}").into() };
+        for line in detail.lines() {
             text.push_str(&format!("     {line}\n"));
         }
     }
     output.print(&text);
+}
+
+/// A detail without what is another one in each check's world though its cause is the same: ports, names of temporary folders,
+/// and what a server said, which may hold either.
+fn gist(detail: &str) -> String {
+    let text = detail.split("; it said").next().unwrap_or(detail);
+    let mut out = String::new();
+    for part in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let port = (4..=5).contains(&word.len()) && word.bytes().all(|it| it.is_ascii_digit());
+        let folder = word.len() == 16 && word.bytes().all(|it| it.is_ascii_hexdigit());
+        if port || folder {
+            out.push('#');
+            out.push_str(part.get(word.len()..).unwrap_or_default());
+        } else {
+            out.push_str(part);
+        }
+    }
+    out
 }
 
 /// Names of checks that were asked for must be some.
@@ -117,4 +148,20 @@ async fn load(path: &Path) -> Result<(host::Plugin, Vec<u8>), CliError> {
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let plugin = runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))?;
     Ok((plugin, wasm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cause_in_two_worlds_is_one_and_two_causes_are_two() {
+        let ended = |port: u16, said: &str| {
+            format!("the server ended before it listened on port {port} (exit status: 3); it said:\n{said}")
+        };
+        assert_eq!(gist(&ended(40123, "at 40123")), gist(&ended(4012, "at 4012")));
+        assert_eq!(gist("/tmp/trueup-test-0123456789abcdef/x"), gist("/tmp/trueup-test-fedcba9876543210/x"));
+        assert_ne!(gist("create while the server answers 401"), gist("create while the server answers 403"));
+        assert_ne!(gist(&ended(1, "")), gist("the server does not listen"));
+    }
 }

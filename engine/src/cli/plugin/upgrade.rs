@@ -41,7 +41,11 @@ pub async fn run(arguments: &UpgradeArgs, shell: &mut Shell<'_>) -> Result<Exit,
         Terms { bundle: arguments.bundle.as_deref(), signer: &arguments.signer, allow_unsigned: arguments.allow_unsigned };
     let candidate = candidate(shell, &engine, &runtime, &to, &terms).await?;
     let new_text = candidate.reference.text().to_owned();
-    let new_pin = candidate.pin();
+    let mut new_pin = candidate.pin();
+    if new_text == old_text && new_pin.sha256 == pin.sha256 {
+        // As when it is added again: nobody takes back what was learnt of just this component by not looking at it.
+        new_pin.signed = new_pin.signed.or(pin.signed);
+    }
     if new_text == old_text && new_pin == pin {
         shell.output.print(&format!("{} is pinned to just that already.\n", clean(old_text)));
         return Ok(Exit::Fine);
@@ -50,16 +54,21 @@ pub async fn run(arguments: &UpgradeArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let old_manifest = old.as_ref().map(|it| it.manifest().as_ref());
     // What was agreed to stands in the lock; a pin without it agreed to what the old manifest asked for.
     let agreed_to = pin.asks.clone().or_else(|| old_manifest.map(Asks::of)).unwrap_or_default();
-    let differences = Differences::of(old_manifest, &agreed_to, candidate.plugin.manifest());
+    let differences = Differences::of(old_manifest, &pin, &agreed_to, candidate.plugin.manifest(), new_pin.signed);
     shell.output.error(&head(&candidate, &pin, old_manifest, shell));
-    shell.output.error(&differences.text());
+    let text = differences.text(&shell.output.err_style);
+    shell.output.error(&text);
     if old.is_none() {
-        shell.output.error("  The old version is not on this machine any more: kinds, fields and plans cannot be compared.\n");
+        shell
+            .output
+            .error("  The old version is not on this machine any more: names, kinds, fields and plans cannot be compared.\n");
     }
-    let more = &differences.more;
-    let question = format!("It asks for {} more. Agree to that?", count(more.len(), "right"));
-    if !more.is_empty() && !agreed(shell, arguments.allow_more_rights, &question, "--allow-more-rights")? {
-        return Ok(Exit::Failed);
+    let open = questions(&differences, arguments);
+    let flags = open.iter().map(|it| it.1).collect::<Vec<_>>().join(" ");
+    for (question, _) in &open {
+        if !agreed(shell, false, question, &flags)? {
+            return Ok(Exit::Failed);
+        }
     }
     if matches!(candidate.reference, PluginRef::Oci(_)) || old.is_some() {
         cache()?.keep(&candidate.wasm)?;
@@ -80,8 +89,7 @@ pub async fn run(arguments: &UpgradeArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let mut pins = engine.pins.clone();
     pins.plugins.remove(old_text);
     pins.plugins.insert(new_text.clone(), new_pin);
-    write_lock(&engine, &pins)?;
-    let renamed = new_text != old_text;
+    write_lock(&engine.root, &pins)?;
     if shell.output.format.is_object() {
         let plans: Vec<_> = plans.iter().map(PlanDifference::shape).collect();
         shell.output.object(&json!({
@@ -92,17 +100,39 @@ pub async fn run(arguments: &UpgradeArgs, shell: &mut Shell<'_>) -> Result<Exit,
         return Ok(Exit::Fine);
     }
     shell.output.print(&format!("{} is pinned in trueup.lock.\n", clean(&new_text)));
-    let using = users(&engine, old_text);
-    if renamed && !using.is_empty() {
-        let text = format!(
-            "In trueup.yaml, the plugin of {} is now to be written\n    plugin: {:?}\n",
-            clean(&using.join(", ")),
-            clean(&new_text)
-        );
-        shell.output.print(&text);
-    }
     shell.output.note("Next: commit both files together; another plugin is another thing to trust: `trueup trust`\n");
+    let text = to_write(old_text, &new_text, &users(&engine, old_text), &users(&engine, &new_text));
+    shell.output.print(&text);
     Ok(Exit::Fine)
+}
+
+/// What `--yes` does not cover and was not agreed to on the command line: a question each, and the option that answers it.
+fn questions(differences: &Differences, arguments: &UpgradeArgs) -> Vec<(String, &'static str)> {
+    let other = differences.name.as_ref().map(|it| format!("It is another plugin, `{}`. Agree to that?", clean(&it.is)));
+    let lost = differences.lost_signer().then(|| "It lost its signer. Agree to that?".to_owned());
+    let more = count(differences.more.len(), "right");
+    let more = (!differences.more.is_empty()).then(|| format!("It asks for {more} more. Agree to that?"));
+    let all = [
+        (other, arguments.allow_other_name, "--allow-other-name"),
+        (lost, arguments.allow_lost_signer, "--allow-lost-signer"),
+        (more, arguments.allow_more_rights, "--allow-more-rights"),
+    ];
+    all.into_iter().filter_map(|(question, agreed, flag)| Some((question.filter(|_| !agreed)?, flag))).collect()
+}
+
+/// What is to stand in trueup.yaml now. `using` are the providers that name the old text, `ready` those that name the new one.
+fn to_write(old: &str, new: &str, using: &[&str], ready: &[&str]) -> String {
+    let line = format!("    plugin: {:?}\n", clean(new));
+    let (old, using, ready) = (clean(old), using.join(", "), ready.join(", "));
+    match (old == clean(new), using.is_empty(), ready.is_empty()) {
+        (true, false, _) => format!("trueup.yaml says so already, for {}:\n{line}", clean(&using)),
+        (false, false, _) => format!(
+            "trueup.yaml still names {old} for {0}, which trueup.lock pins no more: nothing is planned until it says for {0}\n{line}",
+            clean(&using)
+        ),
+        (false, true, false) => format!("trueup.yaml says so already, for {}:\n{line}", clean(&ready)),
+        (_, true, _) => format!("No provider in trueup.yaml uses it; one that does says\n{line}"),
+    }
 }
 
 /// What `--to` means for a plugin: a tag of its repository, or a text of its own.
@@ -223,4 +253,38 @@ async fn planned(shell: &Shell<'_>, text: &str, pin: &Pin, environment: &str) ->
     let around = engine.surroundings(&environment, Options::default(), Arc::default()).await.map_err(failed)?;
     let planned = pass::plan(&around, &|| ()).await.map_err(|it| failed(it.into()))?;
     Ok(steps(&planned.plan))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::differences::Replaced;
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_what_trueup_yaml_is_to_say_and_a_pin_that_it_still_needs_is_missed_aloud() {
+        let check = |old: &str, using: &[&str], ready: &[&str], words: &str| {
+            let text = to_write(old, "oci://h/a:1.1", using, ready);
+            assert!(text.ends_with("\n    plugin: \"oci://h/a:1.1\"\n") && text.contains(words), "{text}");
+        };
+        check("oci://h/a:1.0", &["a", "b"], &[], "still names oci://h/a:1.0 for a, b, which trueup.lock pins no more");
+        check("oci://h/a:1.0", &[], &["a"], "says so already, for a");
+        check("oci://h/a:1.1", &["a"], &["a"], "says so already, for a");
+        check("oci://h/a:1.1", &[], &[], "No provider in trueup.yaml uses it");
+    }
+
+    #[test]
+    fn each_thing_that_yes_does_not_cover_is_a_question_with_an_option_of_its_own() {
+        let differences = Differences {
+            name: Some(Replaced { was: "a".to_owned(), is: "b".to_owned() }),
+            signer: Some(Replaced { was: "k".to_owned(), is: None }),
+            more: vec!["learn secrets".to_owned()],
+            ..Differences::default()
+        };
+        let arguments = UpgradeArgs { yes: true, ..UpgradeArgs::default() };
+        let flags = |it: &UpgradeArgs| questions(&differences, it).iter().map(|it| it.1).collect::<Vec<_>>().join(" ");
+        assert_eq!(flags(&arguments), "--allow-other-name --allow-lost-signer --allow-more-rights");
+        let arguments = UpgradeArgs { allow_lost_signer: true, allow_more_rights: true, ..arguments };
+        assert_eq!(flags(&arguments), "--allow-other-name");
+        assert!(questions(&Differences::default(), &arguments).is_empty());
+    }
 }

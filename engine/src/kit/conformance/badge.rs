@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 /// SVG of two fields side by side: what was tested, and how it went.
 pub fn badge(passed: usize, failed: usize) -> String {
-    let (right, colour) = match failed {
-        0 => (format!("{passed} checks passed"), "#2e7d32"),
+    let (right, colour) = match (passed, failed) {
+        // Every check was skipped: that is no success.
+        (0, 0) => ("nothing tested".to_owned(), "#c62828"),
+        (_, 0) => (format!("{passed} checks passed"), "#2e7d32"),
         _ => (format!("{failed} of {} failed", passed + failed), "#c62828"),
     };
     let left = "trueup conformance";
@@ -36,6 +38,7 @@ mod tests {
     fn a_badge_says_how_many_passed_or_failed() {
         let good = badge(27, 0);
         assert!(good.starts_with("<svg ") && good.contains(">27 checks passed</text>") && good.contains("#2e7d32"), "{good}");
+        assert!(badge(0, 0).contains(">nothing tested</text>") && badge(0, 0).contains("#c62828"));
         let bad = badge(20, 7);
         assert!(bad.contains("aria-label=\"trueup conformance: 7 of 27 failed\"") && bad.contains("#c62828"), "{bad}");
     }

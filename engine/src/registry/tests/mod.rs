@@ -145,3 +145,97 @@ async fn a_registry_that_drips_is_given_up_at_the_limit_of_the_whole_request_and
         assert!((least..Duration::from_secs(10)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     }
 }
+
+/// A TLS server of openssl with a certificate that it issued itself; ended with the value.
+struct Tls {
+    port: u16,
+    child: std::process::Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Tls {
+    /// `more` are further arguments of `openssl req`.
+    fn start(more: &[&str]) -> Self {
+        use std::process::{Command, Stdio};
+        let folder = tempfile::tempdir().unwrap();
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+            .args(["-subj", "/CN=tests", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem"])
+            .args(more)
+            .current_dir(folder.path())
+            .output()
+            .expect("openssl runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new("openssl")
+            .args(["s_server", "-quiet", "-www", "-key", "key.pem", "-cert", "cert.pem", "-accept"])
+            .arg(format!("127.0.0.1:{port}"))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl runs");
+        let late = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(std::time::Instant::now() < late, "openssl does not listen on {port}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Self { port, child, _folder: folder }
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a request over TLS to a port of this machine comes to. By a connection of its own, as no registry here is named by `https`.
+async fn over_tls(port: u16) -> super::RegistryError {
+    use super::connection::{Access, Ask, Connection};
+    let reference = super::Reference::parse("oci://127.0.0.1:9/x:1").unwrap();
+    let connection = Connection::new(&reference, None, super::Patience::default()).unwrap();
+    let url = url::Url::parse(&format!("https://127.0.0.1:{port}/v2/")).unwrap();
+    let Err(refused) = connection.send(&Ask::new(reqwest::Method::GET, url, Access::Pull)).await else {
+        panic!("an answer came")
+    };
+    refused
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_trusts_is_no_reason_to_try_again_and_says_where_to_name_its_authority() {
+    // As an authority issues one, and as `openssl req -x509` makes it for itself.
+    for (more, words) in [
+        (&["-addext", "basicConstraints=critical,CA:FALSE"][..], "as nobody whom this machine trusts issued it"),
+        (&[], "as it is that of an authority itself"),
+    ] {
+        let server = Tls::start(more);
+        let refused = over_tls(server.port).await;
+        assert_eq!(refused.code(), trueup_core::diagnostic::codes::REGISTRY, "{refused}");
+        assert!(refused.text.contains("its certificate is not trusted, ") && refused.text.contains(words), "{refused}");
+        let hint = refused.hint.unwrap();
+        assert!(hint.contains("`ca`") && hint.contains("credentials.yaml") && !hint.contains("try again"), "{hint}");
+    }
+}
+
+#[tokio::test]
+async fn what_speaks_no_tls_is_no_reason_to_try_again_either() {
+    let port = dripping(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", std::time::Duration::from_secs(60));
+    let refused = over_tls(port).await;
+    assert_eq!(refused.code(), trueup_core::diagnostic::codes::REGISTRY, "{refused}");
+    assert!(refused.text.contains("no TLS comes about"), "{refused}");
+    assert!(refused.hint.as_ref().is_some_and(|it| it.contains("is the port right?")), "{refused}");
+}
+
+#[test]
+fn a_strangers_text_is_cut_between_words_and_says_that_it_was() {
+    use super::{SHOWN, shown};
+    assert_eq!(shown("a\nb \u{1b}"), "a\\nb \\u{1b}");
+    let words = "word ".repeat(SHOWN);
+    let cut = shown(&words);
+    assert!(cut.ends_with("word…") && cut.chars().count() <= SHOWN + 1, "{cut}");
+    let one = "ä".repeat(SHOWN + 1);
+    assert_eq!(shown(&one), format!("{}…", "ä".repeat(SHOWN)));
+}

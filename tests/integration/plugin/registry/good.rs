@@ -150,7 +150,7 @@ fn what_nobody_signed_is_taken_only_where_that_is_said_and_keys_are_the_operator
     trusted_key(&project, "author");
     refused(&["of the key ", "which is not trusted", "`author`"]);
     // Keys that others could have put there are no word of the operator's.
-    let folder = project.home().join(".config/trueup/plugin-keys");
+    let folder = project.config().join("plugin-keys");
     fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     cached(&project, &cache, &add).expect_exit(1).expect_text(&["decides whom you trust", "others can change it"]);
     fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -317,6 +317,44 @@ fn a_signature_that_is_broken_or_was_made_for_another_artifact_is_refused() {
 }
 
 #[test]
+fn a_tag_that_others_filled_with_signatures_takes_no_more_and_is_judged_within_bounds() {
+    let project = project("./x.wasm");
+    let key = trusted_key(&project, "author");
+    for (count, verb, words) in [
+        (32, "sign", "has 32 signatures already, and one that has more than 32 is judged by nobody"),
+        (33, "sign", "has 33 signatures already"),
+        (33, "verify", "the artifact has more than 32 signatures"),
+        (100_000, "verify", "sends more than 1048576 bytes"),
+    ] {
+        let artifact = Artifact::new(hostile(), |_| ());
+        let layer = json!({"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "size": artifact.config.len(),
+            "digest": format!("sha256:{}", sha256(&artifact.config)), "annotations": {"dev.cosignproject.cosign/signature": "AAAA"}});
+        let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": layer["digest"], "size": layer["size"]},
+            "layers": vec![layer; count]});
+        let signatures = manifest.to_string().into_bytes();
+        let server = Fake::start(move |asked| match asked.path.contains("/manifests/sha256-") {
+            true => Answer::with(200, &[("Content-Type", "application/vnd.oci.image.manifest.v1+json")], &signatures),
+            false => artifact.answer(asked),
+        });
+        let reference = format!("oci://127.0.0.1:{}/thing:1", server.port);
+        let line = match verb {
+            "sign" => vec!["plugin", "sign", &reference, "--key", &key],
+            _ => vec!["plugin", "verify", &reference],
+        };
+        project.run(&line).expect_exit(1).expect_text(&["TU0720", words]);
+        assert!(server.seen().iter().all(|it| it.method == "GET"), "nothing was written: {:?}", server.seen());
+    }
+}
+
+#[test]
+fn a_host_that_does_not_exist_is_no_reason_to_try_again() {
+    let project = project("./x.wasm");
+    let run = project.run(&["plugin", "add", "oci://no-such-host.invalid/thing:1", "--yes"]).expect_exit(1);
+    run.expect_text(&["TU0720", "there is no host `no-such-host.invalid`", "is it spelt right?"]).expect_no_text(&["try again"]);
+}
+
+#[test]
 fn a_lock_that_says_less_than_the_manifest_asks_or_pins_another_artifact_stops_the_plan_by_name() {
     let registry = Registry::start(&Login::Nobody);
     let reference = registry.reference("thing:1");

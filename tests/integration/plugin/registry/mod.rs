@@ -7,7 +7,6 @@ mod login;
 mod upgrade;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use trueup_tests::guests::{hostile, thing};
@@ -66,19 +65,15 @@ pub(super) fn kept(cache: &Path) -> Vec<String> {
 
 /// A key made by openssl, trusted under this name; path of its private half.
 pub(super) fn trusted_key(project: &Project, name: &str) -> String {
-    let folder = project.home().join(".config/trueup/plugin-keys");
-    fs::create_dir_all(&folder).unwrap();
     openssl_key(project.outside(), name, &["-algorithm", "ed25519"]);
-    fs::copy(project.outside().join(format!("{name}.pub")), folder.join(format!("{name}.pub"))).unwrap();
+    let public = fs::read(project.outside().join(format!("{name}.pub"))).unwrap();
+    project.configure(&format!("plugin-keys/{name}.pub"), public);
     project.outside().join(format!("{name}.key")).display().to_string()
 }
 
 /// `credentials.yaml` of the operator, with a file for the password.
 pub(super) fn credentials(project: &Project, entries: &str, password: &str) {
-    let folder = project.home().join(".config/trueup");
-    fs::create_dir_all(&folder).unwrap();
     for (name, text) in [("credentials.yaml", entries), ("user", "mia"), ("password", password)] {
-        fs::write(folder.join(name), text).unwrap();
-        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        project.configure(name, text);
     }
 }

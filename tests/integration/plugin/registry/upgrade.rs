@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value as Json;
-use trueup_tests::guests::hostile;
+use trueup_tests::guests::{hostile, mutant};
 use trueup_tests::servers::registry::{Login, Registry};
 
 use super::{component, eager, project, trusted_key};
@@ -47,13 +47,92 @@ fn an_upgrade_shows_rights_fields_and_plans_and_asks_for_more_rights_by_themselv
     ]);
     assert_eq!(lock(&project), before);
     let done = project.run(&[&upgrade[..], &["--allow-more-rights"]].concat()).expect_exit(0);
-    done.expect_text(&["is pinned in trueup.lock", "is now to be written", &format!("plugin: \"{new}\"")]);
+    let done = done.expect_text(&[
+        "is pinned in trueup.lock",
+        &format!("trueup.yaml still names {old} for evil, which trueup.lock pins no more"),
+    ]);
+    assert_eq!(done.stdout.lines().last(), Some(format!("    plugin: \"{new}\"").as_str()), "{done}");
     let after = lock(&project);
     assert!(
         after["plugins"].get(&old).is_none() && after["plugins"][&new]["asks"] != before["plugins"][&old]["asks"],
         "{after:#}"
     );
     project.run(&["plugin", "upgrade", &old]).expect_exit(1).expect_text(&["TU0503", "pins no plugin"]);
+}
+
+#[test]
+fn another_plugin_in_the_place_of_the_pinned_one_is_agreed_to_by_itself() {
+    let registry = Registry::start(&Login::Nobody);
+    let (old, new) = (registry.reference("thing:1.0"), registry.reference("thing:1.1"));
+    let project = project(&old);
+    let key = trusted_key(&project, "author");
+    let file = component(&project);
+    let file = file.to_str().unwrap();
+    project.run(&["plugin", "publish", file, &old, "--key", &key]).expect_exit(0);
+    fs::write(file, mutant("honest")).unwrap();
+    project.run(&["plugin", "publish", file, &new, "--key", &key]).expect_exit(0);
+    project.run(&["plugin", "add", &old, "--yes"]).expect_exit(0);
+    project.commit("pinned");
+    let before = lock(&project);
+    let upgrade = ["plugin", "upgrade", &old, "--to", "1.1", "--yes", "--trust"];
+    let asked = project.run(&upgrade).expect_exit(1);
+    asked.expect_text(&[
+        "It is another plugin: it calls itself `tickets`, and the pinned one `hostile`",
+        "nobody is here to agree",
+        "--allow-other-name --allow-more-rights goes on without asking",
+    ]);
+    let asked = project.run(&[&upgrade[..], &["--allow-more-rights"]].concat()).expect_exit(1);
+    asked.expect_text(&["--allow-other-name goes on without asking"]);
+    assert_eq!(lock(&project), before);
+    let done = project.run(&[&upgrade[..], &["--allow-more-rights", "--allow-other-name", "-o", "json"]].concat()).expect_exit(0);
+    assert_eq!(done.json()["differences"]["name"], serde_json::json!({"was": "hostile", "is": "tickets"}), "{done}");
+    assert!(lock(&project)["plugins"].get(&new).is_some());
+}
+
+#[test]
+fn a_signer_that_is_lost_is_agreed_to_by_itself_and_not_by_taking_what_is_unsigned() {
+    let registry = Registry::start(&Login::Nobody);
+    let (old, new) = (registry.reference("thing:1.0"), registry.reference("thing:1.1"));
+    let project = project(&old);
+    let key = trusted_key(&project, "author");
+    let file = component(&project);
+    let file = file.to_str().unwrap();
+    project.run(&["plugin", "publish", file, &old, "--key", &key]).expect_exit(0);
+    fs::write(file, other()).unwrap();
+    project.run(&["plugin", "publish", file, &new]).expect_exit(0);
+    project.run(&["plugin", "add", &old, "--yes"]).expect_exit(0);
+    project.commit("pinned");
+    let before = lock(&project);
+    let upgrade = ["plugin", "upgrade", &old, "--to", "1.1", "--yes", "--trust"];
+    project.run(&upgrade).expect_exit(1).expect_text(&["TU0721", "is not signed"]);
+    let unsigned = [&upgrade[..], &["--allow-unsigned"]].concat();
+    project.run(&unsigned).expect_exit(1).expect_text(&[
+        "It lost its signer: the pinned one was signed by key ",
+        "and this one by nobody you trust",
+        "--allow-lost-signer goes on without asking",
+    ]);
+    assert_eq!(lock(&project), before);
+    let done = project.run(&[&unsigned[..], &["--allow-lost-signer", "-o", "json"]].concat()).expect_exit(0).json();
+    let signer = &done["differences"]["signer"];
+    assert_eq!((&signer["was"], &signer["is"]), (&before["plugins"][&old]["signed"], &Json::Null), "{done:#}");
+    assert!(lock(&project)["plugins"][&new].get("signed").is_none());
+}
+
+#[test]
+fn a_file_whose_signature_is_of_the_file_before_lost_its_signer() {
+    let project = project("./thing.wasm");
+    let key = trusted_key(&project, "author");
+    fs::write(project.repo().join("thing.wasm"), hostile()).unwrap();
+    project.run(&["plugin", "sign", "thing.wasm", "--key", &key]).expect_exit(0);
+    project.run(&["plugin", "add", "thing.wasm", "--yes"]).expect_exit(0).expect_text(&["signed   author"]);
+    project.commit("pinned");
+    fs::write(project.repo().join("thing.wasm"), other()).unwrap();
+    let upgrade = ["plugin", "upgrade", "./thing.wasm", "--yes", "--trust"];
+    project.run(&upgrade).expect_exit(1).expect_text(&["It lost its signer", "--allow-lost-signer"]);
+    project.run(&["plugin", "sign", "thing.wasm", "--key", &key]).expect_exit(0);
+    let done = project.run(&upgrade).expect_exit(0).expect_no_text(&["lost"]);
+    assert!(done.stdout.ends_with("trueup.yaml says so already, for evil:\n    plugin: \"./thing.wasm\"\n"), "{done}");
+    assert!(lock(&project)["plugins"]["./thing.wasm"]["signed"].is_string());
 }
 
 #[test]

@@ -36,23 +36,43 @@ fn nothing_scanned() -> Stop {
     Stop::Skip("no kind is observed by scans".to_owned())
 }
 
-/// A world with an object and some like it, for each scanned kind.
-async fn family(bench: &Bench, at: usize, count: usize) -> Result<(World<'_>, Want, Vec<Want>), String> {
+/// A world with an object and some like it, or why there can be none like it: of some kinds a scope holds but one.
+///
+/// # Errors
+///
+/// Where not even the object itself can be made: that is a fault, and nothing to pass over.
+async fn family(bench: &Bench, at: usize, count: usize) -> Result<Result<(World<'_>, Want, Vec<Want>), String>, String> {
     let (world, want) = stage(bench, at).await?;
     let provider = world.provider();
-    let mut all = vec![want.clone()];
-    all.extend(world.siblings(&provider, &want, count).await?);
-    world.make_all(&provider, &all).await?;
+    world.make(&provider, &want).await?;
+    let siblings = match world.siblings(&provider, &want, count).await {
+        Ok(siblings) => siblings,
+        Err(alone) => return Ok(Err(alone)),
+    };
+    if let Err(alone) = world.make_all(&provider, &siblings).await {
+        return Ok(Err(alone));
+    }
     world.watch.calm();
-    Ok((world, want, all))
+    let all = [want.clone()].into_iter().chain(siblings).collect();
+    Ok(Ok((world, want, all)))
+}
+
+/// What a check says that found nothing to look at, with the first reason why.
+fn nothing(text: &str, reasons: &[String]) -> Stop {
+    Stop::Skip(reasons.first().map_or_else(|| text.to_owned(), |reason| format!("{text}: {reason}")))
 }
 
 pub async fn pages(bench: &Bench) -> Verdict {
     let wants = survey(bench).await?;
-    let (mut found, mut count) = (Vec::new(), 0_usize);
+    let (mut found, mut alone, mut count) = (Vec::new(), Vec::new(), 0_usize);
     for at in firsts(&wants).into_iter().filter(|at| wants.get(*at).is_some_and(|it| it.kind.observe == Observe::Scan)) {
-        // Of some kinds a scope holds but one.
-        let Ok((world, want, made)) = family(bench, at, 4).await else { continue };
+        let (world, want, made) = match family(bench, at, 4).await? {
+            Ok(family) => family,
+            Err(why) => {
+                alone.push(why);
+                continue;
+            }
+        };
         let (reference, coverage) = in_one(&world, &want).await?;
         if reference.len() < made.len() {
             found.push(format!(
@@ -69,7 +89,7 @@ pub async fn pages(bench: &Bench) -> Verdict {
         }
     }
     if count == 0 && found.is_empty() {
-        return Err(Stop::Skip("no kind is scanned of which a scope can hold several".to_owned()));
+        return Err(nothing("no kind is scanned of which a scope can hold several", &alone));
     }
     judged(&found, format!("{count} scans"))
 }
@@ -135,7 +155,7 @@ pub async fn absence(bench: &Bench) -> Verdict {
     let wants = survey(bench).await?;
     let (mut found, mut count) = (Vec::new(), 0_usize);
     for at in firsts(&wants) {
-        let (world, want, all) = match family(bench, at, 4).await {
+        let (world, want, all) = match family(bench, at, 4).await? {
             Ok(made) => made,
             // Where there is but one, its absence is what is looked for.
             Err(_) => {
@@ -261,9 +281,15 @@ pub async fn unchanged(bench: &Bench) -> Verdict {
 
 pub async fn order(bench: &Bench) -> Verdict {
     let wants = survey(bench).await?;
-    let (mut found, mut count) = (Vec::new(), 0_usize);
+    let (mut found, mut alone, mut count) = (Vec::new(), Vec::new(), 0_usize);
     for at in firsts(&wants) {
-        let Ok((world, want, all)) = family(bench, at, 2).await else { continue };
+        let (world, want, all) = match family(bench, at, 2).await? {
+            Ok(family) => family,
+            Err(why) => {
+                alone.push(why);
+                continue;
+            }
+        };
         count += 1;
         let provider = world.provider();
         let title = scope_of(&want);
@@ -309,7 +335,7 @@ pub async fn order(bench: &Bench) -> Verdict {
         found.extend(batched(&world, &want).await?);
     }
     if count == 0 {
-        return Err(Stop::Skip("no kind has objects of which several can be made".to_owned()));
+        return Err(nothing("no kind has objects of which several can be made", &alone));
     }
     judged(&found, format!("{count} kinds"))
 }

@@ -68,6 +68,10 @@ pub async fn answers(bench: &Bench) -> Verdict {
         let change = world.change(IntentAction::Create, &want, None, Try::first(&token()));
         let outcome = world.carry(&provider, change, Poller::Same).await?;
         if world.watch.calm() == 0 {
+            // No answer was changed: what failed would fail by itself.
+            if outcome.settlement != Settlement::Settled {
+                return Err(Stop::Fail(format!("creating {}: {}", want.title(), told(&outcome.settlement))));
+            }
             continue;
         }
         looked += 1;
@@ -308,7 +312,7 @@ pub async fn fields_update(bench: &Bench) -> Verdict {
 
 pub async fn drift(bench: &Bench) -> Verdict {
     let wants = survey(bench).await?;
-    let (mut found, mut count) = (Vec::new(), 0_usize);
+    let (mut found, mut failed, mut count) = (Vec::new(), Vec::new(), 0_usize);
     for at in 0..wants.len() {
         let (world, want) = stage(bench, at).await?;
         let (ours, theirs) = (world.provider(), world.provider());
@@ -321,8 +325,9 @@ pub async fn drift(bench: &Bench) -> Verdict {
                 [&hints.immutable, &hints.write_only, &hints.sensitive].into_iter().any(|it| Hints::covers(it, &field.path));
             let Way::To(all) = way(&world, &theirs, &known.clone(), &field).await else { continue };
             let Some(next) = all.into_iter().next().filter(|_| !skipped) else { continue };
-            if world.bring(&theirs, &next, &now).await.is_err() {
-                continue; // `fields-update` is about that.
+            if let Err(error) = world.bring(&theirs, &next, &now).await {
+                failed.push(error); // `fields-update` is about that.
+                continue;
             }
             // Where it shows: a declaration may be rendered to other fields.
             let paths = changed_paths(&known, &next);
@@ -358,7 +363,10 @@ pub async fn drift(bench: &Bench) -> Verdict {
         }
     }
     if count == 0 && found.is_empty() {
-        return Err(Stop::Skip("no field can be changed in place".to_owned()));
+        return Err(match failed.into_iter().next() {
+            Some(error) => Stop::Fail(error),
+            None => Stop::Skip("no field can be changed in place".to_owned()),
+        });
     }
     judged(&found, format!("{count} fields"))
 }
