@@ -209,7 +209,11 @@ impl Start {
             allow_recreate: around.options.allow_recreate,
             plugins: digests,
         };
-        let state = around.store.export().map_err(|error: StoreError| RecordingError::Wrong(error.to_string()))?;
+        let targets: Vec<&str> = around.context.providers.values().map(|it| &*it.target).collect();
+        let state = around
+            .store
+            .export(&environment.name, &targets)
+            .map_err(|error: StoreError| RecordingError::Wrong(error.to_string()))?;
         Ok(Self { header, files, plugins, state })
     }
 }
