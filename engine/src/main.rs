@@ -47,7 +47,10 @@ async fn signals(interrupt: Interrupt) {
                 let text = "stopping: nothing new begins, what is under way is brought to its end; again to end now\n";
                 let _ = std::io::stderr().write_all(text.as_bytes());
             }
-            Reaction::End => std::process::exit(i32::from(Exit::Interrupted.code())),
+            Reaction::End => {
+                trueup::private::sweep();
+                std::process::exit(i32::from(Exit::Interrupted.code()))
+            }
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Files and folders that only their owner may read: state, keys, credentials, the trust record.
 //!
 //! Owns how they come to be (modes, atomic replacement) and how they are read (bounded, refused when others can read
-//! them). Invariant: a file written here is either the old one or the whole new one, and is 0600 from its first byte.
+//! them), and that temporary folders go. Invariant: a file written here is either the old one or the whole new one, and is 0600
+//! from its first byte.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Name of the folder that a project keeps its state in.
 pub const STATE_FOLDER: &str = ".trueup";
@@ -52,6 +54,61 @@ pub fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}-{tail}.tmp", std::process::id()));
     path.with_file_name(name)
+}
+
+/// Temporary folders that are there now.
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A folder of our own in the system's temporary one. It goes with the value, or with [`sweep`].
+#[derive(Debug)]
+pub struct Temporary(PathBuf);
+
+impl Temporary {
+    /// Makes it, with `name` in its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub fn new(name: &str) -> io::Result<Self> {
+        let parent = std::env::temp_dir();
+        folder(&parent)?;
+        let path = beside(&parent.canonicalize()?.join(name));
+        // Held until it is known: a sweep misses none, and takes only what we made.
+        let mut known = temporary();
+        DirBuilder::new().mode(0o700).create(&path)?;
+        known.push(path.clone());
+        Ok(Self(path))
+    }
+
+    /// Its real path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+        temporary().retain(|it| *it != self.0);
+    }
+}
+
+/// Takes away every temporary folder: for a process that ends without dropping its values.
+pub fn sweep() {
+    /// Who still writes into a folder keeps it from going, for a moment.
+    const TRIES: usize = 50;
+    for path in temporary().iter() {
+        for _ in 0..TRIES {
+            match fs::remove_dir_all(path) {
+                Err(err) if err.kind() != io::ErrorKind::NotFound => std::thread::sleep(std::time::Duration::from_millis(2)),
+                _ => break,
+            }
+        }
+    }
+}
+
+fn temporary() -> MutexGuard<'static, Vec<PathBuf>> {
+    TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Replaces `path` by a file of these bytes, 0600, durable when this returns.
@@ -158,6 +215,18 @@ mod tests {
         fs::remove_file(path.join(".gitignore")).unwrap();
         folder(&path).unwrap();
         assert!(!path.join(".gitignore").exists(), "a folder that exists is left as it is");
+    }
+
+    #[test]
+    fn a_temporary_folder_goes_with_its_value_and_is_known_until_then() {
+        let kept = Temporary::new("trueup-test").unwrap();
+        fs::create_dir(kept.path().join("deep")).unwrap();
+        fs::write(kept.path().join("deep/file"), "x").unwrap();
+        assert_eq!(fs::metadata(kept.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        let path = Temporary::new("trueup-test").unwrap().path().to_owned();
+        assert!(!path.exists());
+        // Not `sweep`, which would take those of other tests too.
+        assert!(temporary().iter().any(|it| it == kept.path()) && !temporary().contains(&path));
     }
 
     #[test]

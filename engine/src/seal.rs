@@ -132,7 +132,12 @@ impl Sealer {
             {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let hmac = self.hmac(text.as_bytes());
-                told(&text, &hmac);
+                if value.is_object() || value.is_array() {
+                    // Nobody spells the whole of it as we do: its parts are what can be found elsewhere.
+                    parts(value).iter().for_each(|it| told(it, &self.hmac(it.as_bytes())));
+                } else {
+                    told(&text, &hmac);
+                }
                 *value = secret("", &hmac);
             }
         }
@@ -164,6 +169,21 @@ impl Sealer {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Sealed>> {
         self.by_handle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Texts and numbers of a value that holds others; a switch in it is no secret by itself.
+fn parts(value: &Json) -> Vec<String> {
+    let (mut found, mut todo) = (Vec::new(), vec![value]);
+    while let Some(value) = todo.pop() {
+        match value {
+            Json::String(text) => found.push(text.clone()),
+            Json::Number(number) => found.push(number.to_string()),
+            Json::Array(items) => todo.extend(items),
+            Json::Object(fields) => todo.extend(fields.values()),
+            Json::Null | Json::Bool(_) => {}
+        }
+    }
+    found
 }
 
 /// RFC 6901 pointers of every secret's marker in `document`.
@@ -245,6 +265,33 @@ mod tests {
             sealer.seal(&mut observed, &["/spec/token".to_owned(), "/spec/none".to_owned()]);
             assert_eq!(observed, json!({"spec": {"token": secret("", &sealer.hmac(b"12")), "path": "p"}}));
         }
+    }
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Witness for Heard {
+        fn handle(&self, _: &str, _: &str, _: &str, _: &str) {}
+
+        fn sensitive(&self, value: &str, _: &str) {
+            self.0.lock().unwrap().push(value.to_owned());
+        }
+
+        fn hmac(&self, _: &[u8], computed: Digest) -> Digest {
+            computed
+        }
+    }
+
+    #[test]
+    fn of_a_sensitive_value_that_holds_others_each_part_is_told() {
+        let heard = Arc::new(Heard::default());
+        let sealer = sealer().witnessed(heard.clone());
+        let mut observed =
+            json!({"login": {"user": "u1", "pins": [12, "x"], "on": true, "none": null}, "token": "t", "port": 8080});
+        sealer.seal(&mut observed, &["/login".to_owned(), "/token".to_owned(), "/port".to_owned()]);
+        let mut told = heard.0.lock().unwrap().clone();
+        told.sort();
+        assert_eq!(told, ["12", "8080", "t", "u1", "x"]);
     }
 
     #[test]

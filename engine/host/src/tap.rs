@@ -21,8 +21,9 @@ pub struct Asked<'a> {
     pub provider: &'a str,
     /// The contract's function that is running: `scan`, `read`, `apply`, `poll` …
     pub function: &'static str,
-    /// `http`, `dns`, `files.list`, `files.stat`, `files.read`, `files.change`, `cache.get`, `cache.put`, `secrets`, or `clock` (milliseconds since
-    /// 1970; outside PURE calls).
+    /// `http`, `dns`, `files.list`, `files.stat`, `files.read`, `files.change`, `cache.get`, `cache.put`, `secrets`; and, outside PURE
+    /// calls, `clock` (milliseconds since 1970), `monotonic` (nanoseconds) and `random` (once an instance: the seed of its random
+    /// numbers, as 64 hex digits). `null` as an answer to these last two leaves them to the host.
     pub import: &'static str,
     /// As the module says. Bodies and secrets are plain: what keeps them masks them.
     pub question: &'a Json,

@@ -21,7 +21,7 @@ use crate::apply::{Applied, Cancel, Ended, Report};
 use crate::health;
 use crate::output::clean::clean;
 use crate::output::progress::{self, Progress};
-use crate::output::result::{Outcome, Result as Shape, StepResult};
+use crate::output::result::{Outcome, Result as Shape, outcome, steps};
 use crate::output::value::count;
 use crate::output::{Format, json};
 use crate::pass::{self, Order, Planned, Surroundings};
@@ -294,7 +294,7 @@ async fn execute(
     drop(working);
     reporter.progress.finish();
     let (_, planned, applied) = applied?;
-    let result = Shape::new(shape, steps(&planned, &applied, &reporter.short), applied.cancelled);
+    let result = Shape::new(shape, steps(&planned.plan, &applied, &reporter.short), applied.cancelled);
     let texts = session.texts();
     let mut found: Vec<Diagnostic> = failures(&applied);
     found.extend(late);
@@ -324,32 +324,6 @@ fn failures(applied: &Applied) -> Vec<Diagnostic> {
         }
     }
     found
-}
-
-pub(super) fn steps(planned: &Planned, applied: &Applied, short: &Shortener) -> Vec<StepResult> {
-    let ended = applied.steps.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-    let result = |(step, ended): (&Step, Option<&Ended>)| {
-        let (outcome, reason) = outcome(ended);
-        StepResult {
-            action: step.action.into(),
-            resource: short.shorten(&step.resource),
-            id: step.resource.to_string(),
-            outcome,
-            reason,
-        }
-    };
-    planned.plan.steps.iter().zip(ended).map(result).collect()
-}
-
-fn outcome(ended: Option<&Ended>) -> (Outcome, Option<String>) {
-    match ended {
-        Some(Ended::Done) => (Outcome::Done, None),
-        Some(Ended::Unchanged) => (Outcome::Unchanged, None),
-        Some(Ended::Failed(finding)) => (Outcome::Failed, Some(finding.message.clone())),
-        Some(Ended::Moved(text)) => (Outcome::Moved, Some(text.clone())),
-        Some(Ended::Skipped(why)) => (Outcome::Skipped, Some(why.clone())),
-        None => (Outcome::Skipped, Some("the run was stopped before".to_owned())),
-    }
 }
 
 /// Draws what the engine tells of its steps.

@@ -67,5 +67,11 @@ impl Recorded {
 }
 
 fn failed(recorder: &Recorder, error: &RecordingError) -> CliError {
-    CliError::new(codes::RECORDING, format!("the run cannot be recorded in `{}`: {error}", recorder.path().display()))
+    let text = format!("the run cannot be recorded in `{}`: {error}", recorder.path().display());
+    let failure = CliError::new(codes::RECORDING, text);
+    match error {
+        RecordingError::Secret(_) | RecordingError::Sensitive | RecordingError::Sealed(_) => failure
+            .hint("no file was written, and what the run did stands; record one of a provider, or against a server, without it"),
+        _ => failure,
+    }
 }

@@ -3,28 +3,22 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
 use trueup_core::diagnostic::codes;
-use trueup_core::plan::{Options, Step};
 
 use super::Shell;
-use super::arguments::{Global, RevisionArgs};
-use super::error::CliError;
+use super::error::{CliError, Texts};
 use super::exit::Exit;
-use super::reviewed::{difference, lines};
-use super::session::Session;
-use crate::apply::{Cancel, Ended, Report};
+use super::session::{LOOKING, reading};
 use crate::bundled;
 use crate::engine::read_component;
 use crate::output::clean::{clean, clip};
+use crate::output::difference::lines;
 use crate::output::json::Plan;
-use crate::output::result::outcomes;
 use crate::output::value::count;
-use crate::pass::{self, Order, Planned, Surroundings};
-use crate::recording::{Parted, Player, Recording, Stage, Tape};
+use crate::recording::{Again, AgainError, MEND, Parted, Recording, Until, again};
 
 /// `format` of the result.
 const FORMAT: &str = "trueup.replay/1";
@@ -45,38 +39,36 @@ pub struct ReplayArgs {
     pub plugin: Vec<String>,
 }
 
-/// How a replay ended.
+/// A replay, and what of it is not as recorded.
 struct Replayed {
-    plan: Plan,
-    /// Steps that are not those of the recorded plan.
-    moved: Vec<String>,
+    again: Again,
     /// Outcomes that came or went.
     outcomes: Vec<String>,
-    parted: Vec<Parted>,
-    /// Questions that the recorded run did not ask, those of `parted` among them.
-    missing: usize,
-    answered: usize,
-    /// Questions of the recorded run that nobody asked.
-    unasked: usize,
 }
 
 impl Replayed {
     fn is_same(&self, recorded: &Plan) -> bool {
-        self.plan.digest == recorded.digest && self.moved.is_empty() && self.outcomes.is_empty() && self.missing == 0
+        let it = &self.again;
+        it.plan.digest == recorded.digest && it.moved.is_empty() && self.outcomes.is_empty() && it.missing == 0
     }
 }
 
 pub async fn run(arguments: &ReplayArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
-    let shown = arguments.file.display().to_string();
-    let failed = |text: String| CliError::new(codes::RECORDING, format!("`{}`: {text}", clean(&shown)));
-    let recording = Recording::read(&arguments.file).map_err(|error| failed(error.to_string()))?;
+    let shown = clean(&arguments.file.display().to_string()).into_owned();
+    let recording = Recording::read(&arguments.file)
+        .map_err(|error| CliError::new(codes::RECORDING, format!("`{shown}`: {error}")).hint(error.hint()))?;
     if !matches!(recording.header.command.as_str(), "plan" | "apply") {
-        return Err(failed("it is neither of a plan nor of an apply".to_owned()));
+        let text = format!("`{shown}`: it is neither of a plan nor of an apply");
+        return Err(CliError::new(codes::RECORDING, text).hint(MEND));
     }
     let plugins = plugins(&arguments.plugin, &recording)?;
-    let player = Arc::new(Player::new(&recording, plugins));
-    let stage = Stage::set(&recording).map_err(|error| failed(format!("it cannot be laid out: {error}")))?;
-    let replayed = replay(&recording, &player, stage.root(), shell).await?;
+    let again = {
+        let phase = reading(shell);
+        again(&recording, plugins, Until::End, &|| phase.now(LOOKING)).await
+    };
+    let again = again.map_err(|error| failure(error, &shown, &recording))?;
+    let outcomes = changed(&recording.end.outcomes, &again.outcomes);
+    let replayed = Replayed { again, outcomes };
     let same = replayed.is_same(&recording.end.plan);
     if shell.output.format.is_object() {
         shell.output.object(&object(&recording, &replayed, same))?;
@@ -85,6 +77,20 @@ pub async fn run(arguments: &ReplayArgs, shell: &mut Shell<'_>) -> Result<Exit, 
         shell.output.print(&text);
     }
     Ok(if same { Exit::Fine } else { Exit::Failed })
+}
+
+/// Why the recorded run cannot be made again: findings with their lines from the recording, anything else as its fault.
+fn failure(error: AgainError, shown: &str, recording: &Recording) -> CliError {
+    let text = error.of(shown);
+    match error {
+        AgainError::Findings(findings) => {
+            let files = recording.files.clone();
+            let text = move |file: &str| files.get(file).map(|it| String::from_utf8_lossy(it).into_owned());
+            CliError::from_diagnostics(findings).texts(Texts::new(text))
+        }
+        AgainError::Stage(_) => CliError::new(codes::RECORDING, text).hint("give it room, or another folder with TMPDIR"),
+        AgainError::Wrong(_) | AgainError::State(_) => CliError::new(codes::RECORDING, text).hint(MEND),
+    }
 }
 
 /// Components that were named on the command line, by what `plugin:` says.
@@ -103,54 +109,6 @@ fn plugins(given: &[String], recording: &Recording) -> Result<BTreeMap<String, V
     Ok(plugins)
 }
 
-/// The same pass again, in the project that the recording holds.
-async fn replay(recording: &Recording, player: &Arc<Player>, root: &Path, shell: &mut Shell<'_>) -> Result<Replayed, CliError> {
-    let header = &recording.header;
-    let global = Global {
-        directory: Some(root.to_owned()),
-        source: None,
-        path: None,
-        environment: Some(header.environment.clone()),
-        state: None,
-        credentials: None,
-        // Nothing is reached: every question is answered from the file.
-        trust: true,
-        ..shell.global.clone()
-    };
-    let mut inner = Shell { global, output: &mut *shell.output, interrupt: shell.interrupt };
-    let revision = RevisionArgs { rev: None, worktree: true };
-    let mut session = Session::taped(&inner, &revision, Some(Tape::Player(player.clone())))?;
-    let options = Options { allow_deletes: header.allow_deletes, allow_recreate: header.allow_recreate, ..Options::default() };
-    let around = session.surroundings(&mut inner, options).await?;
-    let planned = session.plan(&around).await?;
-    let plan = session.shape(&around, &planned);
-    let moved = difference(&recording.end.plan, &plan);
-    let ended = match (header.command.as_str(), recording.end.outcomes.is_empty()) {
-        ("apply", false) => apply(around, planned, &session).await?,
-        _ => Vec::new(),
-    };
-    let (parted, missing) = player.parted();
-    let (answered, unasked) = player.counts();
-    let outcomes = changed(&recording.end.outcomes, &ended);
-    Ok(Replayed { plan, moved, outcomes, parted, missing, answered, unasked })
-}
-
-async fn apply(around: Surroundings, planned: Planned, session: &Session) -> Result<Vec<String>, CliError> {
-    let _lock = session.engine.lock(&session.environment.name).map_err(|it| session.failure(it))?;
-    let report: Arc<dyn Report> = Arc::new(Silent);
-    let order = Order { command: "replay".to_owned(), actor: "replay".to_owned(), report, cancel: Cancel::default() };
-    let (_, planned, applied) = pass::apply(around, planned, order).await?;
-    Ok(outcomes(&super::apply::steps(&planned, &applied, &planned.short)))
-}
-
-struct Silent;
-
-impl Report for Silent {
-    fn started(&self, _: &Step) {}
-    fn ended(&self, _: &Step, _: &Ended) {}
-    fn waiting(&self, _: &Step, _: &str) {}
-}
-
 /// Lines of one list that are not in the other.
 fn changed(recorded: &[String], now: &[String]) -> Vec<String> {
     let gone = recorded.iter().filter(|it| !now.contains(it)).map(|it| format!("recorded: {it}"));
@@ -158,7 +116,9 @@ fn changed(recorded: &[String], now: &[String]) -> Vec<String> {
 }
 
 fn object(recording: &Recording, replayed: &Replayed, same: bool) -> Json {
-    let parted: Vec<Json> = replayed
+    let Replayed { again, outcomes } = replayed;
+    let moved: Vec<&str> = again.moved.iter().map(|it| it.line.as_str()).collect();
+    let parted: Vec<Json> = again
         .parted
         .iter()
         .map(|it| {
@@ -169,14 +129,14 @@ fn object(recording: &Recording, replayed: &Replayed, same: bool) -> Json {
         .collect();
     json!({
         "format": FORMAT, "same": same, "environment": recording.header.environment, "revision": recording.header.revision,
-        "recorded": recording.end.plan.digest, "digest": replayed.plan.digest, "answered": replayed.answered,
-        "missing": replayed.missing, "unasked": replayed.unasked, "parted": parted, "moved": replayed.moved,
-        "outcomes": replayed.outcomes,
+        "recorded": recording.end.plan.digest, "digest": again.plan.digest, "answered": again.answered,
+        "missing": again.missing, "unasked": again.unasked, "parted": parted, "moved": moved,
+        "outcomes": outcomes,
     })
 }
 
 fn text(recording: &Recording, replayed: &Replayed, same: bool) -> String {
-    let header = &recording.header;
+    let (header, again) = (&recording.header, &replayed.again);
     let mut out = format!(
         "{} of {}/{} at {}, recorded by trueup {}: {} answered\n",
         clean(&header.command),
@@ -184,7 +144,7 @@ fn text(recording: &Recording, replayed: &Replayed, same: bool) -> String {
         clean(&header.environment),
         clean(&header.revision),
         clean(&header.trueup),
-        count(replayed.answered, "host call"),
+        count(again.answered, "host call"),
     );
     for (plugin, sha256) in &header.plugins {
         if bundled::find(plugin).is_some_and(|it| it.sha256 != sha256) {
@@ -192,29 +152,29 @@ fn text(recording: &Recording, replayed: &Replayed, same: bool) -> String {
         }
     }
     if same {
-        let _ = writeln!(out, "The plan is the same: {}", clean(&replayed.plan.digest));
+        let _ = writeln!(out, "The plan is the same: {}", clean(&again.plan.digest));
         if !recording.end.outcomes.is_empty() {
             let _ = writeln!(out, "So is how its {} ended.", count(recording.end.outcomes.len(), "step"));
         }
-        if replayed.unasked > 0 {
-            let _ = writeln!(out, "{} of the recording were not asked this time.", count(replayed.unasked, "question"));
+        if again.unasked > 0 {
+            let _ = writeln!(out, "{} of the recording were not asked this time.", count(again.unasked, "question"));
         }
         return out;
     }
-    if let Some(first) = replayed.parted.first() {
+    if let Some(first) = again.parted.first() {
         let question = |it: &Json| clip(&it.to_string(), QUESTION, "…").to_string();
         let Parted { provider, function, import, .. } = first;
         let _ = writeln!(out, "It parted where `{}` asked {} in its `{}`:", clean(provider), clean(import), clean(function));
         let _ = writeln!(out, "  now       {}", question(&first.question));
         let nearest = first.nearest.as_ref().map_or_else(|| "nothing of the kind".to_owned(), question);
         let _ = writeln!(out, "  recorded  {nearest}");
-        if let Some(more) = replayed.missing.checked_sub(1).filter(|it| *it > 0) {
+        if let Some(more) = again.missing.checked_sub(1).filter(|it| *it > 0) {
             let _ = writeln!(out, "  and {} more that were not recorded", count(more, "question"));
         }
     }
-    if replayed.plan.digest != recording.end.plan.digest {
-        let _ = writeln!(out, "The plan is another one: {}, recorded was {}", replayed.plan.id(), recording.end.plan.id());
-        out.push_str(&lines(&replayed.moved));
+    if again.plan.digest != recording.end.plan.digest {
+        let _ = writeln!(out, "The plan is another one: {}, recorded was {}", again.plan.id(), recording.end.plan.id());
+        out.push_str(&lines(&again.moved));
     }
     for line in replayed.outcomes.iter().take(20) {
         let _ = writeln!(out, "  {}", clean(line));

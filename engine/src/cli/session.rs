@@ -36,6 +36,7 @@ const PLACED: usize = 200;
 const LOOKED_AT: usize = 2_000;
 /// What is said while providers are asked what there is.
 pub const LOOKING: &str = "looking at what there is";
+const READING: &str = "reading documents";
 
 /// An opened project and the environment that a verb is about.
 pub struct Session {
@@ -63,7 +64,7 @@ impl Session {
 
     /// Reading of documents, until the value is dropped or says that it is something else.
     pub fn reading(&self) -> Phase {
-        self.progress.phase("reading documents")
+        self.progress.phase(READING)
     }
 
     /// What a pass needs. Asks for trust on a terminal where it is missing.
@@ -197,6 +198,11 @@ impl Places {
 fn before_steps(shell: &Shell<'_>) -> Progress {
     let output = &*shell.output;
     Progress::new(output.err_style, output.animated, output.quiet || output.format.is_object())
+}
+
+/// As [`Session::reading`], for who opens no project of the operator's.
+pub fn reading(shell: &Shell<'_>) -> Phase {
+    before_steps(shell).phase(READING)
 }
 
 /// Opens the project without choosing an environment.

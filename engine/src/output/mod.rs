@@ -5,6 +5,7 @@
 
 pub mod clean;
 pub mod diagnostic;
+pub mod difference;
 pub mod json;
 pub mod plan;
 pub mod progress;

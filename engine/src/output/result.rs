@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use trueup_core::diagnostic;
+use trueup_core::document::Shortener;
+use trueup_core::plan as core;
 
 use super::clean::clean;
 use super::json::{Action, Diagnostic, Plan, Refused};
 use super::style::{Style, Tone};
+use crate::apply::{Applied, Ended};
 
 /// `format` of [`Result`].
 pub const FORMAT: &str = "trueup.apply/1";
@@ -61,6 +64,34 @@ pub struct Result {
     pub steps: Vec<StepResult>,
     pub refused: Vec<Refused>,
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// How each step of a plan ended.
+pub fn steps(plan: &core::Plan, applied: &Applied, short: &Shortener) -> Vec<StepResult> {
+    let ended = applied.steps.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    let result = |(step, ended): (&core::Step, Option<&Ended>)| {
+        let (outcome, reason) = outcome(ended);
+        StepResult {
+            action: step.action.into(),
+            resource: short.shorten(&step.resource),
+            id: step.resource.to_string(),
+            outcome,
+            reason,
+        }
+    };
+    plan.steps.iter().zip(ended).map(result).collect()
+}
+
+/// How one ended, and why where there is something to say; none where it was never begun.
+pub fn outcome(ended: Option<&Ended>) -> (Outcome, Option<String>) {
+    match ended {
+        Some(Ended::Done) => (Outcome::Done, None),
+        Some(Ended::Unchanged) => (Outcome::Unchanged, None),
+        Some(Ended::Failed(finding)) => (Outcome::Failed, Some(finding.message.clone())),
+        Some(Ended::Moved(text)) => (Outcome::Moved, Some(text.clone())),
+        Some(Ended::Skipped(why)) => (Outcome::Skipped, Some(why.clone())),
+        None => (Outcome::Skipped, Some("the run was stopped before".to_owned())),
+    }
 }
 
 /// See [`Result::outcomes`].

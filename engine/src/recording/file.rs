@@ -1,7 +1,8 @@
 //! The file of a recording: JSON, one value a line, so that people can read it and Git can compare it.
 //!
 //! The first line is the [`Header`]; then come files, plugins, the state, calls and sealed values in any order; the last line is
-//! the [`End`], without which the file is not whole. A recording may come from a stranger: it is bounded and parsed, and
+//! the [`End`], without which the file is not whole. It says how many lines stand before it, and their SHA-256, so that none is
+//! lost or changed by accident; who changes a recording on purpose takes both out, as recordings of 0.1.0 have neither. A recording may come from a stranger: it is bounded and parsed, and
 //! nothing in it is run but plugins in their sandbox.
 
 use std::collections::BTreeMap;
@@ -15,9 +16,11 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
-use trueup_core::value::Json;
+use sha2::{Digest as _, Sha256};
+use trueup_core::value::{Digest, Json};
 
 use crate::output::json::Plan;
+use crate::output::value::count;
 use crate::private;
 
 /// `format` of the header.
@@ -94,7 +97,47 @@ enum Line {
     State { gz: String },
     Call(Call),
     Seals(BTreeMap<String, String>),
-    End(Box<End>),
+    End(Box<Last>),
+}
+
+/// The last line: the end, and what it says of the lines before.
+#[derive(Serialize, Deserialize)]
+struct Last {
+    #[serde(flatten)]
+    end: End,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lines: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+}
+
+/// What stood in the lines so far.
+#[derive(Clone, Default)]
+struct Tally {
+    lines: usize,
+    hash: Sha256,
+}
+
+impl Tally {
+    /// Without what ends the line, which Git may change.
+    fn take(&mut self, line: &[u8]) {
+        self.lines += 1;
+        self.hash.update(line.strip_suffix(b"\r").unwrap_or(line));
+        self.hash.update(b"\n");
+    }
+
+    fn sha256(&self) -> String {
+        Digest(self.hash.clone().finalize().into()).to_string()
+    }
+
+    /// What is wrong with a recording whose last line says this.
+    fn differs(&self, last: &Last) -> Option<String> {
+        if let Some(lines) = last.lines.filter(|it| *it != self.lines) {
+            return Some(format!("it had {} before its last one, and has {}", count(lines, "line"), self.lines));
+        }
+        let other = last.sha256.as_ref().is_some_and(|it| *it != self.sha256());
+        other.then(|| "its lines are not those that were written".to_owned())
+    }
 }
 
 /// Why a recording cannot be written or read.
@@ -107,6 +150,10 @@ pub enum RecordingError {
     Newer(String),
     /// It would hold a secret.
     Secret(String),
+    /// It would hold a value that a provider calls sensitive.
+    Sensitive,
+    /// It might hold a secret: something in it cannot be looked into; says what.
+    Sealed(String),
     /// More than [`BYTES`].
     Large,
 }
@@ -122,10 +169,29 @@ impl fmt::Display for RecordingError {
                 "the secret `{name}` is shorter than {} bytes, too short to be cut out of what plugins and servers said",
                 super::cut::SHORTEST
             ),
+            Self::Sensitive => f.write_str(
+                "a value that its provider calls sensitive is a single character or a switch, which cannot be told from other text and cut out",
+            ),
+            Self::Sealed(what) => f.write_str(what),
             Self::Large => write!(f, "it is larger than {} MiB", BYTES >> 20),
         }
     }
 }
+
+impl RecordingError {
+    /// What to do about a file that cannot be read.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Newer(_) => "use a newer trueup",
+            Self::Io(_) => "name a file that `trueup plan --record FILE` or `trueup apply --record FILE` wrote",
+            Self::Wrong(_) | Self::Secret(_) | Self::Sensitive | Self::Sealed(_) | Self::Large => MEND,
+        }
+    }
+}
+
+/// What to do about a recording that is not what was written.
+pub const MEND: &str = "copy it again whole, or record the run anew with `trueup plan --record FILE` or `trueup apply --record FILE`; one that \
+                        was changed on purpose is not held against `lines` and `sha256` where its last line has neither";
 
 impl From<io::Error> for RecordingError {
     fn from(error: io::Error) -> Self {
@@ -140,11 +206,13 @@ impl Recording {
     ///
     /// Those of the system, and where it is too large.
     pub fn write(self, path: &Path) -> Result<(), RecordingError> {
-        let mut out = Vec::new();
-        let mut line = |line: &Line| -> Result<(), RecordingError> {
+        let (mut out, mut tally) = (Vec::new(), Tally::default());
+        let mut line = |line: &Line| -> Result<Tally, RecordingError> {
+            let start = out.len();
             serde_json::to_writer(&mut out, line).map_err(io::Error::other)?;
+            tally.take(out.get(start..).unwrap_or_default());
             out.push(b'\n');
-            if out.len() as u64 > BYTES { Err(RecordingError::Large) } else { Ok(()) }
+            if out.len() as u64 > BYTES { Err(RecordingError::Large) } else { Ok(tally.clone()) }
         };
         line(&Line::Recording(self.header))?;
         for (path, bytes) in self.files {
@@ -159,8 +227,9 @@ impl Recording {
         for call in self.calls {
             line(&Line::Call(call))?;
         }
-        line(&Line::Seals(self.seals))?;
-        line(&Line::End(Box::new(self.end)))?;
+        let before = line(&Line::Seals(self.seals))?;
+        let (lines, sha256) = (Some(before.lines), Some(before.sha256()));
+        line(&Line::End(Box::new(Last { end: self.end, lines, sha256 })))?;
         private::write(path, &out)?;
         Ok(())
     }
@@ -185,8 +254,11 @@ impl Recording {
     ///
     /// As there.
     pub fn parse(text: &[u8]) -> Result<Self, RecordingError> {
-        let mut lines = text.split(|it| *it == b'\n').enumerate().filter(|(_, it)| !it.is_empty());
-        let header = header(lines.next().map_or(&[][..], |it| it.1))?;
+        let mut lines = text.split(|it| *it == b'\n').enumerate().filter(|(_, it)| !it.trim_ascii().is_empty());
+        let first = lines.next().map_or(&[][..], |it| it.1);
+        let header = header(first)?;
+        let mut tally = Tally::default();
+        tally.take(first);
         let mut room = BYTES;
         let (mut files, mut plugins, mut state) = (BTreeMap::new(), BTreeMap::new(), None);
         let (mut calls, mut seals, mut end) = (Vec::new(), BTreeMap::new(), None);
@@ -195,7 +267,7 @@ impl Recording {
             if end.is_some() {
                 return Err(wrong("something follows the end".to_owned()));
             }
-            match serde_json::from_slice(line).map_err(|error| wrong(error.to_string()))? {
+            match serde_json::from_slice(line).map_err(|error| wrong(in_line(&error)))? {
                 Line::Recording(_) => return Err(wrong("a second header".to_owned())),
                 Line::File { path, gz } => {
                     let path = tidy(&path).ok_or_else(|| wrong("a path that leaves the project's folder".to_owned()))?;
@@ -207,11 +279,31 @@ impl Recording {
                 Line::State { gz } => state = Some(unpacked(&gz, &mut room).map_err(wrong)?),
                 Line::Call(call) => calls.push(call),
                 Line::Seals(them) => seals.extend(them),
-                Line::End(it) => end = Some(*it),
+                Line::End(it) => {
+                    if let Some(what) = tally.differs(&it) {
+                        return Err(RecordingError::Wrong(what));
+                    }
+                    end = Some(it.end);
+                }
             }
+            tally.take(line);
         }
         let end = end.ok_or_else(|| RecordingError::Wrong("it ends in the middle".to_owned()))?;
         Ok(Self { header, files, plugins, state, calls, seals, end })
+    }
+}
+
+/// What is wrong within one line. The parser counts lines of its own, which would be told beside the file's.
+fn in_line(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "it ends in the middle".to_owned();
+    }
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(what) if error.column() > 0 => format!("{what}, at column {}", error.column()),
+        Some(what) => what.to_owned(),
+        None => text,
     }
 }
 
@@ -256,7 +348,7 @@ fn unpacked(gz: &str, room: &mut u64) -> Result<Vec<u8>, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const HEADER: &str = r#"{"recording":{"format":"trueup.recording/1","trueup":"0.1.0","command":"plan","project":"p","environment":"e","revision":"r","now":1,"plugins":{}}}"#;
@@ -285,5 +377,52 @@ mod tests {
         assert!(bomb.len() < 16 << 10);
         let mut room = 1 << 20;
         assert!(unpacked(&bomb, &mut room).unwrap_err().contains("more than"));
+    }
+
+    /// A recording of two calls.
+    pub(in crate::recording) fn plain() -> Recording {
+        let Ok(header) = header(HEADER.as_bytes()) else { unreachable!() };
+        let end = End { plan: crate::output::json::tests::shape(&trueup_core::plan::Plan::default()), outcomes: Vec::new() };
+        let call = |function: &str| Call {
+            provider: "p".to_owned(),
+            function: function.to_owned(),
+            import: "http".to_owned(),
+            question: Json::Null,
+            answer: Json::Null,
+        };
+        let calls = vec![call("scan"), call("read")];
+        Recording { header, files: BTreeMap::new(), plugins: BTreeMap::new(), state: None, calls, seals: BTreeMap::new(), end }
+    }
+
+    #[test]
+    fn a_line_that_is_lost_added_or_changed_is_told_and_an_older_recording_says_nothing_of_its_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.jsonl");
+        plain().write(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let refused = |text: &str| Recording::parse(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(Recording::parse(text.as_bytes()).unwrap().calls.len(), 2);
+        assert_eq!(Recording::parse(text.replace('\n', "\r\n").as_bytes()).unwrap().calls.len(), 2, "as Git writes it elsewhere");
+        let lines: Vec<&str> = text.lines().collect();
+        let without =
+            |at: usize| lines.iter().enumerate().filter(|it| it.0 != at).map(|it| format!("{}\n", it.1)).collect::<String>();
+        assert!(refused(&without(1)).contains("it had 4 lines before its last one, and has 3"), "{}", refused(&without(1)));
+        let twice = text.replacen(lines[1], &format!("{}\n{}", lines[1], lines[1]), 1);
+        assert!(refused(&twice).contains("and has 5"), "{}", refused(&twice));
+        let other = text.replacen("scan", "poll", 1);
+        assert!(refused(&other).contains("not those that were written"), "{}", refused(&other));
+        let mut last: Json = serde_json::from_str(lines.last().unwrap()).unwrap();
+        last["end"].as_object_mut().unwrap().retain(|key, _| key != "lines" && key != "sha256");
+        let older = format!("{}\n{}\n{last}\n", lines[0], lines[1]);
+        assert_eq!(Recording::parse(older.as_bytes()).unwrap().calls.len(), 1);
+    }
+
+    #[test]
+    fn a_line_that_ends_in_the_middle_is_told_with_one_number() {
+        let told = |text: String| Recording::parse(text.as_bytes()).unwrap_err().to_string();
+        let cut = told(format!("{HEADER}\n{{\"call\":{{\"provider\":\"x"));
+        assert_eq!(cut, "it is no whole recording: line 2: it ends in the middle");
+        let wrong = told(format!("{HEADER}\n{{\"call\":nothing}}"));
+        assert!(wrong.starts_with("it is no whole recording: line 2: ") && wrong.matches("line").count() == 1, "{wrong}");
     }
 }

@@ -8,7 +8,8 @@
 //! Nothing that was observed before is used while recording, so that the file is whole: the run reads everything anew.
 //!
 //! Invariant: no value of a secret or credential is in a recording as it is, nor in the spellings that [`cut`] lists; one that is
-//! too short to be cut out makes the recording fail, not leak. What a server makes of a secret in its own way cannot be known.
+//! too short to be cut out, and a body that cannot be looked into, make the recording fail, not leak. What a server makes of a
+//! secret in its own way cannot be known.
 
 mod again;
 mod cut;
@@ -22,11 +23,10 @@ use std::sync::Arc;
 use trueup_core::value::{Digest, Json};
 use trueup_host::{Asked, Tap};
 
-pub use again::{Again, again};
-pub use file::{End, Header, Recording, RecordingError};
+pub use again::{Again, AgainError, Until, again};
+pub use file::{End, Header, MEND, Recording, RecordingError};
 pub use play::{Parted, Player};
 pub use record::{Recorder, Start};
-pub use stage::Stage;
 
 use crate::desired::SecretValues;
 use crate::seal::Witness;

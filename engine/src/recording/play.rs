@@ -58,6 +58,7 @@ impl Player {
         for Call { provider, function, import, question, answer } in &recording.calls {
             let answers = inner.answers.entry(cut::key(provider, function, import, question)).or_default();
             answers.waiting.push_back(answer.clone());
+            answers.used |= is_ambient(import);
             let who = [provider.clone(), function.clone(), import.clone()];
             inner.asked.entry(who).or_default().push(question.clone());
         }
@@ -103,21 +104,27 @@ impl Player {
         }
         let key = cut::key(asked.provider, asked.function, asked.import, &question);
         if let Some(answers) = inner.answers.get_mut(&key) {
-            if let Some(next) = answers.waiting.pop_front() {
-                answers.last = next;
+            match answers.waiting.pop_front() {
+                Some(next) => answers.last = next,
+                // A clock that stands still is waited for without end: it goes on by itself.
+                None if asked.import == "monotonic" => return Json::Null,
+                None => {}
             }
             // Asked once more than recorded, as a wait may: the world is as it was.
             answers.used = true;
             let mut answer = answers.last.clone();
-            inner.answered += 1;
+            inner.answered += usize::from(!is_ambient(asked.import));
             inner.handles.iter().for_each(|(handle, shown)| cut::swap(&mut answer, shown, handle));
             if let Some(token) = token.or(asked.tokens.first()) {
                 cut::swap(&mut answer, cut::TOKEN, token);
             }
             return answer;
         }
-        if asked.import == "clock" {
-            return Json::from(self.now);
+        match asked.import {
+            "clock" => return Json::from(self.now),
+            // Recordings of 0.1.0 have neither; the host then has its own.
+            "monotonic" | "random" => return Json::Null,
+            _ => {}
         }
         inner.missing += 1;
         let who = [asked.provider.to_owned(), asked.function.to_owned(), asked.import.to_owned()];
@@ -140,6 +147,11 @@ impl Player {
         let inner = self.lock();
         (inner.answered, inner.answers.values().filter(|it| !it.used).count())
     }
+}
+
+/// What runtimes of languages ask of their own accord: told as it was, and no part of what a run asked.
+fn is_ambient(import: &str) -> bool {
+    matches!(import, "monotonic" | "random")
 }
 
 fn holds(value: &Json, text: &str) -> bool {
@@ -166,5 +178,34 @@ fn nothing(import: &str) -> Json {
         "secrets" => json!({ "Err": "Denied" }),
         "cache.get" | "cache.put" => Json::Null,
         _ => json!({ "Err": { "Io": text } }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::file::tests::plain;
+
+    fn ask(player: &Player, import: &'static str) -> Json {
+        player.answer(&Asked { provider: "p", function: "scan", import, question: &Json::Null, tokens: &[] })
+    }
+
+    #[test]
+    fn clocks_and_seeds_that_were_not_recorded_part_from_nothing() {
+        let player = Player::new(&plain(), BTreeMap::new());
+        assert_eq!(["clock", "monotonic", "random"].map(|it| ask(&player, it)), [json!(1), Json::Null, Json::Null]);
+        assert_eq!(player.parted(), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn a_clock_goes_on_where_its_readings_end_and_a_seed_is_given_again() {
+        let mut recording = plain();
+        for (import, answer) in [("monotonic", 5), ("random", 7)] {
+            let (provider, function, import) = ("p".to_owned(), "scan".to_owned(), import.to_owned());
+            recording.calls.push(Call { provider, function, import, question: Json::Null, answer: json!(answer) });
+        }
+        let player = Player::new(&recording, BTreeMap::new());
+        assert_eq!(["monotonic", "monotonic"].map(|it| ask(&player, it)), [json!(5), Json::Null]);
+        assert_eq!(["random", "random"].map(|it| ask(&player, it)), [json!(7), json!(7)]);
     }
 }

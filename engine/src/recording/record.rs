@@ -136,6 +136,9 @@ impl Recorder {
         if let Some((name, _)) = kept.secrets.iter().find(|(_, value)| value.len() < cut::SHORTEST) {
             return Err(RecordingError::Secret(name.clone()));
         }
+        if kept.sensitives.keys().any(|it| cut::is_too_short(it)) {
+            return Err(RecordingError::Sensitive);
+        }
         if kept.bytes > BYTES {
             return Err(RecordingError::Large);
         }
@@ -144,21 +147,26 @@ impl Recorder {
                 start.files.insert(path, bytes);
             }
         }
-        let cut = Cut::new(&kept.secrets, &kept.sensitives, &kept.handles).digests(&kept.composed);
+        let cut =
+            Cut::new(&kept.secrets, &kept.sensitives, &kept.handles).digests(kept.composed.iter().chain(kept.sensitives.keys()));
         for call in &mut kept.calls {
-            cut.json(&mut call.question);
-            cut.json(&mut call.answer);
+            let sealed = cut.json(&mut call.question).and_then(|()| cut.json(&mut call.answer));
+            sealed.map_err(|why| RecordingError::Sealed(format!("`{}` in its `{}`: {why}", call.provider, call.function)))?;
         }
         // Answers came in an order of chance where requests went side by side.
         kept.calls.sort_by_cached_key(|it| cut::key(&it.provider, &it.function, &it.import, &it.question).to_string());
         let seals = kept.seals.iter();
         let seals = seals.map(|(value, hmac)| (Digest::of(&cut.bytes(value)).to_string(), hmac.to_string())).collect();
         let mut end = serde_json::to_value(end).map_err(|error| RecordingError::Wrong(error.to_string()))?;
-        cut.json(&mut end);
+        cut.json(&mut end).map_err(RecordingError::Sealed)?;
         let end = serde_json::from_value(end).map_err(|error| RecordingError::Wrong(error.to_string()))?;
         let Start { header, files, plugins, state } = start;
         // Documents hold names of secrets; one that holds a value is its author's, and no reason to pass it on.
-        let files = files.into_iter().map(|(path, bytes)| (path, cut.bytes(&bytes))).collect();
+        let clean = |path: &str, bytes: Vec<u8>| match std::str::from_utf8(&bytes) {
+            Ok(text) if matches!(path, project::FILE | lock::FILE) => cut.settings(text).into_bytes(),
+            _ => cut.bytes(&bytes),
+        };
+        let files = files.into_iter().map(|(path, bytes)| (path.clone(), clean(&path, bytes))).collect();
         Recording { header, files, plugins, state, calls: kept.calls, seals, end }.write(&self.path)
     }
 }
@@ -209,7 +217,11 @@ impl Start {
             allow_recreate: around.options.allow_recreate,
             plugins: digests,
         };
-        let state = around.store.export().map_err(|error: StoreError| RecordingError::Wrong(error.to_string()))?;
+        let targets: Vec<&str> = around.context.providers.values().map(|it| &*it.target).collect();
+        let state = around
+            .store
+            .export(&environment.name, &targets)
+            .map_err(|error: StoreError| RecordingError::Wrong(error.to_string()))?;
         Ok(Self { header, files, plugins, state })
     }
 }

@@ -2,16 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::file::Recording;
-use crate::private;
+use crate::private::{self, Temporary};
 use crate::store;
 
-/// A temporary project; its folder goes with the value.
-pub struct Stage {
-    root: PathBuf,
-}
+/// A temporary project; its folder goes with the value, and with the process.
+pub struct Stage(Temporary);
 
 impl Stage {
     /// Writes the recorded files and state.
@@ -20,18 +18,16 @@ impl Stage {
     ///
     /// Those of the system.
     pub fn set(recording: &Recording) -> io::Result<Self> {
-        let root = private::beside(&std::env::temp_dir().join("trueup-replay"));
-        private::folder(&root)?;
-        let stage = Self { root: root.canonicalize()? };
+        let stage = Self(Temporary::new("trueup-replay")?);
         for (path, bytes) in &recording.files {
-            let file = stage.root.join(path);
+            let file = stage.root().join(path);
             if let Some(parent) = file.parent() {
                 fs::create_dir_all(parent)?;
             }
             fs::write(file, bytes)?;
         }
         if let Some(state) = &recording.state {
-            let file = store::default_path(&stage.root);
+            let file = store::default_path(stage.root());
             if let Some(parent) = file.parent() {
                 private::folder(parent)?;
             }
@@ -42,12 +38,6 @@ impl Stage {
 
     /// The project's folder.
     pub fn root(&self) -> &Path {
-        &self.root
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.root);
+        self.0.path()
     }
 }

@@ -218,13 +218,14 @@ pub trait Store: Send + Sync {
     /// Those of reading.
     fn environments(&self) -> Result<Vec<String>, StoreError>;
 
-    /// A copy of what is owned and under way, for a recording: bytes from which [`SqliteStore`] opens. None where this kind of
-    /// store has no such copy.
+    /// A copy of what an environment owns and has under way, for a recording: bytes from which [`SqliteStore`] opens. Of other
+    /// environments it holds who owns what at these targets, and no document. None where this kind of store has no such copy.
     ///
     /// # Errors
     ///
     /// Those of reading.
-    fn export(&self) -> Result<Option<Vec<u8>>, StoreError> {
+    fn export(&self, environment: &str, targets: &[&str]) -> Result<Option<Vec<u8>>, StoreError> {
+        let _ = (environment, targets);
         Ok(None)
     }
 

@@ -107,8 +107,8 @@ impl Store for SqliteStore {
         self.reading(|db| journal::environments(db).map_err(|err| self.fail(err)))
     }
 
-    fn export(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        super::export::export(&self.path).map(Some)
+    fn export(&self, environment: &str, targets: &[&str]) -> Result<Option<Vec<u8>>, StoreError> {
+        super::export::export(&self.path, environment, targets).map(Some)
     }
 
     fn intents(&self, environment: &str) -> Result<Vec<Intent>, StoreError> {

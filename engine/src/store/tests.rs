@@ -47,6 +47,36 @@ fn the_contract_holds() {
 }
 
 #[test]
+fn a_copy_for_a_recording_holds_one_environment_and_who_owns_what_it_reaches() {
+    let root = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&root.path().join("state.db"), PROJECT).unwrap();
+    let full = |name: &str, target: &str| Edit::Put {
+        entry: Box::new(entry(&format!("site:File/{name}"), name)),
+        target: target.into(),
+        applied: Some(Arc::new(json!({"spec": {"content": format!("text of {name}")}}))),
+    };
+    store.edit("prod", None, "adopted", vec![full("ours", "here"), full("far", "gone")]).wait().unwrap();
+    store.edit("staging", None, "adopted", vec![full("theirs", "here"), full("elsewhere", "there")]).wait().unwrap();
+    for (environment, key, target) in [("prod", "begun", "here"), ("staging", "also", "here"), ("staging", "apart", "there")] {
+        let run = store.begin_run(new_run(environment)).wait().unwrap();
+        let begun = IntentRecord { target: target.into(), ..intent(key, &entry(&format!("site:File/{key}"), key)) };
+        store.intend(environment, run, vec![begun]).wait().unwrap();
+    }
+    let copy = root.path().join("copy.db");
+    let bytes = store.export("prod", &["here"]).unwrap().unwrap();
+    let holds = |text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
+    assert!(holds("text of ours") && holds("text of far") && holds("File/theirs"));
+    assert!(!holds("text of theirs") && !holds("elsewhere") && !holds("apart"), "another environment's");
+    fs::write(&copy, &bytes).unwrap();
+    let copied = SqliteStore::open(&copy, PROJECT).unwrap();
+    assert_eq!(copied.inventory("prod").unwrap(), store.inventory("prod").unwrap());
+    assert_eq!(copied.intents("prod").unwrap(), store.intents("prod").unwrap());
+    let theirs = entry("site:File/theirs", "theirs").address;
+    assert_eq!(copied.owners(&[("here", &theirs)]).unwrap(), store.owners(&[("here", &theirs)]).unwrap());
+    assert_eq!(copied.elsewhere("prod", "site", "here").unwrap(), ["gone"]);
+}
+
+#[test]
 fn a_state_of_the_first_format_is_brought_up_to_date() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("state.db");

@@ -237,7 +237,7 @@ const TEXTS: &[(Code, &str)] = &[
     ),
     (
         all::RECORDING,
-        "The file given to `--record` or `replay` cannot be written or read, is cut off, or would hold a secret that is too short to be told from other text.\nA run that could not be recorded was carried out all the same.",
+        "The file given to `--record` or `replay` cannot be written or read, is cut off or not the lines that were written, or would hold a secret that is too short to be told from other text or stands in a body that cannot be looked into.\nA run that could not be recorded was carried out all the same.",
     ),
     (
         all::PLUGIN_LOAD,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::world::Bench;
 use super::super::{Stop, Verdict};
-use crate::recording::{Recording, again};
+use crate::recording::{Recording, Until, again};
 
 /// What `trueup plan --record` or `apply --record` kept, planned again with this component in the place of the recorded one.
 pub async fn same_plan(bench: &Bench) -> Verdict {
@@ -19,7 +19,8 @@ pub async fn same_plan(bench: &Bench) -> Verdict {
     let [text] = texts.as_slice() else {
         return Err(Stop::Fail(format!("`{name}` is of a run with {} plugins; record one with this plugin alone", texts.len())));
     };
-    let again = again(&recording, BTreeMap::from([((*text).clone(), bench.wasm.clone())])).await?;
+    let plugins = BTreeMap::from([((*text).clone(), bench.wasm.clone())]);
+    let again = again(&recording, plugins, Until::Plan, &|| ()).await.map_err(|error| error.of(name))?;
     if let Some(parted) = again.parted.first() {
         let question = parted.question.to_string();
         let question = question.chars().take(200).collect::<String>();
@@ -30,7 +31,7 @@ pub async fn same_plan(bench: &Bench) -> Verdict {
         )));
     }
     if !again.moved.is_empty() {
-        let names = again.moved.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        let names = again.moved.iter().take(5).map(|it| it.id.as_str()).collect::<Vec<_>>().join(", ");
         return Err(Stop::Fail(format!("`{name}`: the plan is another one for {names}; `trueup replay` shows both")));
     }
     Ok(format!("{} host calls answered", again.answered))
