@@ -250,7 +250,7 @@ fn a_key_that_is_wrong_or_missing_is_told_and_nothing_is_believed() {
     project.configure("tsig", trueup_tests::servers::KEY_SECRET);
     let credentials = project.config().join("credentials.yaml");
     let text = std::fs::read_to_string(&credentials).unwrap();
-    project.configure("credentials.yaml", &text.replace("name: trueup.", "name: nobody."));
+    project.configure("credentials.yaml", text.replace("name: trueup.", "name: nobody."));
     blind(&project, server.dns, &["BADKEY"]);
     project.configure("credentials.yaml", &text);
     // Answers that nobody signed: of looks, and of the change itself.

@@ -61,7 +61,7 @@ fn project_with(way: &Way, more: &str) -> Project {
             "origins: [\"dns://127.0.0.1:{port}\"], tsig: {{name: {KEY_NAME}, algorithm: hmac-sha256, secret: {{file: tsig}}}}"
         ),
     };
-    project.configure("credentials.yaml", &format!("credentials:\n  server: {{{credential}}}\n"));
+    project.configure("credentials.yaml", format!("credentials:\n  server: {{{credential}}}\n"));
     project.write("base/.keep", "");
     project
 }

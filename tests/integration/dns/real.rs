@@ -78,7 +78,7 @@ fn a_zone_is_kept_over_tls_with_an_authority_of_the_operators_own() {
     let credential = |more: &str| {
         let tsig = format!("tsig: {{name: {KEY_NAME}, algorithm: hmac-sha256, secret: {{file: tsig}}}}");
         let origins = format!("origins: [\"dns+tls://127.0.0.1:{}\"]", tls.port);
-        project.configure("credentials.yaml", &format!("credentials:\n  server: {{{origins}, {tsig}{more}}}\n"));
+        project.configure("credentials.yaml", format!("credentials:\n  server: {{{origins}, {tsig}{more}}}\n"));
     };
     credential("");
     apply(&project).expect_exit(1).expect_text(&["dns+tls://127.0.0.1", "certificate"]);
