@@ -33,7 +33,7 @@ use trueup_host::{
 const OBJECTS: usize = 10_000;
 const PAGE: usize = 100;
 const CHANGES: usize = 1_000;
-const RUNS: usize = 5;
+const RUNS: usize = 20;
 
 fn main() {
     let named: Vec<(String, String)> = std::env::args()
