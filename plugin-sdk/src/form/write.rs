@@ -33,7 +33,7 @@ impl<'a> Writer<'a> {
 
     fn object(self, close: &'static str) -> Object<'a> {
         self.out.push(b'{');
-        Object { out: self.out, form: self.form, each: self.each, name: String::new(), first: true, close }
+        Object { out: self.out, form: self.form, each: self.each, name: String::new(), members: Vec::new(), close }
     }
 
     /// `{"variant":`; what follows is the member of that name.
@@ -181,38 +181,28 @@ impl List<'_> {
 
     fn over(mut self) -> Result<()> {
         if self.items.len() > 1 {
-            self.sort()?;
+            self.sort();
         }
         self.out.extend_from_slice(self.close.as_bytes());
         Ok(())
     }
 
     /// Puts the items into the order of their canonical texts.
-    fn sort(&mut self) -> Result<()> {
-        let Some(start) = self.items.first().map(|it| it.start) else { return Ok(()) };
-        let text = |it: &Range<usize>| self.out.get(it.clone()).unwrap_or_default();
-        let each = self.items.iter().map(|it| Ok((canonical(text(it))?, text(it).to_vec())));
-        let mut items = each.collect::<Result<Vec<_>>>()?;
+    fn sort(&mut self) {
+        let Some(start) = self.items.first().map(|it| it.start) else { return };
+        let text = |it: &Range<usize>| self.out.get(it.clone()).unwrap_or_default().to_vec();
+        let mut items: Vec<Vec<u8>> = self.items.iter().map(text).collect();
         if items.is_sorted() {
-            return Ok(());
+            return;
         }
         items.sort();
         self.out.truncate(start);
-        for (at, (_, text)) in items.iter().enumerate() {
+        for (at, text) in items.iter().enumerate() {
             if at > 0 {
                 self.out.push(b',');
             }
             self.out.extend_from_slice(text);
         }
-        Ok(())
-    }
-}
-
-/// The text by which an item is sorted: that of [`Form::take`], whose members are in the order of their names.
-fn canonical(text: &[u8]) -> Result<Vec<u8>> {
-    match text.first() {
-        Some(b'{' | b'[') => serde_json::to_vec(&serde_json::from_slice::<Json>(text)?),
-        _ => Ok(text.to_vec()),
     }
 }
 
@@ -245,35 +235,56 @@ pub(super) struct Object<'a> {
     each: Each<'a>,
     /// Of the member that comes, in a map.
     name: String,
-    first: bool,
+    /// Where the members stand.
+    members: Vec<Range<usize>>,
     close: &'static str,
 }
 
 impl Object<'_> {
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<()> {
-        if self.first && is_reserved(name) {
+        if self.members.is_empty() && is_reserved(name) {
             self.form = &ANY;
         }
-        let start = self.out.len();
-        if !self.first {
+        let before = self.out.len();
+        if !self.members.is_empty() {
             self.out.push(b',');
         }
+        let start = self.out.len();
         named(self.out, name)?;
         let at = self.out.len();
         value.serialize(Writer::new(self.out, self.form.member(name), None))?;
         let text = self.out.get(at..).unwrap_or_default();
         if self.form.shaped && text == b"null" {
-            self.out.truncate(start);
+            self.out.truncate(before);
             return Ok(());
         }
-        self.first = false;
+        self.members.push(start..self.out.len());
         if let Some(each) = &mut self.each {
             each(name, text);
         }
         Ok(())
     }
 
+    /// Puts the members into the order of their names, which is that of a JSON value's text.
     fn over(self) -> Result<()> {
+        let name = |it: &Range<usize>| {
+            let text = self.out.get(it.start + 1..it.end).unwrap_or_default();
+            text.split(|it| *it == b'"').next().unwrap_or_default()
+        };
+        if !self.members.is_sorted_by_key(name) {
+            let mut members = self.members.clone();
+            members.sort_by_key(name);
+            let start = self.members.first().map_or(self.out.len(), |it| it.start);
+            let mut sorted = Vec::with_capacity(self.out.len() - start);
+            for it in members {
+                if !sorted.is_empty() {
+                    sorted.push(b',');
+                }
+                sorted.extend_from_slice(self.out.get(it).unwrap_or_default());
+            }
+            self.out.truncate(start);
+            self.out.append(&mut sorted);
+        }
         self.out.extend_from_slice(self.close.as_bytes());
         Ok(())
     }
