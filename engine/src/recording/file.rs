@@ -150,6 +150,8 @@ pub enum RecordingError {
     Newer(String),
     /// It would hold a secret.
     Secret(String),
+    /// A secret stands where a replay needs the text as it is.
+    Named(String),
     /// It would hold a value that a provider calls sensitive.
     Sensitive,
     /// It might hold a secret: something in it cannot be looked into; says what.
@@ -169,6 +171,13 @@ impl fmt::Display for RecordingError {
                 "the secret `{name}` is shorter than {} bytes, too short to be cut out of what plugins and servers said",
                 super::cut::SHORTEST
             ),
+            Self::Named(name) => write!(
+                f,
+                "the value of the secret `{name}` stands in `{}`, `{}`, or in the name of a file, a plugin or the environment, which a \
+                 replay needs as they are: name them otherwise",
+                crate::config::project::FILE,
+                crate::config::lock::FILE
+            ),
             Self::Sensitive => f.write_str(
                 "a value that its provider calls sensitive is a single character or a switch, which cannot be told from other text and cut out",
             ),
@@ -184,7 +193,7 @@ impl RecordingError {
         match self {
             Self::Newer(_) => "use a newer trueup",
             Self::Io(_) => "name a file that `trueup plan --record FILE` or `trueup apply --record FILE` wrote",
-            Self::Wrong(_) | Self::Secret(_) | Self::Sensitive | Self::Sealed(_) | Self::Large => MEND,
+            Self::Wrong(_) | Self::Secret(_) | Self::Named(_) | Self::Sensitive | Self::Sealed(_) | Self::Large => MEND,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! JSON text in its canonical spelling, written as serde hands the value over.
+//! JSON text in its canonical spelling, written as serde hands the value over. What cannot be written so ends in an error, whatever
+//! it says: [`Form::text`] then goes by the value.
 
 use std::ops::Range;
 
@@ -81,7 +82,7 @@ impl<'a> Serializer for Writer<'a> {
     type SerializeStructVariant = Object<'a>;
 
     plain! {
-        serialize_bool: bool, serialize_char: char, serialize_bytes: &[u8], serialize_f32: f32, serialize_f64: f64,
+        serialize_bool: bool, serialize_f64: f64,
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
         serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128,
         serialize_unit_struct: &'static str,
@@ -92,6 +93,19 @@ impl<'a> Serializer for Writer<'a> {
             Some(case) => plain(self.out, &case.of(value)),
             None => plain(self.out, value),
         }
+    }
+
+    fn serialize_char(self, value: char) -> Result<()> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<()> {
+        self.collect_seq(value)
+    }
+
+    /// As a JSON value takes it, which has doubles only.
+    fn serialize_f32(self, value: f32) -> Result<()> {
+        self.serialize_f64(f64::from(value))
     }
 
     fn serialize_none(self) -> Result<()> {
@@ -121,10 +135,9 @@ impl<'a> Serializer for Writer<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result<()> {
-        let inner = self.variant(variant)?;
-        value.serialize(Writer { out: &mut *inner.out, form: inner.form, each: None })?;
-        inner.out.push(b'}');
-        Ok(())
+        let mut object = self.object("}");
+        object.member(variant, value)?;
+        object.over()
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<List<'a>> {
@@ -147,7 +160,11 @@ impl<'a> Serializer for Writer<'a> {
         Ok(self.object("}"))
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Object<'a>> {
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Object<'a>> {
+        // Numbers of any length, and text that is JSON already: serde_json alone knows what they are.
+        if name.starts_with("$serde_json") {
+            return Err(Error::custom("not a struct"));
+        }
         Ok(self.object("}"))
     }
 
@@ -242,8 +259,10 @@ pub(super) struct Object<'a> {
 
 impl Object<'_> {
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<()> {
-        if self.members.is_empty() && is_reserved(name) {
-            self.form = &ANY;
+        match (is_reserved(name), self.members.is_empty()) {
+            (true, true) => self.form = &ANY,
+            (true, false) if *self.form != ANY => return Err(Error::custom("a marker, known late")),
+            _ => {}
         }
         let before = self.out.len();
         if !self.members.is_empty() {
@@ -271,9 +290,12 @@ impl Object<'_> {
             let text = self.out.get(it.start + 1..it.end).unwrap_or_default();
             text.split(|it| *it == b'"').next().unwrap_or_default()
         };
-        if !self.members.is_sorted_by_key(name) {
+        if !self.members.is_sorted_by(|one, other| name(one) < name(other)) {
             let mut members = self.members.clone();
             members.sort_by_key(name);
+            if members.windows(2).any(|it| matches!(it, [one, other] if name(one) == name(other))) {
+                return Err(Error::custom("two members of one name"));
+            }
             let start = self.members.first().map_or(self.out.len(), |it| it.start);
             let mut sorted = Vec::with_capacity(self.out.len() - start);
             for it in members {
