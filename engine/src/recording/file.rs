@@ -21,7 +21,7 @@ use trueup_core::value::{Digest, Json};
 
 use crate::output::json::Plan;
 use crate::output::value::count;
-use crate::private;
+use crate::{private, regular};
 
 /// `format` of the header.
 pub const FORMAT: &str = "trueup.recording/1";
@@ -240,12 +240,7 @@ impl Recording {
     ///
     /// Where it cannot be read, is not whole, or is of another version.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
-        let mut text = Vec::new();
-        std::fs::File::open(path)?.take(BYTES + 1).read_to_end(&mut text)?;
-        if text.len() as u64 > BYTES {
-            return Err(RecordingError::Large);
-        }
-        Self::parse(&text)
+        Self::parse(&regular::read(path, BYTES)?)
     }
 
     /// As [`Recording::read`] from bytes.

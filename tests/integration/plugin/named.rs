@@ -104,3 +104,28 @@ fn a_file_that_is_not_there_and_a_reference_that_is_missing_are_told_apart() {
     publish(&["oci://h/x:1", "./x.wasm"], &["the reference comes last", "`trueup plugin publish ./x.wasm oci://h/x:1`"]);
     project.run(&["plugin", "publish", "--help"]).expect_exit(0).expect_text(&["trueup plugin publish [OPTIONS] [PATH] REF"]);
 }
+
+#[test]
+fn whatever_file_is_named_a_fifo_in_its_place_is_refused_and_nobody_waits() {
+    let project = Project::new();
+    project.declare("a", "a.txt", "one\n").commit("one file");
+    let path = project.outside().join("pipe.pub");
+    fifo(&path);
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let pipe = path.to_str().unwrap();
+    project.write("thing.wasm", hostile());
+    let what = "it is a FIFO and no regular file";
+    soon(&project, &["replay", pipe]).expect_exit(1).expect_text(&["TU0616", what]);
+    soon(&project, &["apply", "--yes", "--plan", pipe]).expect_exit(64).expect_text(&["cannot read the plan", what]);
+    soon(&project, &["plugin", "sign", "thing.wasm", "--key", pipe]).expect_exit(1).expect_text(&["pipe.pub", what]);
+    soon(&project, &["plugin", "verify", "thing.wasm", "--key", pipe]).expect_exit(1).expect_text(&["pipe.pub", what]);
+    assert!(project.world().is_empty(), "nothing is done");
+    // What an untrusted plugin's project has where it names a recording.
+    project.write("kit/build/thing.wasm", trueup_tests::guests::mutant("honest"));
+    let kit = "apiVersion: trueup.dev/v1\nkind: Plugin\nmetadata: {name: thing}\nbuild: {command: [\"true\"], component: \
+               build/thing.wasm}\ntest: {recording: rec.jsonl, objects: [{kind: Ticket, name: a, spec: {}}]}\n";
+    project.write("kit/plugin.yaml", kit);
+    fifo(&project.repo().join("kit/rec.jsonl"));
+    let tested = soon(&project, &["plugin", "test", "kit", "--only", "recorded"]).expect_exit(1);
+    tested.expect_text(&["rec.jsonl", what]);
+}

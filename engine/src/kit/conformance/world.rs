@@ -17,6 +17,7 @@ use super::server::{Scratch, Server, free_port};
 use super::watch::{Shared, Usage, Watch};
 use crate::engine::now_ms;
 use crate::kit::project::{self, Test};
+use crate::regular;
 use crate::seal::{Sealer, escape};
 
 /// Bytes of a file that an object names.
@@ -432,11 +433,7 @@ fn blobs(bench: &Bench) -> Result<HashMap<Digest, Arc<[u8]>>, String> {
 
 fn read_blob(bench: &Bench, name: &str) -> Result<Vec<u8>, String> {
     let path = bench.folder.join(name);
-    let failed = |error: std::io::Error| format!("the file `{name}`, which an object names, cannot be read: {error}");
-    if fs::metadata(&path).map_err(failed)?.len() > MAX_BLOB {
-        return Err(format!("the file `{name}`, which an object names, is larger than {MAX_BLOB} bytes"));
-    }
-    fs::read(path).map_err(failed)
+    regular::read(&path, MAX_BLOB).map_err(|error| format!("the file `{name}`, which an object names, cannot be read: {error}"))
 }
 
 /// A path below the document as an RFC 6901 pointer; list positions do not occur.
