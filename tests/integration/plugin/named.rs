@@ -95,12 +95,20 @@ fn a_file_that_is_not_there_and_a_reference_that_is_missing_are_told_apart() {
     add("./nope.wasm", "is the path right? `trueup plugin build` makes the component");
     add("ghcr.io/acme/tickets:1.0", "a reference begins with oci://: `oci://ghcr.io/acme/tickets:1.0`");
     add("file", "`plugin: file` in trueup.yaml is all that it needs");
+    for text in ["ghcr.io/acme/tickets:1.0", "oci://ghcr.io/acme/tickets:1.0"] {
+        let shown = project.run(&["plugin", "show", text]).expect_exit(1);
+        shown.expect_text(&["TU0700", text, "`trueup plugin add oci://ghcr.io/acme/tickets:1.0` shows"]);
+    }
+    project.run(&["plugin", "show", "./nope.wasm"]).expect_exit(1).expect_text(&["give a bundled plugin"]);
+    let published = project.run(&["plugin", "publish", "nope", "oci://127.0.0.1:9/x:1"]).expect_exit(1);
+    published.expect_text(&["TU0700", "`nope`", "is the path right? `trueup plugin build` makes the component"]);
     project.write("x.wasm", hostile());
     let publish = |arguments: &[&str], words: &[&str]| {
         project.run(&[&["plugin", "publish"], arguments].concat()).expect_exit(64).expect_text(words);
     };
     publish(&[], &["nothing says where to publish to", "`trueup plugin publish oci://HOST/NAME:TAG`"]);
     publish(&["./x.wasm"], &["nothing says where to", "`trueup plugin publish ./x.wasm oci://HOST/NAME:TAG`"]);
+    publish(&["a", "b", "c"], &["`c` is one too many"]);
     publish(&["oci://h/x:1", "./x.wasm"], &["the reference comes last", "`trueup plugin publish ./x.wasm oci://h/x:1`"]);
     project.run(&["plugin", "publish", "--help"]).expect_exit(0).expect_text(&["trueup plugin publish [OPTIONS] [PATH] REF"]);
 }
