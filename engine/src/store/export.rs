@@ -7,9 +7,9 @@ use rusqlite::Connection;
 use super::{StoreError, inventory, schema};
 use crate::private::Temporary;
 
-/// Of other environments stays who owns what at the targets that this one reaches, and under which name, as two must not own one
-/// object. Everything else of theirs goes or is blank, as is what nothing reads again of our own: who ran what, and the handles of
-/// operations, which are plugins' own texts.
+/// Of other environments stays who owns what at the targets that this one reaches, and under which name, as two must not own
+/// one object. Everything else of theirs goes or is blank, as is what nothing reads again of our own: who ran what, and the
+/// handles of operations, which are plugins' own texts.
 const OTHERS: &str = "
 CREATE TEMP TABLE own AS SELECT p.id FROM places p JOIN environments e ON e.id = p.environment WHERE e.name = ?1;
 CREATE TEMP TABLE shared AS SELECT id FROM spots WHERE target IN (SELECT target FROM temp.targets);
@@ -23,7 +23,8 @@ DELETE FROM audit;
 DELETE FROM plans;
 DELETE FROM runs WHERE id NOT IN (SELECT run FROM intents);
 UPDATE runs SET command = '', actor = '', outcome = NULL, counts = NULL;
-UPDATE runs SET revision = '', plan = NULL, began = 0, ended = NULL WHERE environment NOT IN (SELECT id FROM environments WHERE name = ?1);
+UPDATE runs SET revision = '', plan = NULL, began = 0, ended = NULL
+    WHERE environment NOT IN (SELECT id FROM environments WHERE name = ?1);
 DELETE FROM places WHERE id NOT IN (SELECT place FROM entries UNION SELECT place FROM intents);
 DELETE FROM spots WHERE id NOT IN (SELECT spot FROM entries UNION SELECT spot FROM intents);
 DELETE FROM environments WHERE id NOT IN (SELECT environment FROM places UNION SELECT environment FROM runs);
