@@ -144,6 +144,15 @@ fn a_state_is_of_one_project_and_one_that_was_of_none_becomes_its() {
 }
 
 #[test]
+fn a_state_that_is_a_fifo_is_refused_and_nobody_waits() {
+    let fifo = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    };
+    check_refused(fifo, "it is a FIFO and no regular file");
+}
+
+#[test]
 fn a_state_that_is_empty_cut_or_altered_is_refused_and_never_read_as_nothing() {
     let words = "Put a backup";
     with(|_| ()).unwrap();

@@ -95,6 +95,7 @@ fn a_plugin_whose_pinned_one_is_nowhere_to_be_found_is_agreed_to_by_itself() {
     fs::write(project.repo().join("thing.wasm"), hostile()).unwrap();
     project.run(&["plugin", "add", "thing.wasm", "--yes"]).expect_exit(0);
     // Neither a commit nor the cache has the old one.
+    project.remove("thing.wasm").commit("pinned");
     fs::write(project.repo().join("thing.wasm"), other()).unwrap();
     let cache = fresh(&project, "cache");
     let before = lock(&project);
