@@ -1,6 +1,7 @@
 //! A run kept in a file, and the same run again from it: without its server, its credentials and its folder.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
