@@ -23,7 +23,7 @@ fn project(port: u16) -> Project {
     project.configure("key", API_KEY);
     project.configure("db", SECRET);
     let credential = format!("server: {{origins: [\"http://127.0.0.1:{port}\"], header: {{X-API-Key: {{file: key}}}}}}");
-    project.configure("credentials.yaml", &format!("credentials:\n  {credential}\nsecrets: {{db: {{file: db}}}}\n"));
+    project.configure("credentials.yaml", format!("credentials:\n  {credential}\nsecrets: {{db: {{file: db}}}}\n"));
     let file = |name: &str, spec: &str| format!("apiVersion: site/v1\nkind: File\nmetadata: {{name: {name}}}\nspec: {spec}\n");
     project.write(
         "base/password.yaml",
