@@ -22,7 +22,7 @@ use crate::store::{SqliteStore, Store, StoreError};
 mod providers;
 mod surroundings;
 
-pub use providers::{load_plugin, read_component, repository, runtime};
+pub use providers::{counting_runtime, load_plugin, read_component, repository, runtime};
 pub use surroundings::{Reading, now_ms};
 
 /// Bytes of the project file and of the lock.

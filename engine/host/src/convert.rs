@@ -90,8 +90,8 @@ impl Reader<'_> {
 
     /// A JSON object within the limits, nothing in it unknown.
     fn observed(&self, text: &str, what: &str) -> Result<Arc<Json>, String> {
-        let json = self.document(text, what)?;
-        if may_be_odd(text) && holds_unknown(&json) {
+        let (json, odd) = self.parsed(text, what)?;
+        if odd && holds_unknown(&json) {
             return Err(format!("`{what}` holds a `$unknown` object that may not stand there"));
         }
         Ok(json)
@@ -99,6 +99,11 @@ impl Reader<'_> {
 
     /// A JSON object within the limits, which may wait for values that are not known yet.
     fn document(&self, text: &str, what: &str) -> Result<Arc<Json>, String> {
+        self.parsed(text, what).map(|it| it.0)
+    }
+
+    /// As [`Reader::document`], and whether it may hold markers.
+    fn parsed(&self, text: &str, what: &str) -> Result<(Arc<Json>, bool), String> {
         if text.len() > self.document {
             return Err(format!("`{what}` is larger than {} bytes", self.document));
         }
@@ -106,8 +111,9 @@ impl Reader<'_> {
         if !json.is_object() {
             return Err(format!("`{what}` is no JSON object"));
         }
-        check(&json, MAX_DEPTH, may_be_odd(text)).map_err(|rule| format!("`{what}` {rule}"))?;
-        Ok(Arc::new(json))
+        let odd = may_be_odd(text);
+        check(&json, MAX_DEPTH, odd).map_err(|rule| format!("`{what}` {rule}"))?;
+        Ok((Arc::new(json), odd))
     }
 
     pub(crate) fn snapshot(&self, it: lifecycle::Snapshot, query: &ScopeQuery) -> Result<Snapshot, String> {

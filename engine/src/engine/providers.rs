@@ -122,9 +122,18 @@ pub async fn load(
 
 /// The sandbox, with its cache in the user's folder.
 pub fn runtime() -> Result<host::Runtime, Problem> {
+    started(host::Runtime::new)
+}
+
+/// As [`runtime`], one that counts what plugins execute.
+pub fn counting_runtime() -> Result<host::Runtime, Problem> {
+    started(host::Runtime::counting)
+}
+
+fn started(start: fn(host::RuntimeOptions) -> Result<host::Runtime, host::LoadError>) -> Result<host::Runtime, Problem> {
     let cache_dir = folders()?.cache.join("compiled");
-    let options = host::RuntimeOptions { cache_dir, limits: host::Limits::default() };
-    host::Runtime::new(options).map_err(|error| Problem::Findings(vec![Diagnostic::error(codes::PLUGIN_LOAD, error.to_string())]))
+    start(host::RuntimeOptions { cache_dir, limits: host::Limits::default() })
+        .map_err(|error| Problem::Findings(vec![Diagnostic::error(codes::PLUGIN_LOAD, error.to_string())]))
 }
 
 /// A plugin by what `plugin:` says.

@@ -90,28 +90,23 @@ impl Cut {
         handles: &BTreeMap<String, String>,
     ) -> Self {
         let mut cut = Self::default();
-        for (name, value) in secrets {
-            cut.add(value, &placeholder(name));
-        }
+        let mut long: Vec<(&String, String)> = secrets.iter().map(|(name, value)| (value, placeholder(name))).collect();
         for (value, hmac) in sensitives.iter().filter(|(value, _)| !value.is_empty() && *value != "null") {
             let shown = sensitive(value, hmac);
             if secrets.values().any(|it| it == value) {
                 continue;
             }
             if value.len() >= SHORTEST_SENSITIVE {
-                cut.add(value, &shown);
+                long.push((value, shown));
             } else {
                 cut.words.extend(words::spellings(value).into_iter().zip(words::spellings(&shown)));
                 cut.short.push(value.as_bytes().to_vec());
             }
         }
+        long.sort_by(|one, other| other.0.len().cmp(&one.0.len()).then_with(|| one.cmp(other)));
+        long.iter().for_each(|(value, shown)| cut.add(value, shown));
         cut.wrapped.sort();
         cut.pairs.extend(handles.iter().map(|(handle, shown)| (handle.clone(), shown.clone())));
-        let values = secrets.iter().map(|(name, value)| (value, placeholder(name)));
-        let seen = sensitives.iter().filter(|(value, _)| value.len() >= SHORTEST_SENSITIVE && *value != "null");
-        let mut values: Vec<_> = values.chain(seen.map(|(value, hmac)| (value, sensitive(value, hmac)))).collect();
-        values.sort_by(|one, other| other.0.len().cmp(&one.0.len()).then_with(|| one.cmp(other)));
-        cut.loose = values.into_iter().filter_map(|(value, shown)| Some((Loose::new(value)?, shown))).collect();
         for pairs in [&mut cut.pairs, &mut cut.words] {
             pairs.sort_by(|one, other| other.0.len().cmp(&one.0.len()).then_with(|| one.0.cmp(&other.0)));
             pairs.dedup_by(|one, other| one.0 == other.0);
@@ -128,8 +123,10 @@ impl Cut {
         self
     }
 
+    /// Takes one value; longer ones come first.
     fn add(&mut self, value: &str, shown: &str) {
         self.pairs.extend(spellings(value).into_iter().zip(spellings(shown)));
+        self.loose.extend(Loose::new(value).map(|it| (it, shown.to_owned())));
         self.wrapped.add(value, shown);
         let bytes = value.as_bytes();
         self.plain.push(bytes.to_vec());

@@ -7,7 +7,7 @@
 //!
 //! Nothing that was observed before is used while recording, so that the file is whole: the run reads everything anew.
 //!
-//! Invariant: no value of a secret or credential is in a recording as it is, nor in the spellings that [`cut`] lists; one that is
+//! Invariant: no value of a secret or credential is in a recording as it is, nor however [`cut`] reads a text; one that is
 //! too short to be cut out, and a body that cannot be looked into, make the recording fail, not leak. What a server makes of a
 //! secret in its own way cannot be known.
 

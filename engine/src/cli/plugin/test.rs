@@ -15,7 +15,7 @@ use crate::cli::error::{CliError, Texts};
 use crate::cli::exit::Exit;
 use crate::cli::session::failure;
 use crate::cli::version::contract;
-use crate::engine::{folders, read_component};
+use crate::engine::{counting_runtime, read_component};
 use crate::kit::conformance::{self, Bench, Checked, Outcome, badge};
 use crate::kit::project::{FILE, PluginProject, Test};
 use crate::output::Output;
@@ -124,9 +124,7 @@ async fn load(path: &Path) -> Result<(host::Plugin, Vec<u8>), CliError> {
         Some(found) => found.wasm.to_vec(),
         None => read_component(path).map_err(|error| failed(error.to_string()).hint("build it first: `trueup plugin build`"))?,
     };
-    let cache_dir = folders().map_err(|it| failure(it, None))?.cache.join("compiled");
-    let runtime = host::Runtime::counting(host::RuntimeOptions { cache_dir, limits: host::Limits::default() });
-    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+    let runtime = counting_runtime().map_err(|it| failure(it, None))?;
     let plugin = runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))?;
     Ok((plugin, wasm))
 }

@@ -19,33 +19,6 @@ const START: Duration = Duration::from_secs(30);
 /// Of what a server said, this much is shown.
 const TOLD: usize = 2_000;
 
-/// A folder of its own below the system's temporary one, gone with the value.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    /// # Errors
-    ///
-    /// Those of the system.
-    pub fn new() -> io::Result<Self> {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-        let name: String = bytes.iter().map(|it| format!("{it:02x}")).collect();
-        let path = std::env::temp_dir().join(format!("trueup-test-{name}"));
-        fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A port of the loopback that nobody listens on. Lost to another in the meantime, the server fails to start.
 ///
 /// # Errors

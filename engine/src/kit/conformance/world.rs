@@ -13,10 +13,11 @@ use trueup_host::grant::{DirGrant, Given, intersect};
 use trueup_host::{self as host, Credential, Declared, HostRule, Scheme, Secret, Slot};
 
 use super::fields::{Field, fields, others, with};
-use super::server::{Scratch, Server, free_port};
+use super::server::{Server, free_port};
 use super::watch::{Shared, Usage, Watch};
 use crate::engine::now_ms;
 use crate::kit::project::{self, Test};
+use crate::private::Temporary;
 use crate::regular;
 use crate::seal::{Sealer, escape};
 
@@ -68,7 +69,7 @@ pub struct World<'a> {
     pub applied: Mutex<HashMap<Address, Arc<Json>>>,
     grant: host::Grant,
     server: Option<Server>,
-    _scratch: Scratch,
+    _scratch: Temporary,
 }
 
 /// One object that a declaration stands for.
@@ -101,7 +102,7 @@ impl<'a> World<'a> {
     /// In words.
     pub async fn open(bench: &'a Bench) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("the test cannot be set up: {error}");
-        let scratch = Scratch::new().map_err(failed)?;
+        let scratch = Temporary::new("trueup-test").map_err(failed)?;
         let port = free_port().map_err(failed)?;
         let own = [scratch.path().to_string_lossy().into_owned(), port.to_string()];
         bench.own.lock().unwrap_or_else(PoisonError::into_inner).extend(own);

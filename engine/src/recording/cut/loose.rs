@@ -126,7 +126,7 @@ fn escapes(text: &[u8], at: usize, told: &mut dyn FnMut(&[u8], usize)) {
 
 /// JSON, JavaScript, YAML, shells: `\n`, `\"`, `\u00e4`, and all of these escaped again.
 fn backslash(text: &[u8], at: usize, told: &mut dyn FnMut(&[u8], usize)) {
-    let run = text.iter().skip(at).take(1 << LEVELS).take_while(|it| **it == b'\\').count();
+    let run = backslashes(text, at);
     // Backslashes of the value itself.
     for count in (1..LEVELS).map(|it| 1 << it).filter(|it| *it <= run) {
         told(b"\\", at + count);
@@ -155,13 +155,18 @@ fn backslash(text: &[u8], at: usize, told: &mut dyn FnMut(&[u8], usize)) {
     told(plain, after + 1);
 }
 
+/// How many stand here, as far as escapes are nested.
+fn backslashes(text: &[u8], at: usize) -> usize {
+    text.iter().skip(at).take(1 << LEVELS).take_while(|it| **it == b'\\').count()
+}
+
 /// `u00e4`, `ud83d\ude00`; `at` is the `u`.
 fn unicode(text: &[u8], at: usize, told: &mut dyn FnMut(&[u8], usize)) {
     let Some(first) = hex(text, at + 1, 4) else { return };
     if !(0xd800..0xdc00).contains(&first) {
         return code(first, at + 5, told);
     }
-    let run = text.iter().skip(at + 5).take(1 << LEVELS).take_while(|it| **it == b'\\').count();
+    let run = backslashes(text, at + 5);
     let next = at + 5 + run;
     if run > 0
         && text.get(next) == Some(&b'u')

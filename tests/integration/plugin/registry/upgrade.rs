@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::Value as Json;
+use trueup_tests::Project;
 use trueup_tests::guests::{hostile, mutant};
 use trueup_tests::servers::registry::{Login, Registry};
 
@@ -17,27 +18,49 @@ fn other() -> Vec<u8> {
     bytes
 }
 
-fn lock(project: &trueup_tests::Project) -> Json {
+fn lock(project: &Project) -> Json {
     serde_json::from_str(&fs::read_to_string(project.repo().join("trueup.lock")).unwrap()).unwrap()
+}
+
+/// A project whose plugin is pinned at `old`, signed by a key that is trusted, and committed; at `new` lies another component.
+struct Pinned {
+    project: Project,
+    old: String,
+    new: String,
+    _registry: Registry,
+}
+
+impl Pinned {
+    fn before(component_of_new: &[u8], signed: bool) -> Self {
+        let registry = Registry::start(&Login::Nobody);
+        let (old, new) = (registry.reference("thing:1.0"), registry.reference("thing:1.1"));
+        let project = project(&old);
+        let key = trusted_key(&project, "author");
+        let file = component(&project);
+        let file = file.to_str().unwrap();
+        project.run(&["plugin", "publish", file, &old, "--key", &key]).expect_exit(0);
+        fs::write(file, component_of_new).unwrap();
+        let signing = if signed { vec!["--key", &key] } else { Vec::new() };
+        project.run(&[&["plugin", "publish", file, &new], &signing[..]].concat()).expect_exit(0);
+        project.run(&["plugin", "add", &old, "--yes"]).expect_exit(0);
+        project.commit("pinned");
+        Self { project, old, new, _registry: registry }
+    }
+
+    /// What upgrades it to the other component; no difference is agreed to.
+    fn upgrade(&self) -> [&str; 7] {
+        ["plugin", "upgrade", &self.old, "--to", "1.1", "--yes", "--trust"]
+    }
 }
 
 #[test]
 fn an_upgrade_shows_rights_fields_and_plans_and_asks_for_more_rights_by_themselves() {
-    let registry = Registry::start(&Login::Nobody);
-    let (old, new) = (registry.reference("thing:1.0"), registry.reference("thing:1.1"));
-    let project = project(&old);
-    let key = trusted_key(&project, "author");
-    let file = component(&project);
-    let file = file.to_str().unwrap();
-    project.run(&["plugin", "publish", file, &old, "--key", &key]).expect_exit(0);
-    fs::write(file, eager()).unwrap();
-    project.run(&["plugin", "publish", file, &new, "--key", &key]).expect_exit(0);
-    project.run(&["plugin", "add", &old, "--yes"]).expect_exit(0);
-    project.commit("pinned");
+    let pinned = Pinned::before(&eager(), true);
+    let Pinned { project, old, new, .. } = &pinned;
     project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
-    let before = lock(&project);
+    let before = lock(project);
 
-    let upgrade = ["plugin", "upgrade", &old, "--to", "1.1", "--yes", "--trust"];
+    let upgrade = pinned.upgrade();
     let more = project.run(&upgrade).expect_exit(1);
     more.expect_text(&["It asks for more: to", "+ send requests to https://*.example.com"]).expect_text(&[
         "- send requests to the server that `config.url` names",
@@ -45,36 +68,24 @@ fn an_upgrade_shows_rights_fields_and_plans_and_asks_for_more_rights_by_themselv
         "nobody is here to agree",
         "--allow-more-rights",
     ]);
-    assert_eq!(lock(&project), before);
+    assert_eq!(lock(project), before);
     let done = project.run(&[&upgrade[..], &["--allow-more-rights"]].concat()).expect_exit(0);
     let done = done.expect_text(&[
         "is pinned in trueup.lock",
         &format!("trueup.yaml still names {old} for evil, which trueup.lock pins no more"),
     ]);
     assert_eq!(done.stdout.lines().last(), Some(format!("    plugin: \"{new}\"").as_str()), "{done}");
-    let after = lock(&project);
-    assert!(
-        after["plugins"].get(&old).is_none() && after["plugins"][&new]["asks"] != before["plugins"][&old]["asks"],
-        "{after:#}"
-    );
-    project.run(&["plugin", "upgrade", &old]).expect_exit(1).expect_text(&["TU0503", "pins no plugin"]);
+    let after = lock(project);
+    assert!(after["plugins"].get(old).is_none() && after["plugins"][new]["asks"] != before["plugins"][old]["asks"], "{after:#}");
+    project.run(&["plugin", "upgrade", old]).expect_exit(1).expect_text(&["TU0503", "pins no plugin"]);
 }
 
 #[test]
 fn another_plugin_in_the_place_of_the_pinned_one_is_agreed_to_by_itself() {
-    let registry = Registry::start(&Login::Nobody);
-    let (old, new) = (registry.reference("thing:1.0"), registry.reference("thing:1.1"));
-    let project = project(&old);
-    let key = trusted_key(&project, "author");
-    let file = component(&project);
-    let file = file.to_str().unwrap();
-    project.run(&["plugin", "publish", file, &old, "--key", &key]).expect_exit(0);
-    fs::write(file, mutant("honest")).unwrap();
-    project.run(&["plugin", "publish", file, &new, "--key", &key]).expect_exit(0);
-    project.run(&["plugin", "add", &old, "--yes"]).expect_exit(0);
-    project.commit("pinned");
-    let before = lock(&project);
-    let upgrade = ["plugin", "upgrade", &old, "--to", "1.1", "--yes", "--trust"];
+    let pinned = Pinned::before(&mutant("honest"), true);
+    let Pinned { project, new, .. } = &pinned;
+    let before = lock(project);
+    let upgrade = pinned.upgrade();
     let asked = project.run(&upgrade).expect_exit(1);
     asked.expect_text(&[
         "It is another plugin: it calls itself `tickets`, and the pinned one `hostile`",
@@ -83,10 +94,10 @@ fn another_plugin_in_the_place_of_the_pinned_one_is_agreed_to_by_itself() {
     ]);
     let asked = project.run(&[&upgrade[..], &["--allow-more-rights"]].concat()).expect_exit(1);
     asked.expect_text(&["--allow-other-name goes on without asking"]);
-    assert_eq!(lock(&project), before);
+    assert_eq!(lock(project), before);
     let done = project.run(&[&upgrade[..], &["--allow-more-rights", "--allow-other-name", "-o", "json"]].concat()).expect_exit(0);
     assert_eq!(done.json()["differences"]["name"], serde_json::json!({"was": "hostile", "is": "tickets"}), "{done}");
-    assert!(lock(&project)["plugins"].get(&new).is_some());
+    assert!(lock(project)["plugins"].get(new).is_some());
 }
 
 #[test]
@@ -110,19 +121,10 @@ fn a_plugin_whose_pinned_one_is_nowhere_to_be_found_is_agreed_to_by_itself() {
 
 #[test]
 fn a_signer_that_is_lost_is_agreed_to_by_itself_and_not_by_taking_what_is_unsigned() {
-    let registry = Registry::start(&Login::Nobody);
-    let (old, new) = (registry.reference("thing:1.0"), registry.reference("thing:1.1"));
-    let project = project(&old);
-    let key = trusted_key(&project, "author");
-    let file = component(&project);
-    let file = file.to_str().unwrap();
-    project.run(&["plugin", "publish", file, &old, "--key", &key]).expect_exit(0);
-    fs::write(file, other()).unwrap();
-    project.run(&["plugin", "publish", file, &new]).expect_exit(0);
-    project.run(&["plugin", "add", &old, "--yes"]).expect_exit(0);
-    project.commit("pinned");
-    let before = lock(&project);
-    let upgrade = ["plugin", "upgrade", &old, "--to", "1.1", "--yes", "--trust"];
+    let pinned = Pinned::before(&other(), false);
+    let Pinned { project, old, new, .. } = &pinned;
+    let before = lock(project);
+    let upgrade = pinned.upgrade();
     project.run(&upgrade).expect_exit(1).expect_text(&["TU0721", "is not signed"]);
     let unsigned = [&upgrade[..], &["--allow-unsigned"]].concat();
     project.run(&unsigned).expect_exit(1).expect_text(&[
@@ -130,11 +132,11 @@ fn a_signer_that_is_lost_is_agreed_to_by_itself_and_not_by_taking_what_is_unsign
         "and this one by nobody you trust",
         "--allow-lost-signer goes on without asking",
     ]);
-    assert_eq!(lock(&project), before);
+    assert_eq!(lock(project), before);
     let done = project.run(&[&unsigned[..], &["--allow-lost-signer", "-o", "json"]].concat()).expect_exit(0).json();
     let signer = &done["differences"]["signer"];
     assert_eq!((&signer["was"], &signer["is"]), (&before["plugins"][&old]["signed"], &Json::Null), "{done:#}");
-    assert!(lock(&project)["plugins"][&new].get("signed").is_none());
+    assert!(lock(project)["plugins"][&new].get("signed").is_none());
 }
 
 #[test]

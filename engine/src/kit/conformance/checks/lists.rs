@@ -446,9 +446,8 @@ struct Taken {
 
 pub async fn budget(bench: &Bench) -> Verdict {
     let wants = survey(bench).await?;
-    let scanned = wants.iter().position(|it| it.kind.observe == Observe::Scan).ok_or_else(nothing_scanned)?;
     // The last kind that is scanned is what there is most of: records and not zones, files and not directories.
-    let at = wants.iter().rposition(|it| it.kind.observe == Observe::Scan).unwrap_or(scanned);
+    let at = wants.iter().rposition(|it| it.kind.observe == Observe::Scan).ok_or_else(nothing_scanned)?;
     let (world, want) = stage(bench, at).await?;
     world.watch.go_blind();
     let count = usize::try_from(bench.test.budget.objects).unwrap_or(usize::MAX);
