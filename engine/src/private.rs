@@ -10,6 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::regular;
+
 /// Name of the folder that a project keeps its state in.
 pub const STATE_FOLDER: &str = ".trueup";
 
@@ -173,18 +175,30 @@ impl std::fmt::Display for Refused {
     }
 }
 
-/// Reads at most `limit` bytes of a file that only its owner may read. None where there is no such file.
+/// Reads at most `limit` bytes of a regular file that only its owner may read. None where there is no such file.
 ///
 /// # Errors
 ///
 /// [`Refused`] says why; nothing of the content is in it.
 pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Refused> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    checked(regular::open(path), limit)
+}
+
+/// As [`read`], and from a pipe as well, however long that takes: for what an operator alone names, as `<(pass show …)`.
+///
+/// # Errors
+///
+/// As there.
+pub fn read_or_drain(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Refused> {
+    checked(File::open(path).and_then(|file| file.metadata().map(|meta| (file, meta))), limit)
+}
+
+fn checked(opened: io::Result<(File, fs::Metadata)>, limit: u64) -> Result<Option<Vec<u8>>, Refused> {
+    let (file, meta) = match opened {
+        Ok(it) => it,
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(err) => return Err(Refused::Io(err)),
     };
-    let meta = file.metadata().map_err(Refused::Io)?;
     let user = rustix::process::geteuid().as_raw();
     if meta.uid() != user && meta.uid() != 0 {
         return Err(Refused::Foreign { owner: meta.uid() });
@@ -243,6 +257,21 @@ mod tests {
             assert!(refused.to_string().contains("chmod 600"), "{mode:o}: {refused}");
         }
         assert!(read(&root.path().join("none"), 3).unwrap().is_none());
+        assert!(read_or_drain(&root.path().join("none"), 3).unwrap().is_none());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_fifo_unless_an_operator_names_a_pipe() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(read(&path, 9).unwrap_err().to_string(), "it is a FIFO and no regular file");
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || fs::write(path, b"said").unwrap()
+        });
+        assert_eq!(read_or_drain(&path, 9).unwrap().as_deref(), Some(&b"said"[..]));
+        writer.join().unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Reads files that somebody names, where anything may lie: a FIFO would block whoever opens it, and a device never ends.
 
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -11,19 +11,30 @@ use std::path::Path;
 ///
 /// Those of the system; in words, where it is no regular file or longer than that.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (file, meta) = open(path)?;
+    let large = |size: u64| io::Error::other(format!("it has {size} bytes, and more than {limit} are not read"));
+    if meta.len() > limit {
+        return Err(large(meta.len()));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default());
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    // Some say that they are empty, and are not.
+    if bytes.len() as u64 > limit { Err(large(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+/// As [`read`], to be read by whoever wants to know more of the file first.
+///
+/// # Errors
+///
+/// As there.
+pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
     // Opening a device may do something by itself, so it is looked at first. What is opened may be something else by then.
     judge(&fs::metadata(path)?)?;
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let meta = file.metadata()?;
     judge(&meta)?;
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    let size = meta.len().max(bytes.len() as u64);
-    if size > limit {
-        return Err(io::Error::other(format!("it has {size} bytes, and more than {limit} are not read")));
-    }
-    Ok(bytes)
+    Ok((file, meta))
 }
 
 fn judge(meta: &Metadata) -> io::Result<()> {

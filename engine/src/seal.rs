@@ -112,11 +112,14 @@ impl Sealer {
 
     /// Replaces plain values of an observed document by HMACs, at these RFC 6901 pointers. See also [`Sealer::cover`].
     pub fn seal(&self, document: &mut Json, pointers: &[String]) {
-        self.replace(document, pointers, &|text, hmac| {
-            if let Some(witness) = &self.witness {
-                witness.sensitive(text, hmac);
-            }
-        });
+        self.replace(document, pointers, &|text, hmac| self.tell(text, hmac));
+    }
+
+    /// Tells whoever listens that an observed text is sensitive.
+    pub fn tell(&self, text: &str, hmac: &str) {
+        if let Some(witness) = &self.witness {
+            witness.sensitive(text, hmac);
+        }
     }
 
     /// As [`Sealer::seal`], of values that nobody calls sensitive and that are hidden to be safe.

@@ -91,6 +91,9 @@ impl Cover<'_> {
         if let Some(text) = text {
             let hmac = self.sealer.hmac(text.as_bytes());
             if self.shown(pointer, &hmac).is_none() {
+                if self.veil.secrets.contains(pointer) {
+                    self.sealer.tell(&text, &hmac);
+                }
                 *value = secret("", &hmac);
             }
             return;

@@ -85,7 +85,7 @@ impl Form {
     /// without an order sorted, fields that are null left out. Markers stay as they are.
     pub fn take(&self, value: &mut Json, fill: bool) {
         match value {
-            Json::Object(map) if map.keys().next().is_some_and(|it| is_reserved(it)) => {}
+            Json::Object(map) if map.keys().any(|it| is_reserved(it)) => {}
             Json::Object(map) => {
                 map.retain(|_, it| !(self.shaped && it.is_null()));
                 for (name, form) in self.members.iter().filter(|_| fill) {
@@ -113,13 +113,23 @@ impl Form {
     }
 
     /// Adds the canonical text of an observed value to `out`; nothing is filled in. `each` is shown the name and the text of
-    /// each of its members.
+    /// each of its members, the last word on a name counting.
     ///
     /// # Errors
     ///
     /// Those of the value's own `Serialize`, and a map whose keys are no texts.
     pub fn text(&self, value: &impl Serialize, out: &mut Vec<u8>, each: &mut dyn FnMut(&str, &[u8])) -> serde_json::Result<()> {
-        value.serialize(write::Writer::new(out, self, Some(each)))
+        let start = out.len();
+        if value.serialize(write::Writer::new(out, self, Some(each))).is_ok() {
+            return Ok(());
+        }
+        out.truncate(start);
+        let mut value = serde_json::to_value(value)?;
+        self.take(&mut value, false);
+        for (name, it) in value.as_object().into_iter().flatten() {
+            each(name, it.to_string().as_bytes());
+        }
+        serde_json::to_writer(out, &value)
     }
 }
 
@@ -135,7 +145,7 @@ static ANY: Form = Form {
     default: None,
 };
 
-/// An object whose first name begins so is a marker: nobody looks into it.
+/// An object with a name that begins so is a marker: nobody looks into it.
 fn is_reserved(name: &str) -> bool {
     name.starts_with('$')
 }

@@ -90,6 +90,7 @@ impl Parts {
             [b'{' | b'[' | b'n', ..] | [] => None,
             _ => Some(text.to_owned()),
         };
+        self.0.retain(|it| it.0 != name);
         self.0.push((name, value));
     }
 

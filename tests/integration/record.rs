@@ -12,13 +12,6 @@ use trueup_tests::{Project, Run, binary};
 
 const SECRET: &str = "c4nary \"Xyzzy\"/Plugh7+Quux3";
 
-fn own(project: &Project, name: &str, text: &str) {
-    let folder = project.home().join(".config/trueup");
-    fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join(name), text).unwrap();
-    fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o600)).unwrap();
-}
-
 /// Files, one of them with a secret, and records of a zone that PowerDNS serves.
 fn project(port: u16) -> Project {
     let project = Project::with(&format!(
@@ -27,10 +20,10 @@ fn project(port: u16) -> Project {
          powerdns, server: \"http://127.0.0.1:{port}\"}}, hosts: [\"http://127.0.0.1:{port}\"], credential: server}}\n\
          environments:\n  prod: {{layers: [base]}}\n"
     ));
-    own(&project, "key", API_KEY);
-    own(&project, "db", SECRET);
+    project.configure("key", API_KEY);
+    project.configure("db", SECRET);
     let credential = format!("server: {{origins: [\"http://127.0.0.1:{port}\"], header: {{X-API-Key: {{file: key}}}}}}");
-    own(&project, "credentials.yaml", &format!("credentials:\n  {credential}\nsecrets: {{db: {{file: db}}}}\n"));
+    project.configure("credentials.yaml", format!("credentials:\n  {credential}\nsecrets: {{db: {{file: db}}}}\n"));
     let file = |name: &str, spec: &str| format!("apiVersion: site/v1\nkind: File\nmetadata: {{name: {name}}}\nspec: {spec}\n");
     project.write(
         "base/password.yaml",
@@ -154,16 +147,52 @@ fn a_replay_shows_where_it_parted() {
 }
 
 #[test]
+fn what_a_secret_was_before_is_cut_and_what_a_replay_needs_as_it_is_must_hold_none() {
+    let server = Pdns::start();
+    server.zone("example.test");
+    let project = project(port(&server));
+    let old = "older-0ne/Xk81+";
+    project.configure("db", old);
+    project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
+    project.configure("db", SECRET);
+    let file = project.outside().join("run.jsonl");
+    let record = ["plan", "--trust", "--record", file.to_str().unwrap()];
+    project.run(&record).expect_exit(0).expect_text(&["1 to change"]);
+    holds_no_secret(&file);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("older-0ne") && !text.contains("Xk81"), "the old value is in the recording");
+    let digest = Command::new("sh").args(["-c", &format!("printf '%s' 'user:{old}@host' | sha256sum | cut -c1-64")]).output();
+    let digest = String::from_utf8(digest.unwrap().stdout).unwrap();
+    assert!(!text.contains(digest.trim()), "the old value's digest is in the recording");
+    replay(&file, &[]).expect_exit(0);
+    // Somebody wrote a line of their own into it.
+    fs::remove_file(&file).unwrap();
+    project.write("site/db/password.txt", "user:someone-elses@host");
+    project.run(&record).expect_exit(0);
+    assert!(!fs::read_to_string(&file).unwrap().contains("someone-elses"), "what stands in a secret's place is in the recording");
+    replay(&file, &[]).expect_exit(0);
+    // The environment is called as the secret is: nothing could be found again without it.
+    fs::remove_file(&file).unwrap();
+    project.configure("db", "example.test.prod");
+    project.run(&["plan", "--trust", "--record", file.to_str().unwrap()]).expect_exit(0);
+    fs::remove_file(&file).unwrap();
+    project.configure("db", "environments");
+    let run = project.run(&record).expect_exit(1).expect_text(&["TU0616", "the secret `db` stands in `trueup.yaml`"]);
+    run.expect_no_text(&["internal"]);
+    assert!(!file.exists());
+}
+
+#[test]
 fn what_is_no_recording_is_refused_and_a_secret_that_cannot_be_cut_is_not_recorded() {
     let server = Pdns::start();
     server.zone("example.test");
     let project = project(port(&server));
     let file = project.outside().join("run.jsonl");
-    own(&project, "db", "abc");
+    project.configure("db", "abc");
     let run = project.run(&["plan", "--trust", "--record", file.to_str().unwrap()]).expect_exit(1);
-    run.expect_text(&["TU0616", "the secret `db` is shorter than 4 bytes"]);
+    run.expect_text(&["TU0616", "the secret `db` is shorter than 6 bytes"]);
     assert!(!file.exists());
-    own(&project, "db", SECRET);
+    project.configure("db", SECRET);
     project.run(&["plan", "--trust", "--record", file.to_str().unwrap()]).expect_exit(0);
     let text = fs::read_to_string(&file).unwrap();
     let cut = project.outside().join("cut.jsonl");

@@ -1,7 +1,5 @@
 //! `apply --plan`: the plan made now must be the one that was reviewed, else what moved is shown and nothing is done.
 
-use std::io::Read as _;
-
 use trueup_core::diagnostic::codes;
 
 use super::Shell;
@@ -10,6 +8,7 @@ use crate::output::clean::clean;
 use crate::output::difference::{difference, lines};
 use crate::output::json::{self, Plan};
 use crate::pass::Surroundings;
+use crate::regular;
 
 /// Bytes of a plan file.
 const FILE: u64 = 256 << 20;
@@ -51,11 +50,7 @@ fn find(wanted: &str, around: &Surroundings) -> Result<Plan, CliError> {
         return read(saved.json.as_bytes(), wanted);
     }
     let failed = |error: std::io::Error| CliError::usage(format!("cannot read the plan `{wanted}`: {error}"));
-    let mut text = Vec::new();
-    std::fs::File::open(wanted).map_err(failed)?.take(FILE + 1).read_to_end(&mut text).map_err(failed)?;
-    if text.len() as u64 > FILE {
-        return Err(CliError::usage(format!("the plan `{wanted}` is larger than 256 MiB")));
-    }
+    let text = regular::read(std::path::Path::new(wanted), FILE).map_err(failed)?;
     read(&text, wanted)
 }
 

@@ -24,6 +24,7 @@ use crate::output::progress::{Phase, Progress};
 use crate::output::style::Tone;
 use crate::pass::{Planned, Surroundings};
 use crate::recording::Tape;
+use crate::regular;
 use crate::services::Denials;
 use crate::source::Snapshot;
 use crate::store::StoreError;
@@ -242,8 +243,7 @@ fn open_taped(shell: &Shell<'_>, revision: &RevisionArgs, tape: Option<Tape>) ->
 fn on_disk(folder: &std::path::Path, file: &str) -> Option<String> {
     let folder = folder.canonicalize().ok()?;
     let path = folder.ancestors().map(|it| it.join(file)).find(|it| it.exists())?;
-    let size = std::fs::metadata(&path).ok()?.len();
-    (size <= TEXT).then(|| std::fs::read_to_string(path).ok()).flatten()
+    String::from_utf8(regular::read(&path, TEXT).ok()?).ok()
 }
 
 /// Lines of a snapshot.

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use trueup_core::document::{DriftMode, ReplaceMode, Settings};
 use trueup_core::value;
 
+use crate::regular;
+
 /// Changes whenever the layout of [`Index`] does, or what goes into a digest.
 const FORMAT: u32 = 5;
 /// A larger file is not ours.
@@ -139,10 +141,7 @@ impl Index {
     /// What was remembered under `key`; an empty index where nothing usable is there.
     pub fn load(file: &Path, key: [u8; 32]) -> Self {
         let read = || -> Option<Self> {
-            if fs::metadata(file).ok()?.len() > MAX_BYTES {
-                return None;
-            }
-            let index: Self = postcard::from_bytes(&fs::read(file).ok()?).ok()?;
+            let index: Self = postcard::from_bytes(&regular::read(file, MAX_BYTES).ok()?).ok()?;
             let sound =
                 index.format == FORMAT && index.key == key && index.rows.iter().all(|row| row.is_sound(index.files.len()));
             sound.then_some(index)

@@ -1,9 +1,10 @@
 //! The file of a recording: JSON, one value a line, so that people can read it and Git can compare it.
 //!
 //! The first line is the [`Header`]; then come files, plugins, the state, calls and sealed values in any order; the last line is
-//! the [`End`], without which the file is not whole. It says how many lines stand before it, and their SHA-256, so that none is
-//! lost or changed by accident; who changes a recording on purpose takes both out, as recordings of 0.1.0 have neither. A recording may come from a stranger: it is bounded and parsed, and
-//! nothing in it is run but plugins in their sandbox.
+//! the [`End`], without which the file is not whole. It says how many lines stand before it, and their SHA-256: against loss on
+//! the way, and against nobody who edits. Both may be missing, and nothing tells an older recording, which has neither, from one
+//! that somebody changed and then took both out of. A recording may come from a stranger: it is bounded and parsed, and nothing
+//! in it is run but plugins in their sandbox.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use trueup_core::value::{Digest, Json};
 
+use crate::output::clean::clean;
 use crate::output::json::Plan;
 use crate::output::value::count;
-use crate::private;
+use crate::{private, regular};
 
 /// `format` of the header.
 pub const FORMAT: &str = "trueup.recording/1";
@@ -150,6 +152,8 @@ pub enum RecordingError {
     Newer(String),
     /// It would hold a secret.
     Secret(String),
+    /// A secret stands where a replay needs the text as it is.
+    Named(String),
     /// It would hold a value that a provider calls sensitive.
     Sensitive,
     /// It might hold a secret: something in it cannot be looked into; says what.
@@ -169,8 +173,16 @@ impl fmt::Display for RecordingError {
                 "the secret `{name}` is shorter than {} bytes, too short to be cut out of what plugins and servers said",
                 super::cut::SHORTEST
             ),
+            Self::Named(name) => write!(
+                f,
+                "the value of the secret `{name}` stands in `{}`, `{}`, or in the name of a file, a plugin or the environment, which a \
+                 replay needs as they are: name them otherwise",
+                crate::config::project::FILE,
+                crate::config::lock::FILE
+            ),
             Self::Sensitive => f.write_str(
-                "a value that its provider calls sensitive is a single character or a switch, which cannot be told from other text and cut out",
+                "a value that its provider calls sensitive is a single character or a switch, which cannot be told from other \
+                 text and cut out",
             ),
             Self::Sealed(what) => f.write_str(what),
             Self::Large => write!(f, "it is larger than {} MiB", BYTES >> 20),
@@ -184,14 +196,15 @@ impl RecordingError {
         match self {
             Self::Newer(_) => "use a newer trueup",
             Self::Io(_) => "name a file that `trueup plan --record FILE` or `trueup apply --record FILE` wrote",
-            Self::Wrong(_) | Self::Secret(_) | Self::Sensitive | Self::Sealed(_) | Self::Large => MEND,
+            Self::Wrong(_) | Self::Secret(_) | Self::Named(_) | Self::Sensitive | Self::Sealed(_) | Self::Large => MEND,
         }
     }
 }
 
 /// What to do about a recording that is not what was written.
-pub const MEND: &str = "copy it again whole, or record the run anew with `trueup plan --record FILE` or `trueup apply --record FILE`; one that \
-                        was changed on purpose is not held against `lines` and `sha256` where its last line has neither";
+pub const MEND: &str = "copy it again whole, or record the run anew with `trueup plan --record FILE` or `trueup apply --record \
+                        FILE`; one that was changed on purpose is not held against `lines` and `sha256` where its last line has \
+                        neither";
 
 impl From<io::Error> for RecordingError {
     fn from(error: io::Error) -> Self {
@@ -240,12 +253,7 @@ impl Recording {
     ///
     /// Where it cannot be read, is not whole, or is of another version.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
-        let mut text = Vec::new();
-        std::fs::File::open(path)?.take(BYTES + 1).read_to_end(&mut text)?;
-        if text.len() as u64 > BYTES {
-            return Err(RecordingError::Large);
-        }
-        Self::parse(&text)
+        Self::parse(&regular::read(path, BYTES)?)
     }
 
     /// As [`Recording::read`] from bytes.
@@ -289,6 +297,9 @@ impl Recording {
             tally.take(line);
         }
         let end = end.ok_or_else(|| RecordingError::Wrong("it ends in the middle".to_owned()))?;
+        if let Some(both) = file_and_folder(&files) {
+            return Err(RecordingError::Wrong(format!("`{}` is a file in it, and a folder of others too", clean(both))));
+        }
         Ok(Self { header, files, plugins, state, calls, seals, end })
     }
 }
@@ -318,6 +329,14 @@ fn header(line: &[u8]) -> Result<Header, RecordingError> {
         Ok(Line::Recording(header)) if header.format == FORMAT => Ok(header),
         _ => Err(RecordingError::Wrong("its first line is no header".to_owned())),
     }
+}
+
+/// A file that others lie below, which no folder can hold.
+fn file_and_folder(files: &BTreeMap<String, Vec<u8>>) -> Option<&str> {
+    files.keys().find_map(|path| {
+        let mut folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
+        folders.find(|it| files.contains_key(*it))
+    })
 }
 
 /// A path below the project's folder that is safe to write.
@@ -372,6 +391,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_is_a_file_and_a_folder_at_once_is_refused_and_names_that_only_begin_alike_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.jsonl");
+        let read = |names: &[&str]| {
+            let files = names.iter().map(|it| ((*it).to_owned(), b"x".to_vec())).collect();
+            Recording { files, ..plain() }.write(&path).unwrap();
+            Recording::read(&path).map(|it| it.files.len()).map_err(|it| it.to_string())
+        };
+        let words = "it is no whole recording: `trueup.yaml` is a file in it, and a folder of others too";
+        for below in ["trueup.yaml/x", "trueup.yaml/x/y"] {
+            assert_eq!(read(&["trueup.yaml", "trueup.yaml-old", below]).unwrap_err(), words, "{below}");
+        }
+        assert_eq!(read(&["a/b", "a/b-c/d", "a/bc", "ab"]).unwrap(), 4);
+    }
+
+    #[test]
     fn a_bomb_is_unpacked_to_its_limit_and_no_further() {
         let bomb = packed(&vec![0; 4 << 20]).unwrap();
         assert!(bomb.len() < 16 << 10);
@@ -395,7 +430,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_line_that_is_lost_added_or_changed_is_told_and_an_older_recording_says_nothing_of_its_lines() {
+    fn a_line_that_is_lost_added_or_changed_is_told_unless_the_last_one_says_nothing_of_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.jsonl");
         plain().write(&path).unwrap();
@@ -413,8 +448,8 @@ pub(super) mod tests {
         assert!(refused(&other).contains("not those that were written"), "{}", refused(&other));
         let mut last: Json = serde_json::from_str(lines.last().unwrap()).unwrap();
         last["end"].as_object_mut().unwrap().retain(|key, _| key != "lines" && key != "sha256");
-        let older = format!("{}\n{}\n{last}\n", lines[0], lines[1]);
-        assert_eq!(Recording::parse(older.as_bytes()).unwrap().calls.len(), 1);
+        let silent = format!("{}\n{}\n{last}\n", lines[0], lines[1]);
+        assert_eq!(Recording::parse(silent.as_bytes()).unwrap().calls.len(), 1);
     }
 
     #[test]

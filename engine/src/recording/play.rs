@@ -122,7 +122,7 @@ impl Player {
         }
         match asked.import {
             "clock" => return Json::from(self.now),
-            // Recordings of 0.1.0 have neither; the host then has its own.
+            // A recording may have neither, or not of this plugin; the host then has its own.
             "monotonic" | "random" => return Json::Null,
             _ => {}
         }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use trueup_core::value::{Digest, Json};
 use trueup_host::{Asked, Scheme};
 
-use super::cut::{self, Cut};
+use super::cut::{self, Cut, Digests};
 use super::file::{BYTES, Call, End, FORMAT, Header, Recording, RecordingError};
 use crate::blobs::BlobTable;
 use crate::config::project::{Environment, PluginRef};
@@ -136,6 +136,9 @@ impl Recorder {
         if let Some((name, _)) = kept.secrets.iter().find(|(_, value)| value.len() < cut::SHORTEST) {
             return Err(RecordingError::Secret(name.clone()));
         }
+        // What documents made of secrets is the stand-in's in the same way as the secret is.
+        let composed = std::mem::take(&mut kept.composed);
+        kept.sensitives.retain(|value, _| !composed.contains(value));
         if kept.sensitives.keys().any(|it| cut::is_too_short(it)) {
             return Err(RecordingError::Sensitive);
         }
@@ -147,8 +150,12 @@ impl Recorder {
                 start.files.insert(path, bytes);
             }
         }
-        let cut =
-            Cut::new(&kept.secrets, &kept.sensitives, &kept.handles).digests(kept.composed.iter().chain(kept.sensitives.keys()));
+        start.holds_no(&kept.secrets)?;
+        let values = composed.iter().chain(kept.sensitives.keys()).chain(kept.secrets.values());
+        let cut = Cut::new(&kept.secrets, &kept.sensitives, &kept.handles).digests(values);
+        let mut digests = Digests::default();
+        kept.calls.iter().for_each(|it| digests.take(&it.answer, &cut));
+        kept.calls.iter_mut().for_each(|it| [&mut it.question, &mut it.answer].into_iter().for_each(|it| digests.put(it)));
         for call in &mut kept.calls {
             let sealed = cut.json(&mut call.question).and_then(|()| cut.json(&mut call.answer));
             sealed.map_err(|why| RecordingError::Sealed(format!("`{}` in its `{}`: {why}", call.provider, call.function)))?;
@@ -161,10 +168,10 @@ impl Recorder {
         cut.json(&mut end).map_err(RecordingError::Sealed)?;
         let end = serde_json::from_value(end).map_err(|error| RecordingError::Wrong(error.to_string()))?;
         let Start { header, files, plugins, state } = start;
-        // Documents hold names of secrets; one that holds a value is its author's, and no reason to pass it on.
-        let clean = |path: &str, bytes: Vec<u8>| match std::str::from_utf8(&bytes) {
-            Ok(text) if matches!(path, project::FILE | lock::FILE) => cut.settings(text).into_bytes(),
-            _ => cut.bytes(&bytes),
+        // Documents hold names of secrets; one that holds a value is its author's, and no reason to pass it on. The settings hold no
+        // secret, and what is only sensitive elsewhere may be a word of theirs.
+        let clean = |path: &str, bytes: Vec<u8>| {
+            if matches!(path, project::FILE | lock::FILE) { bytes } else { cut.bytes(&bytes) }
         };
         let files = files.into_iter().map(|(path, bytes)| (path.clone(), clean(&path, bytes))).collect();
         Recording { header, files, plugins, state, calls: kept.calls, seals, end }.write(&self.path)
@@ -172,6 +179,23 @@ impl Recorder {
 }
 
 impl Start {
+    /// A replay needs the names of files, plugins and the environment, and the settings, as they are: a secret that stands in
+    /// them cannot be cut.
+    fn holds_no(&self, secrets: &BTreeMap<String, String>) -> Result<(), RecordingError> {
+        let settings = [project::FILE, lock::FILE].into_iter().filter_map(|it| self.files.get(it));
+        let settings: Vec<String> = settings.map(|it| String::from_utf8_lossy(it).into_owned()).collect();
+        let Header { project, environment, revision, .. } = &self.header;
+        let header = [project, environment, revision];
+        let names: Vec<&String> = self.files.keys().chain(self.plugins.keys()).chain(&settings).chain(header).collect();
+        for (name, value) in secrets {
+            let cut = Cut::new(&[(name.clone(), value.clone())].into(), &BTreeMap::new(), &BTreeMap::new());
+            if names.iter().any(|it| cut.text(it) != **it) {
+                return Err(RecordingError::Named(name.clone()));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the project's files, its plugins and what is owned.
     ///
     /// # Errors

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +17,7 @@ use ring::signature::{
 use trueup_core::value::Digest;
 
 use super::{RegistryError, sealed_key};
-use crate::private;
+use crate::{private, regular};
 
 /// Bytes of a key's file.
 const MAX_KEY: u64 = 64 << 10;
@@ -237,9 +236,8 @@ impl Keyring {
         let read = |path: &PathBuf| {
             ours(path)?;
             let wrong = |what: String| RegistryError::refused(format!("the key `{}` cannot be used: {what}", path.display()));
-            let mut text = String::new();
-            let file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
-            file.take(MAX_KEY).read_to_string(&mut text).map_err(|error| wrong(error.to_string()))?;
+            let bytes = regular::read(path, MAX_KEY).map_err(|error| wrong(error.to_string()))?;
+            let text = String::from_utf8(bytes).map_err(|_| wrong("it is not PEM".to_owned()))?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             Ok((name, PublicKey::from_pem(&text).map_err(wrong)?))
         };

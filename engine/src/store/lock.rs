@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::FlockOperation;
 
 use super::StoreError;
-use crate::private;
+use crate::{private, regular};
 
 /// Held as long as this lives.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ fn lock_path(state: &Path, environment: &str) -> PathBuf {
 
 /// Whether a run holds the environment's lock now, as far as one can tell without getting in its way: for people only.
 pub fn is_held(state: &Path, environment: &str) -> bool {
-    let Ok(mut file) = File::open(lock_path(state, environment)) else { return false };
+    let Ok((mut file, _)) = regular::open(&lock_path(state, environment)) else { return false };
     let mut text = String::new();
     let read = (&mut file).take(64).read_to_string(&mut text);
     let holder = text.split_whitespace().next().and_then(|it| it.parse().ok()).and_then(rustix::process::Pid::from_raw);

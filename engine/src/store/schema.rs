@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::{StoreError, inventory};
-use crate::private;
+use crate::{private, regular};
 
 /// Stands in the header of our files: `trup`.
 const APPLICATION: i64 = 0x7472_7570;
@@ -171,7 +171,7 @@ fn fill(path: &Path) -> Result<(), StoreError> {
 pub(super) fn check_file(path: &Path) -> Result<(), StoreError> {
     let fail = |err: io::Error| StoreError::io(path, "read the state in", err);
     let mut head = Vec::new();
-    fs::File::open(path).map_err(fail)?.take(16).read_to_end(&mut head).map_err(fail)?;
+    regular::open(path).map_err(fail)?.0.take(16).read_to_end(&mut head).map_err(fail)?;
     match head.as_slice() {
         b"SQLite format 3\0" => Ok(()),
         [] => Err(StoreError::damaged(path, "it is empty")),

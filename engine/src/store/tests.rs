@@ -58,19 +58,38 @@ fn a_copy_for_a_recording_holds_one_environment_and_who_owns_what_it_reaches() {
     store.edit("prod", None, "adopted", vec![full("ours", "here"), full("far", "gone")]).wait().unwrap();
     store.edit("staging", None, "adopted", vec![full("theirs", "here"), full("elsewhere", "there")]).wait().unwrap();
     for (environment, key, target) in [("prod", "begun", "here"), ("staging", "also", "here"), ("staging", "apart", "there")] {
-        let run = store.begin_run(new_run(environment)).wait().unwrap();
-        let begun = IntentRecord { target: target.into(), ..intent(key, &entry(&format!("site:File/{key}"), key)) };
+        let about = NewRun {
+            revision: format!("commit of {environment}"),
+            actor: format!("{environment} person"),
+            ..new_run(environment)
+        };
+        let run = store.begin_run(about).wait().unwrap();
+        let token = format!("token of {key}");
+        let begun = IntentRecord { target: target.into(), ..intent(&token, &entry(&format!("site:File/{key}"), key)) };
         store.intend(environment, run, vec![begun]).wait().unwrap();
+        let ending = Ending::Pending(format!("handle of {key}").into());
+        store.outcome(environment, run, vec![OutcomeRecord { token: token.into(), edits: Vec::new(), ending }]).wait().unwrap();
+        store.end_run(run, "stopped", json!({"counted": environment})).wait().unwrap();
     }
     let copy = root.path().join("copy.db");
     let bytes = store.export("prod", &["here"]).unwrap().unwrap();
     let holds = |text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
     assert!(holds("text of ours") && holds("text of far") && holds("File/theirs"));
     assert!(!holds("text of theirs") && !holds("elsewhere") && !holds("apart"), "another environment's");
+    assert!(holds("token of begun") && holds("commit of prod") && holds("site:File/also"));
+    for gone in ["token of also", "commit of staging", "staging person", "prod person", "handle of", "counted", "stopped"] {
+        assert!(!holds(gone), "{gone}: no ownership is judged by it");
+    }
+    let digest = |key: &[u8]| bytes.windows(32).any(|it| it == Digest::of(key).0);
+    assert!(digest(b"ours") && !digest(b"theirs"), "what was applied to their objects");
     fs::write(&copy, &bytes).unwrap();
     let copied = SqliteStore::open(&copy, PROJECT).unwrap();
     assert_eq!(copied.inventory("prod").unwrap(), store.inventory("prod").unwrap());
-    assert_eq!(copied.intents("prod").unwrap(), store.intents("prod").unwrap());
+    let without_handle = |it: Intent| Intent { operation: None, ..it };
+    let begun: Vec<Intent> = store.intents("prod").unwrap().into_iter().map(without_handle).collect();
+    assert_eq!(copied.intents("prod").unwrap(), begun);
+    let of_others = copied.inventory("staging").unwrap();
+    assert_eq!(of_others.iter().map(|it| it.applied).collect::<Vec<_>>(), [Digest([0; 32])], "a whole row, at the shared target");
     let theirs = entry("site:File/theirs", "theirs").address;
     assert_eq!(copied.owners(&[("here", &theirs)]).unwrap(), store.owners(&[("here", &theirs)]).unwrap());
     assert_eq!(copied.elsewhere("prod", "site", "here").unwrap(), ["gone"]);
@@ -122,6 +141,15 @@ fn a_state_is_of_one_project_and_one_that_was_of_none_becomes_its() {
     Connection::open(&path).unwrap().execute_batch("DROP TABLE project; PRAGMA user_version = 2").unwrap();
     assert_eq!(SqliteStore::open(&path, PROJECT).unwrap().inventory("prod").unwrap().len(), 1);
     SqliteStore::open(&path, &other).err().unwrap();
+}
+
+#[test]
+fn a_state_that_is_a_fifo_is_refused_and_nobody_waits() {
+    let fifo = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    };
+    check_refused(fifo, "it is a FIFO and no regular file");
 }
 
 #[test]

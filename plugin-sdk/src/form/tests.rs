@@ -55,6 +55,8 @@ struct All {
     letter: char,
     big: u64,
     numbered: BTreeMap<u8, ()>,
+    single: f32,
+    nothing: Choice,
 }
 
 #[derive(Serialize)]
@@ -73,6 +75,7 @@ enum Choice {
     New(Row),
     Tuple(u8, u8),
     Struct { b: Option<u8>, a: u8 },
+    Optional(Option<u8>),
 }
 
 fn row(z: &'static str, a: Option<&'static str>) -> Row {
@@ -95,9 +98,11 @@ fn all() -> All {
         unit: Choice::Unit,
         choices: vec![Choice::New(row("C", None)), Choice::Tuple(2, 1), Choice::Struct { b: None, a: 1 }, Choice::Unit],
         bytes: [2, 1],
-        letter: '"',
+        letter: 'Q',
         big: u64::MAX,
         numbered: [(7, ())].into(),
+        single: 0.1,
+        nothing: Choice::Optional(None),
     }
 }
 
@@ -116,7 +121,8 @@ fn schema() -> Json {
         "choices": { "x-trueup-unordered": unordered, "items": { "properties": {
             "New": row, "Tuple": { "x-trueup-unordered": unordered }, "Struct": { "properties": { "a": {} } },
         } } },
-        "bytes": { "x-trueup-unordered": unordered },
+        "bytes": { "x-trueup-unordered": unordered }, "letter": { "x-trueup-format": "lowercase" },
+        "nothing": { "properties": { "Optional": {} } },
     } })
 }
 
@@ -134,9 +140,48 @@ fn a_text_written_at_once_is_that_of_the_value_and_its_members_are_shown() {
         };
         form.text(&all(), &mut text, &mut each).unwrap();
         let text = text.strip_prefix(b"before").unwrap();
-        assert_eq!(serde_json::from_slice::<Json>(text).unwrap(), value, "{}", String::from_utf8_lossy(text));
+        assert_eq!(std::str::from_utf8(text).unwrap(), value.to_string());
         assert_eq!(Json::Object(shown), value);
     }
+}
+
+/// What can only be written by way of the value: a marker that is known late, and a name that is given twice.
+#[derive(Serialize)]
+struct Late {
+    #[serde(flatten)]
+    more: BTreeMap<&'static str, &'static str>,
+    name: &'static str,
+    marker: Marker,
+}
+
+#[derive(Serialize)]
+struct Marker {
+    note: Option<u8>,
+    name: &'static str,
+    #[serde(rename = "$ref")]
+    to: &'static str,
+}
+
+#[test]
+fn what_cannot_be_written_at_once_is_written_by_its_value() {
+    let lower = json!({ "x-trueup-format": "lowercase" });
+    let form = Form::new(&json!({ "properties": { "name": lower, "marker": { "properties": { "name": lower } } } }));
+    let late = Late {
+        more: [("name", "FIRST"), ("other", "x")].into(),
+        name: "Last",
+        marker: Marker { note: None, name: "A", to: "B" },
+    };
+    let mut value = serde_json::to_value(&late).unwrap();
+    form.take(&mut value, false);
+    let (mut text, mut last) = (Vec::new(), String::new());
+    form.text(&late, &mut text, &mut |name, text| {
+        if name == "name" {
+            last = String::from_utf8_lossy(text).into_owned();
+        }
+    })
+    .unwrap();
+    assert_eq!((String::from_utf8(text).unwrap(), last), (value.to_string(), "\"last\"".to_owned()));
+    assert_eq!(value["marker"], json!({ "note": null, "name": "A", "$ref": "B" }));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! JSON text in its canonical spelling, written as serde hands the value over.
+//! JSON text in its canonical spelling, written as serde hands the value over. What cannot be written so ends in an error, whatever
+//! it says: [`Form::text`] then goes by the value.
 
 use std::ops::Range;
 
@@ -33,7 +34,7 @@ impl<'a> Writer<'a> {
 
     fn object(self, close: &'static str) -> Object<'a> {
         self.out.push(b'{');
-        Object { out: self.out, form: self.form, each: self.each, name: String::new(), first: true, close }
+        Object { out: self.out, form: self.form, each: self.each, name: String::new(), members: Vec::new(), close }
     }
 
     /// `{"variant":`; what follows is the member of that name.
@@ -81,7 +82,7 @@ impl<'a> Serializer for Writer<'a> {
     type SerializeStructVariant = Object<'a>;
 
     plain! {
-        serialize_bool: bool, serialize_char: char, serialize_bytes: &[u8], serialize_f32: f32, serialize_f64: f64,
+        serialize_bool: bool, serialize_f64: f64,
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
         serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128,
         serialize_unit_struct: &'static str,
@@ -92,6 +93,19 @@ impl<'a> Serializer for Writer<'a> {
             Some(case) => plain(self.out, &case.of(value)),
             None => plain(self.out, value),
         }
+    }
+
+    fn serialize_char(self, value: char) -> Result<()> {
+        self.serialize_str(value.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<()> {
+        self.collect_seq(value)
+    }
+
+    /// As a JSON value takes it, which has doubles only.
+    fn serialize_f32(self, value: f32) -> Result<()> {
+        self.serialize_f64(f64::from(value))
     }
 
     fn serialize_none(self) -> Result<()> {
@@ -121,10 +135,9 @@ impl<'a> Serializer for Writer<'a> {
         variant: &'static str,
         value: &T,
     ) -> Result<()> {
-        let inner = self.variant(variant)?;
-        value.serialize(Writer { out: &mut *inner.out, form: inner.form, each: None })?;
-        inner.out.push(b'}');
-        Ok(())
+        let mut object = self.object("}");
+        object.member(variant, value)?;
+        object.over()
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<List<'a>> {
@@ -147,7 +160,11 @@ impl<'a> Serializer for Writer<'a> {
         Ok(self.object("}"))
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Object<'a>> {
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Object<'a>> {
+        // Numbers of any length, and text that is JSON already: serde_json alone knows what they are.
+        if name.starts_with("$serde_json") {
+            return Err(Error::custom("not a struct"));
+        }
         Ok(self.object("}"))
     }
 
@@ -181,38 +198,28 @@ impl List<'_> {
 
     fn over(mut self) -> Result<()> {
         if self.items.len() > 1 {
-            self.sort()?;
+            self.sort();
         }
         self.out.extend_from_slice(self.close.as_bytes());
         Ok(())
     }
 
     /// Puts the items into the order of their canonical texts.
-    fn sort(&mut self) -> Result<()> {
-        let Some(start) = self.items.first().map(|it| it.start) else { return Ok(()) };
-        let text = |it: &Range<usize>| self.out.get(it.clone()).unwrap_or_default();
-        let each = self.items.iter().map(|it| Ok((canonical(text(it))?, text(it).to_vec())));
-        let mut items = each.collect::<Result<Vec<_>>>()?;
+    fn sort(&mut self) {
+        let Some(start) = self.items.first().map(|it| it.start) else { return };
+        let text = |it: &Range<usize>| self.out.get(it.clone()).unwrap_or_default().to_vec();
+        let mut items: Vec<Vec<u8>> = self.items.iter().map(text).collect();
         if items.is_sorted() {
-            return Ok(());
+            return;
         }
         items.sort();
         self.out.truncate(start);
-        for (at, (_, text)) in items.iter().enumerate() {
+        for (at, text) in items.iter().enumerate() {
             if at > 0 {
                 self.out.push(b',');
             }
             self.out.extend_from_slice(text);
         }
-        Ok(())
-    }
-}
-
-/// The text by which an item is sorted: that of [`Form::take`], whose members are in the order of their names.
-fn canonical(text: &[u8]) -> Result<Vec<u8>> {
-    match text.first() {
-        Some(b'{' | b'[') => serde_json::to_vec(&serde_json::from_slice::<Json>(text)?),
-        _ => Ok(text.to_vec()),
     }
 }
 
@@ -245,35 +252,61 @@ pub(super) struct Object<'a> {
     each: Each<'a>,
     /// Of the member that comes, in a map.
     name: String,
-    first: bool,
+    /// Where the members stand.
+    members: Vec<Range<usize>>,
     close: &'static str,
 }
 
 impl Object<'_> {
     fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<()> {
-        if self.first && is_reserved(name) {
-            self.form = &ANY;
+        match (is_reserved(name), self.members.is_empty()) {
+            (true, true) => self.form = &ANY,
+            (true, false) if *self.form != ANY => return Err(Error::custom("a marker, known late")),
+            _ => {}
         }
-        let start = self.out.len();
-        if !self.first {
+        let before = self.out.len();
+        if !self.members.is_empty() {
             self.out.push(b',');
         }
+        let start = self.out.len();
         named(self.out, name)?;
         let at = self.out.len();
         value.serialize(Writer::new(self.out, self.form.member(name), None))?;
         let text = self.out.get(at..).unwrap_or_default();
         if self.form.shaped && text == b"null" {
-            self.out.truncate(start);
+            self.out.truncate(before);
             return Ok(());
         }
-        self.first = false;
+        self.members.push(start..self.out.len());
         if let Some(each) = &mut self.each {
             each(name, text);
         }
         Ok(())
     }
 
+    /// Puts the members into the order of their names, which is that of a JSON value's text.
     fn over(self) -> Result<()> {
+        let name = |it: &Range<usize>| {
+            let text = self.out.get(it.start + 1..it.end).unwrap_or_default();
+            text.split(|it| *it == b'"').next().unwrap_or_default()
+        };
+        if !self.members.is_sorted_by(|one, other| name(one) < name(other)) {
+            let mut members = self.members.clone();
+            members.sort_by_key(name);
+            if members.windows(2).any(|it| matches!(it, [one, other] if name(one) == name(other))) {
+                return Err(Error::custom("two members of one name"));
+            }
+            let start = self.members.first().map_or(self.out.len(), |it| it.start);
+            let mut sorted = Vec::with_capacity(self.out.len() - start);
+            for it in members {
+                if !sorted.is_empty() {
+                    sorted.push(b',');
+                }
+                sorted.extend_from_slice(self.out.get(it).unwrap_or_default());
+            }
+            self.out.truncate(start);
+            self.out.append(&mut sorted);
+        }
         self.out.extend_from_slice(self.close.as_bytes());
         Ok(())
     }

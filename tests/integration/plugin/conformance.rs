@@ -148,9 +148,15 @@ fn what_keeps_all_checks_from_running_is_said_once_and_stands_whole_in_the_repor
     let run = project.run(&line).expect_exit(1);
     assert_eq!(run.stdout.matches("no such database").count(), 1, "{run}");
     assert!(run.stdout.matches("     as above, at ").count() > 10, "{run}");
+    // What is skipped is no place to look at for why something failed.
+    let above: Vec<&str> = run.stdout.lines().filter_map(|it| it.trim().strip_prefix("as above, at ")).collect();
     let report: Json = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    assert!(above.iter().all(|it| check(&report, it).0 == "failed"), "{above:?}");
     let told = ended(&report, "failed").iter().filter(|it| it.contains("no such database")).count();
     assert!(told > 10, "{report:#}");
+    // Each by itself, for who asks.
+    let run = project.run(&[&line[..], &["-v"]].concat()).expect_exit(1);
+    assert_eq!((run.stdout.matches("no such database").count(), run.stdout.contains("as above")), (told, false), "{run}");
 }
 
 #[test]

@@ -95,12 +95,45 @@ fn a_file_that_is_not_there_and_a_reference_that_is_missing_are_told_apart() {
     add("./nope.wasm", "is the path right? `trueup plugin build` makes the component");
     add("ghcr.io/acme/tickets:1.0", "a reference begins with oci://: `oci://ghcr.io/acme/tickets:1.0`");
     add("file", "`plugin: file` in trueup.yaml is all that it needs");
+    for text in ["ghcr.io/acme/tickets:1.0", "oci://ghcr.io/acme/tickets:1.0"] {
+        let shown = project.run(&["plugin", "show", text]).expect_exit(1);
+        shown.expect_text(&["TU0700", text, "`trueup plugin add oci://ghcr.io/acme/tickets:1.0` shows"]);
+    }
+    project.run(&["plugin", "show", "./nope.wasm"]).expect_exit(1).expect_text(&["give a bundled plugin"]);
+    let published = project.run(&["plugin", "publish", "nope", "oci://127.0.0.1:9/x:1"]).expect_exit(1);
+    published.expect_text(&["TU0700", "`nope`", "is the path right? `trueup plugin build` makes the component"]);
     project.write("x.wasm", hostile());
     let publish = |arguments: &[&str], words: &[&str]| {
         project.run(&[&["plugin", "publish"], arguments].concat()).expect_exit(64).expect_text(words);
     };
     publish(&[], &["nothing says where to publish to", "`trueup plugin publish oci://HOST/NAME:TAG`"]);
     publish(&["./x.wasm"], &["nothing says where to", "`trueup plugin publish ./x.wasm oci://HOST/NAME:TAG`"]);
+    publish(&["a", "b", "c"], &["`c` is one too many"]);
     publish(&["oci://h/x:1", "./x.wasm"], &["the reference comes last", "`trueup plugin publish ./x.wasm oci://h/x:1`"]);
     project.run(&["plugin", "publish", "--help"]).expect_exit(0).expect_text(&["trueup plugin publish [OPTIONS] [PATH] REF"]);
+}
+
+#[test]
+fn whatever_file_is_named_a_fifo_in_its_place_is_refused_and_nobody_waits() {
+    let project = Project::new();
+    project.declare("a", "a.txt", "one\n").commit("one file");
+    let path = project.outside().join("pipe.pub");
+    fifo(&path);
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let pipe = path.to_str().unwrap();
+    project.write("thing.wasm", hostile());
+    let what = "it is a FIFO and no regular file";
+    soon(&project, &["replay", pipe]).expect_exit(1).expect_text(&["TU0616", what]);
+    soon(&project, &["apply", "--yes", "--plan", pipe]).expect_exit(64).expect_text(&["cannot read the plan", what]);
+    soon(&project, &["plugin", "sign", "thing.wasm", "--key", pipe]).expect_exit(1).expect_text(&["pipe.pub", what]);
+    soon(&project, &["plugin", "verify", "thing.wasm", "--key", pipe]).expect_exit(1).expect_text(&["pipe.pub", what]);
+    assert!(project.world().is_empty(), "nothing is done");
+    // What an untrusted plugin's project has where it names a recording.
+    project.write("kit/build/thing.wasm", trueup_tests::guests::mutant("honest"));
+    let kit = "apiVersion: trueup.dev/v1\nkind: Plugin\nmetadata: {name: thing}\nbuild: {command: [\"true\"], component: \
+               build/thing.wasm}\ntest: {recording: rec.jsonl, objects: [{kind: Ticket, name: a, spec: {}}]}\n";
+    project.write("kit/plugin.yaml", kit);
+    fifo(&project.repo().join("kit/rec.jsonl"));
+    let tested = soon(&project, &["plugin", "test", "kit", "--only", "recorded"]).expect_exit(1);
+    tested.expect_text(&["rec.jsonl", what]);
 }

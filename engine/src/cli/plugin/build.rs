@@ -1,6 +1,5 @@
 //! `trueup plugin build`: the component of a plugin's project, built, loaded as the engine would, and pinned for its example.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -14,7 +13,7 @@ use super::supply::{sandbox, write_lock};
 use crate::cli::Shell;
 use crate::cli::error::{CliError, Texts};
 use crate::cli::exit::Exit;
-use crate::config::{lock, project};
+use crate::config::{lock, project, tree};
 use crate::engine::read_component;
 use crate::kit::build::process::Stop;
 use crate::kit::build::{BuildError, build};
@@ -22,6 +21,7 @@ use crate::kit::project::PluginProject;
 use crate::output::clean::clean;
 use crate::output::style::{Style, Tone};
 use crate::output::value::bytes;
+use crate::regular;
 
 /// The folder of a plugin's project that holds a project which uses it.
 pub const EXAMPLE: &str = "example";
@@ -124,12 +124,15 @@ async fn load(component: &Path) -> Result<host::Plugin, CliError> {
 /// Pins the component in the lock of the example, for every provider there that uses it. Whether the lock changed.
 fn pin(folder: &Path, component: &Path, digest: &Digest) -> Result<bool, CliError> {
     let example = folder.join(EXAMPLE);
-    let Ok(text) = fs::read(example.join(project::FILE)) else { return Ok(false) };
+    let Ok(text) = regular::read(&example.join(project::FILE), tree::BYTES as u64) else { return Ok(false) };
     // What is wrong with it is said by the verbs that use it, with lines and carets.
     let Ok(project) = project::Project::parse(project::FILE, &text) else { return Ok(false) };
-    let mut lock = match fs::read(example.join(lock::FILE)) {
+    let file = example.join(lock::FILE);
+    let mut lock = match regular::read(&file, tree::BYTES as u64) {
         Ok(bytes) => lock::Lock::parse(&bytes).map_err(|finding| CliError::from_diagnostics(vec![*finding]))?,
-        Err(_) => lock::Lock::default(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => lock::Lock::default(),
+        // What it pins is not replaced by what nobody could hold against it.
+        Err(error) => return Err(CliError::new(codes::LOCK, format!("cannot read {}: {error}", file.display()))),
     };
     let before = lock.clone();
     let providers = project.providers.values().chain(project.environments.values().flat_map(|it| it.providers.values()));

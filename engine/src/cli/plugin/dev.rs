@@ -3,7 +3,6 @@
 //! The plan is made by this very program as a process of its own, on the example's work tree: what is shown is what a user of
 //! the plugin sees. It runs with the credentials of plugin.yaml, and with no one's own.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,11 +15,12 @@ use super::build::{EXAMPLE, Opened, component, head, open};
 use crate::cli::Shell;
 use crate::cli::error::{CliError, Texts};
 use crate::cli::exit::Exit;
-use crate::config::project;
+use crate::config::{project, tree};
 use crate::kit::build::process::{Running, Stop};
 use crate::kit::dev::{Changed, FOLDER, Server, ServerError, Sources, free_port, port_of, write_credentials};
 use crate::kit::project::{Build, Test};
 use crate::output::clean::{clean, clean_lines};
+use crate::regular;
 
 /// Between two looks at the sources.
 const LOOK: Duration = Duration::from_millis(300);
@@ -180,8 +180,8 @@ impl Around {
 
 fn read_example(folder: &Path) -> Result<project::Project, CliError> {
     let file = folder.join(project::FILE);
-    let bytes =
-        fs::read(&file).map_err(|error| CliError::new(codes::PROJECT, format!("cannot read {}: {error}", file.display())))?;
+    let bytes = regular::read(&file, tree::BYTES as u64)
+        .map_err(|error| CliError::new(codes::PROJECT, format!("cannot read {}: {error}", file.display())))?;
     project::Project::parse(project::FILE, &bytes).map_err(|findings| {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let texts = Texts::new(move |file| (file == project::FILE).then(|| text.clone()));

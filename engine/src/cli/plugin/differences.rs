@@ -17,18 +17,19 @@ const DEPTH: usize = 16;
 
 /// Something of the old one, and what the new one has in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replaced<T> {
-    pub was: String,
+pub struct Replaced<W, T> {
+    pub was: W,
     pub is: T,
 }
 
 /// What differs in the manifests, and in who signed.
 #[derive(Debug, Default)]
 pub struct Differences {
-    /// What it calls itself: another name is another plugin.
-    pub name: Option<Replaced<String>>,
+    /// What it calls itself, where that is not known to be the same: another name is another plugin. `was` is none where the old
+    /// one is not here to be asked.
+    pub name: Option<Replaced<Option<String>, String>>,
     /// Fingerprints of the keys; none where nobody who is trusted signed the new one.
-    pub signer: Option<Replaced<Option<String>>>,
+    pub signer: Option<Replaced<String, Option<String>>>,
     /// Rights that only the new one asks for, and only the old one.
     pub more: Vec<String>,
     pub less: Vec<String>,
@@ -40,7 +41,8 @@ impl Differences {
     /// `pin` is what was agreed to, `agreed` the rights of it; `signed` is who signed the new one.
     pub fn of(old: Option<&Manifest>, pin: &Pin, agreed: &Asks, new: &Manifest, signed: Option<Digest>) -> Self {
         let asks = Asks::of(new);
-        let name = old.filter(|it| it.name != new.name).map(|it| Replaced { was: it.name.clone(), is: new.name.clone() });
+        let was = old.map(|it| it.name.clone());
+        let name = (was.as_ref() != Some(&new.name)).then(|| Replaced { was, is: new.name.clone() });
         let signer = pin.signed.filter(|it| Some(*it) != signed);
         let signer = signer.map(|it| Replaced { was: it.to_string(), is: signed.map(|it| it.to_string()) });
         let schemas = old.map_or_else(Vec::new, |old| {
@@ -75,8 +77,14 @@ impl Differences {
         let mut alarm = |text: String| {
             out.push_str(&format!("  {}\n", style.paint(Tone::Bad, clean(&text).into_owned())));
         };
-        if let Some(Replaced { was, is }) = &self.name {
-            alarm(format!("It is another plugin: it calls itself `{is}`, and the pinned one `{was}`"));
+        match &self.name {
+            Some(Replaced { was: Some(was), is }) => {
+                alarm(format!("It is another plugin: it calls itself `{is}`, and the pinned one `{was}`"));
+            }
+            Some(Replaced { was: None, is }) => {
+                alarm(format!("It may be another plugin: it calls itself `{is}`, and nobody can ask the pinned one"));
+            }
+            None => {}
         }
         match &self.signer {
             Some(Replaced { was, is: None }) => {
@@ -236,7 +244,7 @@ mod tests {
             let pin = Pin { signed: was, ..Pin::from(one) };
             let manifest = json!({"format": 1, "name": "a", "version": "1.0.0", "config": {"type": "object"}, "kinds": {}});
             let manifest = Manifest::parse(&manifest).unwrap();
-            let it = Differences::of(None, &pin, &Asks::default(), &manifest, is);
+            let it = Differences::of(Some(&manifest), &pin, &Asks::default(), &manifest, is);
             assert_eq!(it.lost_signer(), lost, "{was:?} {is:?}");
             assert!(it.text(&Style::PLAIN).contains(words), "{was:?} {is:?}: {}", it.text(&Style::PLAIN));
         };
@@ -245,6 +253,23 @@ mod tests {
         check(Some(one), Some(one), false, "are the same");
         check(None, Some(two), false, "are the same");
         check(None, None, false, "are the same");
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_compared_is_not_taken_for_the_same() {
+        let named = |name: &str| {
+            let manifest = json!({"format": 1, "name": name, "version": "1.0.0", "config": {"type": "object"}, "kinds": {}});
+            Manifest::parse(&manifest).unwrap()
+        };
+        let check = |old: Option<&str>, want: Option<Option<&str>>, words: &str| {
+            let (old, pin) = (old.map(named), Pin::from(Digest::of(b"old")));
+            let it = Differences::of(old.as_ref(), &pin, &Asks::default(), &named("b"), None);
+            assert_eq!(it.name.as_ref().map(|it| it.was.as_deref()), want, "{words}");
+            assert!(it.text(&Style::PLAIN).contains(words), "{}", it.text(&Style::PLAIN));
+        };
+        check(Some("b"), None, "are the same");
+        check(Some("a"), Some(Some("a")), "It is another plugin: it calls itself `b`, and the pinned one `a`");
+        check(None, Some(None), "It may be another plugin: it calls itself `b`");
     }
 
     #[test]

@@ -63,13 +63,13 @@ pub struct UpgradeArgs {
     /// Agree that it asks for more than before
     #[arg(long)]
     pub allow_more_rights: bool,
-    /// Agree that it calls itself otherwise: that it may be another plugin
+    /// Agree that it calls itself otherwise, or that nobody can tell: that it may be another plugin
     #[arg(long)]
     pub allow_other_name: bool,
     /// Agree that nobody you trust signed it, where the pinned one was signed
     #[arg(long)]
     pub allow_lost_signer: bool,
-    /// Do not ask, unless it asks for more rights, is another plugin, or lost its signer
+    /// Do not ask, unless it asks for more rights, may be another plugin, or lost its signer
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -94,7 +94,7 @@ pub struct RemoveArgs {
 )]
 pub struct PublishArgs {
     /// Path of a component or of a plugin project (default: this folder), then oci://HOST/NAME:TAG
-    #[arg(value_name = "[PATH] REF", num_args = 0..=2)]
+    #[arg(value_name = "PATH|REF", num_args = 0..)]
     pub what: Vec<String>,
     /// Private key to sign it with
     #[arg(long, value_name = "FILE")]

@@ -77,8 +77,12 @@ async fn load(name: &str, engine: Option<&Engine>) -> Result<host::Plugin, CliEr
         },
         None => read_component(&supply::component_of(Path::new(name))?).map_err(|error| {
             let names: Vec<&str> = bundled::ALL.iter().map(|it| it.name).collect();
-            failed(error.to_string())
-                .hint(format!("give a bundled plugin ({}), the alias of a provider, or a path", names.join(", ")))
+            failed(error.to_string()).hint(match supply::as_reference(name) {
+                Some(reference) => {
+                    format!("`trueup plugin add {reference}` shows what lies in a registry before it takes that in")
+                }
+                None => format!("give a bundled plugin ({}), the alias of a provider, or a path", names.join(", ")),
+            })
         })?,
     };
     runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))

@@ -18,7 +18,7 @@ use crate::output::clean::clean;
 pub fn run(arguments: &NewArgs, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
     let name = arguments.name.as_str();
     let language: Language = arguments.language.into();
-    if let Some(fault) = template::name_fault(language, name) {
+    if let Some(fault) = template::name_fault(name) {
         return Err(CliError::usage(format!("`{}` is no name for a plugin: it {fault}", clean(name))));
     }
     let base = shell.global.directory.clone().unwrap_or_else(|| PathBuf::from("."));

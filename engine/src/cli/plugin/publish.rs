@@ -6,7 +6,7 @@ use serde_json::json;
 use trueup_core::diagnostic::codes;
 
 use super::distribution::PublishArgs;
-use super::supply::{component_of, described, place, sandbox, signing_key};
+use super::supply::{component_of, described, meant, place, sandbox, signing_key};
 use crate::cli::Shell;
 use crate::cli::again::quoted;
 use crate::cli::error::CliError;
@@ -25,7 +25,7 @@ pub async fn run(arguments: &PublishArgs, shell: &mut Shell<'_>) -> Result<Exit,
     let key = arguments.key.as_deref().map(signing_key).transpose()?;
     let file = component_of(path)?;
     let failed = |error: std::io::Error| CliError::new(codes::PLUGIN_LOAD, format!("`{}`: {error}", file.display()));
-    let wasm = read_component(&file).map_err(failed)?;
+    let wasm = read_component(&file).map_err(|error| failed(error).hint(meant(&path.to_string_lossy())))?;
     let plugin = described(&sandbox()?, &wasm, &file.to_string_lossy()).await?;
     let interfaces = Interfaces { imports: plugin.imports().to_vec(), exports: plugin.exported().to_vec() };
     let contract = interfaces.exports.iter().find_map(|it| it.strip_prefix("trueup:provider/")?.split_once('@'));
@@ -81,7 +81,11 @@ fn wanted(what: &[String]) -> Result<(&Path, &str), CliError> {
             Err(CliError::usage("the reference comes last").hint(hint))
         }
         [path, text] => Ok((Path::new(path), text.as_str())),
-        _ => Err(CliError::usage("nothing says where to publish to").hint(
+        [_, _, more, ..] => {
+            let text = format!("`{}` is one too many: a path and a reference are all that is taken", clean(more));
+            Err(CliError::usage(text).hint("`trueup plugin publish PATH oci://HOST/NAME:TAG`"))
+        }
+        [] => Err(CliError::usage("nothing says where to publish to").hint(
             "`trueup plugin publish oci://HOST/NAME:TAG` takes what the project in this folder built; a path before that names another",
         )),
     }
@@ -108,6 +112,7 @@ mod tests {
         check("./a.wasm oci://h/a:1", Ok(("./a.wasm", "oci://h/a:1")));
         check("", Err("nothing says where to publish to"));
         check("./a.wasm", Err("`trueup plugin publish ./a.wasm oci://HOST/NAME:TAG`"));
+        check("a b c", Err("`c` is one too many"));
         check("oci://h/a:1 ./a.wasm", Err("`trueup plugin publish ./a.wasm oci://h/a:1`"));
     }
 }

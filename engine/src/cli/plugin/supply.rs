@@ -134,19 +134,26 @@ pub fn component_of(path: &Path) -> Result<PathBuf, CliError> {
 }
 
 /// What somebody may have meant by a text that is no file.
-fn meant(text: &str) -> String {
+pub fn meant(text: &str) -> String {
     if bundled::find(text).is_some() {
         return format!("`{text}` is bundled: `plugin: {text}` in trueup.yaml is all that it needs");
     }
-    let (first, rest) = text.split_once('/').unwrap_or((text, ""));
-    let is_host = !first.is_empty() && !first.starts_with('.') && first.contains(['.', ':']) && !rest.is_empty();
-    match is_host && !text.ends_with(".wasm") {
-        true => format!("a reference begins with oci://: `oci://{}`", clean(text)),
-        false => {
+    match as_reference(text) {
+        Some(reference) => format!("a reference begins with oci://: `{reference}`"),
+        None => {
             "is the path right? `trueup plugin build` makes the component of a plugin's project; a reference begins with oci://"
                 .to_owned()
         }
     }
+}
+
+/// The reference that a text is, with or without its scheme, where it looks like one.
+pub fn as_reference(text: &str) -> Option<String> {
+    let bare = text.strip_prefix("oci://").unwrap_or(text);
+    let (first, rest) = bare.split_once('/').unwrap_or((bare, ""));
+    let is_host = !first.is_empty() && !first.starts_with('.') && first.contains(['.', ':']) && !rest.is_empty();
+    let is_one = text.starts_with("oci://") || (is_host && !text.ends_with(".wasm"));
+    is_one.then(|| format!("oci://{}", clean(bare)))
 }
 
 /// The sandbox of this run.

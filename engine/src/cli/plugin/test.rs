@@ -69,8 +69,8 @@ fn interrupt_of(shell: &Shell<'_>) -> bool {
     shell.interrupt.is_interrupted()
 }
 
-/// One check on its line; below it why, where somebody has to know. What keeps all checks from running is said once, and then
-/// by the name of the check that said it: `told` holds these.
+/// One check on its line; below it why, where somebody has to know. What several fail for is said once, and then by the name of
+/// the check that said it, unless somebody asks for more words: `told` holds these.
 fn show(output: &mut Output, told: &mut HashMap<String, &'static str>, it: &Checked) {
     let width = conformance::names().map(|(name, _)| name.len()).max().unwrap_or_default();
     let style = output.style;
@@ -83,8 +83,8 @@ fn show(output: &mut Output, told: &mut HashMap<String, &'static str>, it: &Chec
         format!("{} {:width$}  {}\n", style.paint(tone, format!("{sign:<2}")), it.name, style.paint(Tone::Faint, it.about));
     if it.outcome != Outcome::Passed || output.verbose > 0 {
         let first = match it.outcome {
-            Outcome::Passed => it.name,
-            Outcome::Failed | Outcome::Skipped => *told.entry(gist(&it.detail)).or_insert(it.name),
+            Outcome::Failed if output.verbose == 0 => *told.entry(it.cause.clone()).or_insert(it.name),
+            Outcome::Failed | Outcome::Passed | Outcome::Skipped => it.name,
         };
         let detail = if first == it.name { clean_lines(&it.detail) } else { format!("as above, at {first}").into() };
         for line in detail.lines() {
@@ -92,25 +92,6 @@ fn show(output: &mut Output, told: &mut HashMap<String, &'static str>, it: &Chec
         }
     }
     output.print(&text);
-}
-
-/// A detail without what is another one in each check's world though its cause is the same: ports, names of temporary folders,
-/// and what a server said, which may hold either.
-fn gist(detail: &str) -> String {
-    let text = detail.split("; it said").next().unwrap_or(detail);
-    let mut out = String::new();
-    for part in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
-        let word = part.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
-        let port = (4..=5).contains(&word.len()) && word.bytes().all(|it| it.is_ascii_digit());
-        let folder = word.len() == 16 && word.bytes().all(|it| it.is_ascii_hexdigit());
-        if port || folder {
-            out.push('#');
-            out.push_str(part.get(word.len()..).unwrap_or_default());
-        } else {
-            out.push_str(part);
-        }
-    }
-    out
 }
 
 /// Names of checks that were asked for must be some.
@@ -148,20 +129,4 @@ async fn load(path: &Path) -> Result<(host::Plugin, Vec<u8>), CliError> {
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let plugin = runtime.load(&wasm).await.map_err(|error| failed(error.to_string()))?;
     Ok((plugin, wasm))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_cause_in_two_worlds_is_one_and_two_causes_are_two() {
-        let ended = |port: u16, said: &str| {
-            format!("the server ended before it listened on port {port} (exit status: 3); it said:\n{said}")
-        };
-        assert_eq!(gist(&ended(40123, "at 40123")), gist(&ended(4012, "at 4012")));
-        assert_eq!(gist("/tmp/trueup-test-0123456789abcdef/x"), gist("/tmp/trueup-test-fedcba9876543210/x"));
-        assert_ne!(gist("create while the server answers 401"), gist("create while the server answers 403"));
-        assert_ne!(gist(&ended(1, "")), gist("the server does not listen"));
-    }
 }

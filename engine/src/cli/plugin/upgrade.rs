@@ -51,7 +51,9 @@ pub async fn run(arguments: &UpgradeArgs, shell: &mut Shell<'_>) -> Result<Exit,
         return Ok(Exit::Fine);
     }
     let old = before(&engine, shell, &runtime, old_text, &pin).await;
-    let old_manifest = old.as_ref().map(|it| it.manifest().as_ref());
+    // The same component under another text is there, wherever the old text leads.
+    let same = (new_pin.sha256 == pin.sha256).then_some(&candidate.plugin);
+    let old_manifest = old.as_ref().or(same).map(|it| it.manifest().as_ref());
     // What was agreed to stands in the lock; a pin without it agreed to what the old manifest asked for.
     let agreed_to = pin.asks.clone().or_else(|| old_manifest.map(Asks::of)).unwrap_or_default();
     let differences = Differences::of(old_manifest, &pin, &agreed_to, candidate.plugin.manifest(), new_pin.signed);
@@ -108,7 +110,10 @@ pub async fn run(arguments: &UpgradeArgs, shell: &mut Shell<'_>) -> Result<Exit,
 
 /// What `--yes` does not cover and was not agreed to on the command line: a question each, and the option that answers it.
 fn questions(differences: &Differences, arguments: &UpgradeArgs) -> Vec<(String, &'static str)> {
-    let other = differences.name.as_ref().map(|it| format!("It is another plugin, `{}`. Agree to that?", clean(&it.is)));
+    let other = differences.name.as_ref().map(|it| {
+        let word = if it.was.is_some() { "is" } else { "may be" };
+        format!("It {word} another plugin, `{}`. Agree to that?", clean(&it.is))
+    });
     let lost = differences.lost_signer().then(|| "It lost its signer. Agree to that?".to_owned());
     let more = count(differences.more.len(), "right");
     let more = (!differences.more.is_empty()).then(|| format!("It asks for {more} more. Agree to that?"));
@@ -275,7 +280,7 @@ mod tests {
     #[test]
     fn each_thing_that_yes_does_not_cover_is_a_question_with_an_option_of_its_own() {
         let differences = Differences {
-            name: Some(Replaced { was: "a".to_owned(), is: "b".to_owned() }),
+            name: Some(Replaced { was: Some("a".to_owned()), is: "b".to_owned() }),
             signer: Some(Replaced { was: "k".to_owned(), is: None }),
             more: vec!["learn secrets".to_owned()],
             ..Differences::default()
@@ -286,5 +291,9 @@ mod tests {
         let arguments = UpgradeArgs { allow_lost_signer: true, allow_more_rights: true, ..arguments };
         assert_eq!(flags(&arguments), "--allow-other-name");
         assert!(questions(&Differences::default(), &arguments).is_empty());
+        // Nobody knows what the old one called itself.
+        let unknown = Differences { name: Some(Replaced { was: None, is: "b".to_owned() }), ..Differences::default() };
+        let asked = questions(&unknown, &arguments);
+        assert_eq!(asked, [("It may be another plugin, `b`. Agree to that?".to_owned(), "--allow-other-name")]);
     }
 }

@@ -148,8 +148,8 @@ impl Credentials {
             let message = format!("`{}`: {words}", path.display());
             vec![Diagnostic::error(codes::CREDENTIALS, message).hint(hint)]
         };
-        let bytes =
-            private::read(path, tree::BYTES as u64).map_err(|err| fail(err.to_string(), "only you may read it: mode 0600"))?;
+        let bytes = private::read_or_drain(path, tree::BYTES as u64)
+            .map_err(|err| fail(err.to_string(), "only you may read it: mode 0600"))?;
         match bytes {
             Some(bytes) => Self::parse(path, &bytes),
             None if named => Err(fail("there is no such file".into(), "check the path after `--credentials`")),

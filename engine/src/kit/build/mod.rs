@@ -18,6 +18,7 @@ use self::process::{Running, Stop, to_stderr};
 use super::project::{Build, Language, PluginProject};
 use super::toolchain::{self, Missing};
 use super::wrap;
+use crate::engine::read_component;
 use crate::private::beside;
 
 /// Why there is no component.
@@ -109,7 +110,7 @@ pub fn build(folder: &Path, project: &PluginProject, stop: &Stop) -> Result<Path
 
 /// Replaces the component by a whole one; the same bytes leave it alone.
 fn write(target: &Path, bytes: &[u8]) -> Result<(), BuildError> {
-    if fs::read(target).is_ok_and(|it| it == bytes) {
+    if read_component(target).is_ok_and(|it| it == bytes) {
         return Ok(());
     }
     let failed = |error| BuildError::Io(format!("cannot write {}", target.display()), error);
@@ -143,7 +144,7 @@ fn io_of(program: &str, error: io::Error) -> BuildError {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(file).map_err(|error| BuildError::Io(format!("cannot read {}", file.display()), error))
+    read_component(file).map_err(|error| BuildError::Io(format!("cannot read {}", file.display()), error))
 }
 
 /// Go builds a core module for preview 1; the kit makes the component of it.

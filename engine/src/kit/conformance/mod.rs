@@ -58,6 +58,8 @@ pub struct Checked {
     pub outcome: Outcome,
     /// What was found, or why not, and what to do.
     pub detail: String,
+    /// The detail without what is another one in each world: alike where the cause is.
+    pub cause: String,
     pub ms: u64,
 }
 
@@ -148,9 +150,54 @@ pub async fn run(
             Err(Stop::Skip(detail)) => (Outcome::Skipped, detail),
         };
         let ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let checked = Checked { name: check.name, about: check.about, outcome, detail, ms };
+        let cause = cause(&detail, &bench.worlds());
+        let checked = Checked { name: check.name, about: check.about, outcome, detail, cause, ms };
         done(&checked);
         report.checks.push(checked);
     }
     report
+}
+
+/// A text with `#` for each of the ports and folders of the worlds that it may tell of, and with everything else as it is: a
+/// number that no world had may be what two causes differ in.
+fn cause(detail: &str, worlds: &[String]) -> String {
+    let is_in_word = |it: char| it.is_ascii_alphanumeric();
+    let mut out = detail.to_owned();
+    for own in worlds {
+        let mut masked = String::with_capacity(out.len());
+        let mut rest = out.as_str();
+        while let Some((before, after)) = rest.split_once(own.as_str()) {
+            // A port is a number of its own, and no part of a longer one.
+            let whole = !before.ends_with(is_in_word) && !after.starts_with(is_in_word);
+            masked.push_str(before);
+            masked.push_str(if whole { "#" } else { own });
+            rest = after;
+        }
+        masked.push_str(rest);
+        out = masked;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_cause_in_two_worlds_is_one_and_causes_that_differ_in_a_number_or_in_what_was_said_are_two() {
+        let world = |port: &str, name: &str| vec![format!("/tmp/trueup-test-{name}"), port.to_owned()];
+        let (one, two) = (world("40123", "0123456789abcdef"), world("4012", "fedcba9876543210"));
+        let ended = |world: &[String], said: &str| {
+            let text = format!(
+                "it ended before it listened on port {0} (exit status: 3); it said:\n{said} {1}/db:{0}",
+                world[1], world[0]
+            );
+            cause(&text, world)
+        };
+        assert_eq!(ended(&one, "at"), ended(&two, "at"));
+        assert_ne!(ended(&one, "no such user"), ended(&two, "no such database"));
+        assert_ne!(cause("1000 objects took too long", &one), cause("2000 objects took too long", &two));
+        assert_eq!(cause("140123, 40123a and 40123", &one), "140123, 40123a and #");
+        assert_eq!(cause("nothing", &[]), "nothing");
+    }
 }

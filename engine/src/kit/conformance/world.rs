@@ -17,6 +17,7 @@ use super::server::{Scratch, Server, free_port};
 use super::watch::{Shared, Usage, Watch};
 use crate::engine::now_ms;
 use crate::kit::project::{self, Test};
+use crate::regular;
 use crate::seal::{Sealer, escape};
 
 /// Bytes of a file that an object names.
@@ -32,11 +33,18 @@ pub struct Bench {
     pub folder: PathBuf,
     /// Rights used in all worlds of the run.
     pub usage: Shared,
+    /// What is another in each world: port and folder of those that were opened since somebody asked.
+    own: Mutex<Vec<String>>,
 }
 
 impl Bench {
     pub fn new(plugin: host::Plugin, wasm: Vec<u8>, test: Test, folder: PathBuf) -> Self {
-        Self { plugin, wasm, test, folder, usage: Shared::default() }
+        Self { plugin, wasm, test, folder, usage: Shared::default(), own: Mutex::default() }
+    }
+
+    /// Ports and folders of the worlds that were opened since this was asked last.
+    pub(super) fn worlds(&self) -> Vec<String> {
+        std::mem::take(&mut *self.own.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What was used so far.
@@ -95,6 +103,8 @@ impl<'a> World<'a> {
         let failed = |error: std::io::Error| format!("the test cannot be set up: {error}");
         let scratch = Scratch::new().map_err(failed)?;
         let port = free_port().map_err(failed)?;
+        let own = [scratch.path().to_string_lossy().into_owned(), port.to_string()];
+        bench.own.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
         let test = bench.test.at_port(port);
         let server = match &test.server {
             Some(server) => Some(Server::start(server, &bench.folder, port, scratch.path()).await?),
@@ -432,11 +442,7 @@ fn blobs(bench: &Bench) -> Result<HashMap<Digest, Arc<[u8]>>, String> {
 
 fn read_blob(bench: &Bench, name: &str) -> Result<Vec<u8>, String> {
     let path = bench.folder.join(name);
-    let failed = |error: std::io::Error| format!("the file `{name}`, which an object names, cannot be read: {error}");
-    if fs::metadata(&path).map_err(failed)?.len() > MAX_BLOB {
-        return Err(format!("the file `{name}`, which an object names, is larger than {MAX_BLOB} bytes"));
-    }
-    fs::read(path).map_err(failed)
+    regular::read(&path, MAX_BLOB).map_err(|error| format!("the file `{name}`, which an object names, cannot be read: {error}"))
 }
 
 /// A path below the document as an RFC 6901 pointer; list positions do not occur.

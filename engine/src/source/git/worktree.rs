@@ -19,6 +19,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::super::{BlobId, Content, Entry, EntryKind, Limits, Snapshot, Source, SourceError, join};
 use super::{blob_id, cause, checked_name};
+use crate::regular;
 
 /// Files and directories that [`modified`] looks at before it gives up.
 const GLANCE: usize = 20_000;
@@ -142,7 +143,7 @@ pub fn modified(source: &Source, snapshot: &Snapshot, paths: &[&str]) -> Result<
 /// Whether an index is worth loading for a hint: its header says how many files it holds.
 fn is_small(index: &Path) -> bool {
     let mut header = [0; 12];
-    let read = File::open(index).and_then(|mut file| file.read_exact(&mut header));
+    let read = regular::open(index).and_then(|(mut file, _)| file.read_exact(&mut header));
     match (read, header) {
         (Ok(()), [_, _, _, _, _, _, _, _, count @ ..]) => u32::from_be_bytes(count) as usize <= LOADED,
         (Err(_), _) => false,

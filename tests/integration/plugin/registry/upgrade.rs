@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use trueup_tests::guests::{hostile, mutant};
 use trueup_tests::servers::registry::{Login, Registry};
 
-use super::{component, eager, project, trusted_key};
+use super::{cached, component, eager, fresh, project, trusted_key};
 
 /// Another version of the component: it looks for its things under other names, `t.thing2`.
 fn other() -> Vec<u8> {
@@ -87,6 +87,25 @@ fn another_plugin_in_the_place_of_the_pinned_one_is_agreed_to_by_itself() {
     let done = project.run(&[&upgrade[..], &["--allow-more-rights", "--allow-other-name", "-o", "json"]].concat()).expect_exit(0);
     assert_eq!(done.json()["differences"]["name"], serde_json::json!({"was": "hostile", "is": "tickets"}), "{done}");
     assert!(lock(&project)["plugins"].get(&new).is_some());
+}
+
+#[test]
+fn a_plugin_whose_pinned_one_is_nowhere_to_be_found_is_agreed_to_by_itself() {
+    let project = project("./thing.wasm");
+    fs::write(project.repo().join("thing.wasm"), hostile()).unwrap();
+    project.run(&["plugin", "add", "thing.wasm", "--yes"]).expect_exit(0);
+    // Neither a commit nor the cache has the old one.
+    project.remove("thing.wasm").commit("pinned");
+    fs::write(project.repo().join("thing.wasm"), other()).unwrap();
+    let cache = fresh(&project, "cache");
+    let before = lock(&project);
+    let upgrade = ["plugin", "upgrade", "./thing.wasm", "--yes", "--trust"];
+    let asked = cached(&project, &cache, &upgrade).expect_exit(1);
+    asked.expect_text(&["It may be another plugin: it calls itself `hostile`", "--allow-other-name goes on without asking"]);
+    assert_eq!(lock(&project), before);
+    let line = [&upgrade[..], &["--allow-other-name", "-o", "json"]].concat();
+    let done = cached(&project, &cache, &line).expect_exit(0).json();
+    assert_eq!(done["differences"]["name"], serde_json::json!({"was": null, "is": "hostile"}), "{done:#}");
 }
 
 #[test]

@@ -426,8 +426,8 @@ pub async fn unknown_scope(bench: &Bench) -> Verdict {
     judged(&found, format!("{count} scans"))
 }
 
-/// By how much the work may grow where the objects are twice as many, in hundredths. Twice is what it should be, four times what a loop in a loop
-/// makes of it; sorting, and a language's collector, come to a little more than twice.
+/// By how much the work may grow where the objects are twice as many, in hundredths. Twice is what it should be, four times what a
+/// loop in a loop makes of it; sorting, and a language's collector, come to a little more than twice.
 const GROWTH: u64 = 275;
 
 /// What something cost with so many objects there.
