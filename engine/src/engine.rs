@@ -19,6 +19,7 @@ use crate::source::{Commit, FetchLimits, Remote, RemoteUrl, Snapshot, Source, So
 use crate::store::lock::{Lock, Refused};
 use crate::store::{SqliteStore, Store, StoreError};
 
+mod kinds;
 mod providers;
 mod surroundings;
 

@@ -12,7 +12,7 @@ use trueup_host as host;
 use trueup_host::grant::{self, DirGrant, Given, Slot};
 use url::Url;
 
-use super::{Bound, Engine, Problem, Providers, Reading, folders};
+use super::{Bound, Engine, Problem, Providers, Reading, folders, kinds};
 use crate::blobs::BlobTable;
 use crate::bundled;
 use crate::config::credentials::Credentials;
@@ -52,7 +52,8 @@ pub async fn load(
     // A replay sends nothing, and so has nothing to send.
     let replays = engine.tape().is_some_and(|it| it.player().is_some());
     let credentials = if reading == Reading::World && !replays { Some(engine.credentials()?) } else { None };
-    let cache = (reading == Reading::World).then(|| Arc::new(CacheFile::beside(engine.state())));
+    let beside = Arc::new(CacheFile::beside(engine.state()));
+    let cache = (reading == Reading::World).then(|| beside.clone());
     let (mut providers, mut fixed, mut findings) = (Providers::new(), Map::new(), Vec::new());
     for (alias, config) in &environment.providers {
         let plugin = match load_plugin(engine, &runtime, &config.plugin, reading).await {
@@ -91,13 +92,13 @@ pub async fn load(
             findings.push(finding);
             continue;
         }
-        fixed.insert(alias.to_string(), as_written(&plugin, config));
+        let cache_name = format!("{}/{alias}/{}/{}", environment.name, plugin.digest(), Digest::of_json(&config.config));
         let services = ProviderServices {
             blobs: Some(blobs.clone()),
             sealer: sealer.clone(),
             // What a plugin keeps may follow from secrets that it was granted: then it does not outlive the run.
             cache: cache.clone().filter(|_| config.secrets.is_empty()),
-            cache_name: format!("{}/{alias}/{}/{}", environment.name, plugin.digest(), Digest::of_json(&config.config)),
+            cache_name: cache_name.clone(),
             denials: denials.clone(),
             tape: engine.tape().cloned(),
         };
@@ -108,13 +109,20 @@ pub async fn load(
             services: Arc::new(services),
             parallel: plugin.manifest().parallel,
         };
-        let bound = Bound {
-            alias: alias.clone(),
-            manifest: plugin.manifest().clone(),
-            target: acts.text.into(),
-            secrets: config.secrets.as_slice().into(),
-            provider: plugin.provider(settings),
+        let provider = plugin.provider(settings);
+        // What is recorded must be whole: nothing is remembered from before.
+        let memory = engine.tape().is_none().then(|| kinds::Memory { cache: &beside, name: format!("{cache_name}/kinds") });
+        let found = match kinds::resolve(engine, alias, config, &provider, memory.as_ref(), reading).await {
+            Ok(found) => found,
+            Err(finding) => {
+                findings.push(*finding);
+                continue;
+            }
         };
+        let (manifest, kinds) = found.map_or_else(|| (plugin.manifest().clone(), None), |(it, digest)| (it, Some(digest)));
+        fixed.insert(alias.to_string(), as_written(&plugin, config, kinds));
+        let (target, secrets) = (acts.text.into(), config.secrets.as_slice().into());
+        let bound = Bound { alias: alias.clone(), manifest, target, secrets, provider };
         providers.insert(alias.clone(), bound);
     }
     if findings.is_empty() { Ok(Loaded { providers, fixed: Json::Object(fixed) }) } else { Err(Problem::Findings(findings)) }
@@ -334,9 +342,13 @@ fn give(
     })
 }
 
-/// Digest and settings as written.
-fn as_written(plugin: &host::Plugin, config: &ProviderConfig) -> Json {
-    json!({ "plugin": plugin.digest().to_string(), "config": config.config, "dirs": config.dirs, "hosts": config.hosts, "dns": config.dns, "secrets": config.secrets })
+/// Digest and settings as written, and the digest of the kinds that its system has.
+fn as_written(plugin: &host::Plugin, config: &ProviderConfig, kinds: Option<Digest>) -> Json {
+    let mut all = json!({ "plugin": plugin.digest().to_string(), "config": config.config, "dirs": config.dirs, "hosts": config.hosts, "dns": config.dns, "secrets": config.secrets });
+    if let (Json::Object(all), Some(kinds)) = (&mut all, kinds) {
+        all.insert("kinds".to_owned(), kinds.to_string().into());
+    }
+    all
 }
 
 /// Directories of a provider, resolved.

@@ -58,8 +58,19 @@ impl Manifest {
             any_api_version: top.choice("apiVersions", &[("own", false), ("any", true)], false)?,
             yaml: top.choice("yaml", &[("core", YamlDialect::Core), ("kubectl", YamlDialect::Kubectl)], YamlDialect::Core)?,
             features: top.get("features").map(|_| top.texts("features")).transpose()?,
-            kinds: kinds(&top)?,
+            kinds: kinds(&top.object("kinds")?.ok_or("`kinds` is missing")?)?,
         })
+    }
+
+    /// This manifest with the kinds that `discover` answered, in the same form. One that both name is the manifest's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Manifest::parse`].
+    pub fn with_kinds(&self, discovered: &Json) -> Result<Self, String> {
+        let mut all = kinds(&Reader::new(discovered, "kinds".to_owned())?)?;
+        all.extend(self.kinds.iter().map(|(name, kind)| (name.clone(), kind.clone())));
+        Ok(Self { kinds: all, ..self.clone() })
     }
 }
 
@@ -96,8 +107,7 @@ fn credentials(top: &Reader<'_>) -> Result<BTreeMap<String, Vec<String>>, String
     Ok(out)
 }
 
-fn kinds(top: &Reader<'_>) -> Result<BTreeMap<String, Arc<Kind>>, String> {
-    let kinds = top.object("kinds")?.ok_or("`kinds` is missing")?;
+fn kinds(kinds: &Reader<'_>) -> Result<BTreeMap<String, Arc<Kind>>, String> {
     kinds.bounded(MAX_KINDS)?;
     let mut out = BTreeMap::new();
     for (name, value) in kinds.map {
