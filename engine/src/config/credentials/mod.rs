@@ -356,7 +356,9 @@ fn of_cluster(name: &str, entry: &Entry, opened: cluster::Opened) -> Result<Cred
     };
     if entry.base.is_none() && !origins.iter().any(|it| it.allows(&server)) {
         let (whose, origin) = (cluster.login.whose(), server.origin().ascii_serialization());
-        return Err(wrong(format!("{whose}: its server {origin} is none of the `origins`; add it there, or leave `origins` out")));
+        return Err(wrong(format!(
+            "{whose}: its server {origin} is none of the `origins`; add it there, or leave `origins` out"
+        )));
     }
     let own = entry.ca.as_ref().map(|it| value_of(name, it)).transpose()?;
     let ca_pem = match (ca_pem, own) {

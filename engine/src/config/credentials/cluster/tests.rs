@@ -411,7 +411,10 @@ fn an_entry_sends_a_kubeconfig_to_its_server_alone_unless_it_names_origins() {
     let base = |more: &str| entry(more).unwrap().base.as_ref().unwrap().to_string();
     assert_eq!((origins("").concat(), base("")), ("https://a.east.test:6443".into(), "https://a.east.test:6443/k8s".into()));
     let wider = ", origins: ['https://*.east.test:6443']";
-    assert_eq!((origins(wider).concat(), base(wider)), ("https://*.east.test:6443".into(), "https://a.east.test:6443/k8s".into()));
+    assert_eq!(
+        (origins(wider).concat(), base(wider)),
+        ("https://*.east.test:6443".into(), "https://a.east.test:6443/k8s".into())
+    );
     let through = ", origins: ['https://127.0.0.1:1'], base: 'https://127.0.0.1:1/x'";
     assert_eq!((origins(through).concat(), base(through)), ("https://127.0.0.1:1".into(), "https://127.0.0.1:1/x".into()));
     let refused = entry(", origins: ['https://b.test']").unwrap_err().message;
