@@ -3,6 +3,7 @@
 mod adopt;
 mod asked;
 mod claims;
+mod cluster;
 mod corpus;
 mod crash;
 mod dns;

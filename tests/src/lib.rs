@@ -6,6 +6,7 @@
 #[path = "../../engine/src/source/tests/server.rs"]
 pub mod git_server;
 pub mod guests;
+pub mod kubernetes;
 pub mod servers;
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use trueup_core::manifest::Manifest;
 use url::{Host, Url};
 
 use crate::dns::{DnsServer, TsigKey};
-use crate::outbound::ReadRule;
+use crate::outbound::{Cluster, ReadRule};
 use crate::services::Secret;
 
 /// A scheme, a host (`*.` once in front) and a port: what may be connected to.
@@ -132,6 +132,8 @@ pub enum Scheme {
     },
     /// Signs DNS messages.
     Tsig(Box<TsigKey>),
+    /// A kubeconfig's user, or a pod's service account.
+    Kubeconfig(Box<Cluster>),
 }
 
 impl Scheme {
@@ -143,6 +145,7 @@ impl Scheme {
             Self::Bearer(_) => "bearer",
             Self::ClientCertificate { .. } => "client-certificate",
             Self::Tsig(_) => "tsig",
+            Self::Kubeconfig(_) => "kubeconfig",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value as Json, json};
+use trueup_host::Scheme;
 
 use super::Shell;
 use super::arguments::RevisionArgs;
@@ -147,12 +148,27 @@ fn credentials(engine: &Engine) -> Check {
     let slots = providers().flat_map(|it| it.credential.iter().chain(it.credentials.values()));
     let names: BTreeSet<&String> = slots.flat_map(|it| [&it.read, &it.write]).collect();
     let missing = secrets.iter().filter_map(|it| held.secret(it).err());
-    let missing: Vec<String> =
-        missing.chain(names.iter().filter_map(|it| held.credential(it).err().map(|it| it.message))).collect();
+    let mut missing: Vec<String> = missing.collect();
+    // Whose the credentials of clusters are: a kubeconfig has many contexts, and the wrong one is not told from its name.
+    let mut clusters = String::new();
+    // Logging in may run a program, which a project that nobody trusts has no say in.
+    let trusted = engine.check_trust().is_ok();
+    for name in &names {
+        match held.credential(name) {
+            Err(problem) => missing.push(problem.message),
+            Ok(credential) => {
+                let Scheme::Kubeconfig(cluster) = &credential.scheme else { continue };
+                let server = credential.base.as_ref().map_or("", |it| it.as_str());
+                clusters.push_str(&format!("; `{name}` is {} at {server}", cluster.login.whose()));
+                let tried = if trusted { cluster.login.fetch(None).err() } else { None };
+                missing.extend(tried.map(|it| format!("credential `{name}`: {it}")));
+            }
+        }
+    }
     let asked = secrets.len() + names.len();
     match missing.as_slice() {
         [] if asked == 0 => check(Level::Ok, NAME, "the project names none"),
-        [] => check(Level::Ok, NAME, format!("all {asked} that the project names are there")),
+        [] => check(Level::Ok, NAME, format!("all {asked} that the project names are there{clusters}")),
         missing => check(Level::Fail, NAME, missing.join("; ")).hint("`trueup help credentials` shows what stands in the file"),
     }
 }

@@ -1,7 +1,7 @@
 //! YAML as a tree of values that know where they stand, for files that people write about a project.
 //!
 //! Reading is the core's ([`trueup_core::document::parse`]): this only pairs its values with their places, which become
-//! lines and columns when somebody asks. One document, in the core dialect. Invariant: a tree is at most [`DEPTH`] deep, so
+//! lines and columns when somebody asks. One document, in the core dialect unless another is named. Invariant: a tree is at most [`DEPTH`] deep, so
 //! that recursion over it is bounded.
 
 use std::rc::Rc;
@@ -117,6 +117,11 @@ impl Node {
 
 /// Reads the one document of a file. What is wrong with the file as a whole is said under `code`.
 pub(crate) fn read(file: &Arc<str>, bytes: &[u8], code: Code) -> Result<Node, Vec<Diagnostic>> {
+    read_as(file, bytes, code, YamlDialect::Core)
+}
+
+/// [`read`] for files that are another tool's too, with plain scalars as that one reads them.
+pub(crate) fn read_as(file: &Arc<str>, bytes: &[u8], code: Code, dialect: YamlDialect) -> Result<Node, Vec<Diagnostic>> {
     let limits = Limits { file_bytes: BYTES, document_bytes: BYTES, depth: DEPTH, ..Limits::default() };
     let (documents, findings) = parse(file, bytes, &limits);
     if !findings.is_empty() {
@@ -131,7 +136,7 @@ pub(crate) fn read(file: &Arc<str>, bytes: &[u8], code: Code) -> Result<Node, Ve
         let at = second.locate(&Path::default());
         return Err(vec![Diagnostic::error(code, "a second document stands in this file").at(at).hint("keep one")]);
     }
-    let (value, findings) = document.json(YamlDialect::Core);
+    let (value, findings) = document.json(dialect);
     if !findings.is_empty() {
         return Err(findings);
     }

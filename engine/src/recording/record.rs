@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use trueup_core::value::{Digest, Json};
-use trueup_host::{Asked, Scheme};
+use trueup_host::{Asked, Login, Scheme};
 
 use super::cut::{self, Cut, Digests};
 use super::file::{BYTES, Call, End, FORMAT, Header, Recording, RecordingError};
@@ -29,6 +29,8 @@ pub struct Recorder {
 #[derive(Default)]
 struct Kept {
     secrets: BTreeMap<String, String>,
+    /// Credentials whose values come while the run goes on.
+    logins: Vec<(String, Arc<dyn Login>)>,
     /// Observed values that their provider calls sensitive, with their HMACs.
     sensitives: BTreeMap<String, String>,
     /// Handles and what stands for each.
@@ -76,6 +78,11 @@ impl Recorder {
                     let (value, pair) = match &credential.scheme {
                         Scheme::Header { value, .. } | Scheme::Bearer(value) => (value.expose(), None),
                         Scheme::Basic { user, password } => (password.expose(), Some(format!("{user}:{}", password.expose()))),
+                        // Values that come while it runs are asked for at its end.
+                        Scheme::Kubeconfig(cluster) => {
+                            kept.logins.push((name, Arc::clone(&cluster.login)));
+                            continue;
+                        }
                         // These sign, and are sent nowhere.
                         Scheme::ClientCertificate { .. } | Scheme::Tsig(_) => continue,
                     };
@@ -132,6 +139,10 @@ impl Recorder {
     /// Where a secret could not be cut out, it would be too large, or the system refuses: then there is no file.
     pub fn finish(&self, blobs: &BlobTable, snapshot: &Snapshot, end: &End) -> Result<(), RecordingError> {
         let mut kept = std::mem::take(&mut *self.lock());
+        for (name, login) in std::mem::take(&mut kept.logins) {
+            let values = login.values().into_iter().enumerate();
+            kept.secrets.extend(values.map(|(at, value)| (if at == 0 { name.clone() } else { format!("{name}-{at}") }, value)));
+        }
         let mut start = kept.start.take().ok_or_else(|| RecordingError::Wrong("the run never began".to_owned()))?;
         if let Some((name, _)) = kept.secrets.iter().find(|(_, value)| value.len() < cut::SHORTEST) {
             return Err(RecordingError::Secret(name.clone()));

@@ -19,6 +19,7 @@
 //! | `scan-outside` | lists and reads above, beside and through a link in its directory |
 //! | `scan-hosts` | asks hosts that nobody granted |
 //! | `scan-slow` | (no misdeed) asks `config.url` for something, and waits for it |
+//! | `scan-cluster`, `apply-cluster` | (no misdeed) asks its credential's server for the path `config.url`; makes a ConfigMap there |
 //! | `scan-dns`, `apply-dns` | UPDATE and NOTIFY to the granted server `config.url`, to another one, and with keys of its own |
 //! | `scan-smuggle` | headers, methods and addresses that would make another request |
 //! | `scan-reveal` | opens a secret outside `apply` |
@@ -209,6 +210,16 @@ fn request(method: &str, url: &str) -> Request {
     }
 }
 
+/// Asks the server of the credential in its slot, and tells how the answer begins.
+fn cluster(method: &str, path: &str, body: Option<Vec<u8>>) {
+    let asked =
+        Request { credential: Some("token".to_owned()), timeout: Some(20_000), ..request(method, &format!("slot:token{path}")) };
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let answer = http::send(&Request { headers, body, ..asked });
+    let begin = |it: http::Response| (it.status, String::from_utf8_lossy(&it.body).chars().take(300).collect::<String>());
+    told(&format!("cluster {method}"), &answer.map(begin));
+}
+
 /// What is tried before an honest scan, within the root and at the service that the settings name.
 pub fn before_scan(mode: &str) {
     violence(mode.strip_prefix("scan-").unwrap_or_default());
@@ -243,6 +254,7 @@ pub fn before_scan(mode: &str) {
         }
         "scan-smuggle" => smuggle(&url),
         "scan-slow" => told("slow", &http::send(&Request { timeout: Some(20_000), ..request("GET", &url) })),
+        "scan-cluster" => cluster("GET", &url, None),
         "apply-peek" => told("peek in scan", &peek()),
         "scan-dns" => zone_changes(&url),
         "scan-reveal" => told("reveal", &secrets::reveal("db-password")),
@@ -413,6 +425,10 @@ pub fn before_apply(mode: &str, changes: &[Change]) {
     let (root, url) = crate::settings();
     match mode {
         "apply-dns" => zone_changes(&url),
+        "apply-cluster" => {
+            let map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "from-the-guest" } });
+            cluster("POST", &url, Some(map.to_string().into_bytes()));
+        }
         "apply-ext" => changes.iter().for_each(|it| told(&format!("ext of {}", it.address.key), &it.ext)),
         "apply-outside" => {
             outside(&root, |path| write(path, "token"));

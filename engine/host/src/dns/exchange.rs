@@ -182,7 +182,11 @@ impl Inner {
 fn key_of(credential: &Credential) -> Option<&TsigKey> {
     match &credential.scheme {
         Scheme::Tsig(key) => Some(key),
-        Scheme::Header { .. } | Scheme::Basic { .. } | Scheme::Bearer(_) | Scheme::ClientCertificate { .. } => None,
+        Scheme::Header { .. }
+        | Scheme::Basic { .. }
+        | Scheme::Bearer(_)
+        | Scheme::ClientCertificate { .. }
+        | Scheme::Kubeconfig(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which addresses a granted name may lead to, and the resolver that holds every connection to that.
 
 use std::fmt;
+use std::iter::once;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -117,13 +118,26 @@ pub(crate) async fn resolve(
 pub(crate) struct Judge {
     /// Names that the grant names exactly.
     pub(crate) exact: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// A name that is asked for in TLS alone, and the host that is meant by it.
+    pub(crate) instead: Option<(String, url::Host<String>)>,
 }
 
 impl Resolve for Judge {
     fn resolve(&self, name: Name) -> Resolving {
-        let exact = (self.exact)(name.as_str().trim_end_matches('.'));
+        let asked = name.as_str().trim_end_matches('.');
+        let host = match &self.instead {
+            Some((only, host)) if only.eq_ignore_ascii_case(asked) => host.clone(),
+            _ => url::Host::Domain(name.as_str().to_owned()),
+        };
+        let name = match host {
+            // As in a URL: an address that is granted is not judged once more.
+            url::Host::Ipv4(it) => return Box::pin(async move { Ok(Box::new(once(SocketAddr::from((it, 0)))) as Addrs) }),
+            url::Host::Ipv6(it) => return Box::pin(async move { Ok(Box::new(once(SocketAddr::from((it, 0)))) as Addrs) }),
+            url::Host::Domain(name) => name,
+        };
+        let exact = (self.exact)(name.trim_end_matches('.'));
         Box::pin(async move {
-            let judged = resolve(name.as_str(), 0, exact, "hosts").await?;
+            let judged = resolve(&name, 0, exact, "hosts").await?;
             Ok(Box::new(judged.into_iter()) as Addrs)
         })
     }

@@ -11,6 +11,7 @@ use reqwest::{Certificate, Client, Identity, Method, redirect};
 use url::Url;
 
 use super::address::{Judge, Unreachable};
+use super::login::{ClientCertificate, Held, cluster};
 use super::order::{Turns, take};
 use super::rules::{Asked, decoded, forbidden, only_reads};
 use crate::bindings::trueup::provider::http as wit;
@@ -31,6 +32,8 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 const KEEP_IDLE: Duration = Duration::from_secs(60);
 /// How long before its own deadline a call gets its answer, so that it can say what happened.
 pub(crate) const MARGIN: Duration = Duration::from_millis(500);
+/// What a server answers who believes nothing of what it was shown, and did nothing.
+const UNAUTHORIZED: u16 = 401;
 /// Before a request that changes nothing is tried a second time.
 const BEFORE_RETRY: Duration = Duration::from_millis(100);
 
@@ -45,7 +48,14 @@ struct Inner {
     bodies: u64,
     turns: Turns,
     /// By credential; the empty name is for requests without one.
-    clients: Mutex<HashMap<String, Client>>,
+    clients: Mutex<HashMap<String, Pooled>>,
+}
+
+/// A client's connections.
+struct Pooled {
+    client: Client,
+    /// What they show, where that may become another one.
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// A request that passed the checks.
@@ -86,12 +96,31 @@ impl Outbound {
         }
         let room = Arc::new(AtomicU64::new(self.0.bodies));
         let deadline = deadline.checked_sub(MARGIN).unwrap_or(deadline);
-        let prepared = requests.into_iter().map(|request| self.0.prepare(request, writes, log)).collect();
+        let prepared: Vec<_> = requests.into_iter().map(|request| self.0.prepare(request, writes, log)).collect();
+        let used: Vec<_> = prepared.iter().map(|it| it.as_ref().ok().and_then(|it| it.credential.clone())).collect();
         let send = |prepared: Prepared| {
             let (inner, room) = (Arc::clone(&self.0), Arc::clone(&room));
             async move { inner.send(prepared, deadline, &room).await }
         };
-        self.0.turns.in_order(prepared, parallel, || wit::HttpError::TimedOut, send).await
+        let answers = self.0.turns.in_order(prepared, parallel, || wit::HttpError::TimedOut, send).await;
+        tell_refused(&answers, &used, log);
+        answers
+    }
+}
+
+/// Says whose credential a server refused: the plugin knows its slot alone.
+fn tell_refused(answers: &[Answer<wit::Response>], used: &[Option<Arc<Credential>>], log: &LogSink) {
+    let refused = answers.iter().zip(used).filter(|(answer, _)| matches!(answer, Ok(wit::Response { status: UNAUTHORIZED, .. })));
+    let mut told: Vec<&str> = Vec::new();
+    for credential in refused.filter_map(|(_, credential)| credential.as_deref()) {
+        if let Some(cluster) = cluster(Some(credential))
+            && !told.contains(&&*credential.name)
+        {
+            told.push(&credential.name);
+            let whose = cluster.login.whose();
+            let text = format!("the server refused credential `{}` ({whose}) with 401; log in there again", credential.name);
+            log.write(Level::Warn, &text, Fields::new());
+        }
     }
 }
 
@@ -200,10 +229,40 @@ impl Inner {
     async fn send(&self, mut request: Prepared, deadline: Instant, room: &AtomicU64) -> Answer<wit::Response> {
         let asked = request.timeout.and_then(|it| Instant::now().checked_add(it));
         let end = tokio::time::Instant::from_std(asked.map_or(deadline, |it| it.min(deadline)));
-        let client = self.client(request.credential.as_deref())?;
+        let Some(credential) = request.credential.clone() else { return self.tried(&mut request, None, false, end, room).await };
+        let Some(cluster) = cluster(Some(&credential)) else { return self.tried(&mut request, None, false, end, room).await };
+        if let Some(url) = credential.renamed(cluster, &request.url) {
+            request.url = url;
+        }
+        let held = credential.shown(&cluster.login, None, end).await.map_err(wit::HttpError::Unreachable)?;
+        let answer = self.tried(&mut request, Some(&held), true, end, room).await;
+        if !matches!(answer, Ok(wit::Response { status: UNAUTHORIZED, .. })) {
+            return answer;
+        }
+        // Refused means not taken, so that a change may be sent again too; once, and only where there is something else to show.
+        let newer = credential.shown(&cluster.login, Some(&held), end).await.map_err(wit::HttpError::Unreachable)?;
+        if Arc::ptr_eq(&held, &newer) {
+            return answer;
+        }
+        self.tried(&mut request, Some(&newer), false, end, room).await
+    }
+
+    /// Sends, and once more what changes nothing and got no answer. `again`: the body is needed for another time.
+    async fn tried(
+        &self,
+        request: &mut Prepared,
+        held: Option<&Held>,
+        again: bool,
+        end: tokio::time::Instant,
+        room: &AtomicU64,
+    ) -> Answer<wit::Response> {
+        let client = self.client(request.credential.as_deref(), held)?;
+        if let (Some(held), Some(credential)) = (held, &request.credential) {
+            held.attach(&credential.name, &mut request.headers).map_err(wit::HttpError::Unreachable)?;
+        }
         let repeatable = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if repeatable {
-            match self.once(&client, &request, request.body.clone(), end, room).await {
+            match self.once(&client, request, request.body.clone(), end, room).await {
                 Err(wit::HttpError::Unreachable(_) | wit::HttpError::Interrupted(_))
                     if tokio::time::Instant::now() + BEFORE_RETRY < end =>
                 {
@@ -212,8 +271,8 @@ impl Inner {
                 answer => return answer,
             }
         }
-        let body = std::mem::take(&mut request.body);
-        self.once(&client, &request, body, end, room).await
+        let body = if again { request.body.clone() } else { std::mem::take(&mut request.body) };
+        self.once(&client, request, body, end, room).await
     }
 
     async fn once(
@@ -271,18 +330,24 @@ impl Inner {
     }
 
     /// The pooled client of a credential.
-    fn client(&self, credential: Option<&Credential>) -> Answer<Client> {
+    fn client(&self, credential: Option<&Credential>, held: Option<&Held>) -> Answer<Client> {
         let name = credential.map_or("", |it| &it.name);
+        let certificate = held.and_then(|it| it.certificate.as_ref());
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(name) {
-            return Ok(client.clone());
+        if let Some(pooled) = clients.get(name)
+            && pooled.certificate.as_ref().map(Arc::as_ptr) == certificate.map(Arc::as_ptr)
+        {
+            return Ok(pooled.client.clone());
         }
-        let client = self.build(credential).map_err(wit::HttpError::Unreachable)?;
-        clients.insert(name.to_owned(), client.clone());
+        let client = self.build(credential, certificate.map(|it| &**it)).map_err(wit::HttpError::Unreachable)?;
+        clients.insert(name.to_owned(), Pooled { client: client.clone(), certificate: certificate.cloned() });
         Ok(client)
     }
 
-    fn build(&self, credential: Option<&Credential>) -> Result<Client, String> {
+    fn build(&self, credential: Option<&Credential>, shown: Option<&ClientCertificate>) -> Result<Client, String> {
+        let cluster = cluster(credential);
+        let instead = cluster.and_then(|it| it.server_name.clone());
+        let instead = instead.zip(credential.and_then(Credential::base).and_then(|it| it.host().map(|it| it.to_owned())));
         let grant = Arc::clone(&self.grant);
         let exact = move |name: &str| {
             let own = grant.credentials.values().flat_map(|slot| [&slot.read, &slot.write]).filter_map(|it| it.base());
@@ -296,7 +361,7 @@ impl Inner {
             .no_proxy()
             .redirect(redirect::Policy::none())
             .referer(false)
-            .dns_resolver(Arc::new(Judge { exact: Arc::new(exact) }))
+            .dns_resolver(Arc::new(Judge { exact: Arc::new(exact), instead }))
             .connect_timeout(CONNECT)
             .pool_idle_timeout(KEEP_IDLE)
             .user_agent(concat!("trueup/", env!("CARGO_PKG_VERSION")));
@@ -308,9 +373,20 @@ impl Inner {
                 if certificates.is_empty() {
                     return Err(wrong("`ca`"));
                 }
-                builder = builder.tls_certs_merge(certificates);
+                // A cluster has an authority of its own, and nobody else may speak for it.
+                builder = match cluster {
+                    Some(_) => builder.tls_certs_only(certificates),
+                    None => builder.tls_certs_merge(certificates),
+                };
             }
-            if let Scheme::ClientCertificate { cert_pem, key_pem } = &credential.scheme {
+            if cluster.is_some_and(|it| it.insecure) {
+                builder = builder.tls_danger_accept_invalid_certs(true);
+            }
+            let shown = match &credential.scheme {
+                Scheme::ClientCertificate { cert_pem, key_pem } => Some((cert_pem, key_pem)),
+                _ => shown.map(|it| (&it.cert_pem, &it.key_pem)),
+            };
+            if let Some((cert_pem, key_pem)) = shown {
                 let both = format!("{}\n{cert_pem}", key_pem.expose());
                 builder = builder.identity(Identity::from_pem(both.as_bytes()).map_err(|_| wrong("client certificate"))?);
             }

@@ -1,16 +1,19 @@
 //! The `http` import: whole requests to granted hosts, with credentials that the plugin never sees.
 //!
 //! Order of the checks: the URL's own form, the allow-list, the method (outside `apply` only reads), the headers; only
-//! then is a credential attached, and only for its origins. Names are resolved by the host, addresses judged, and the
+//! then is a credential attached, and only for its origins; one that has an end is got anew before that, and once more where the
+//! server refuses it. Names are resolved by the host, addresses judged, and the
 //! judged address is the one connected to. Redirects are answers like any other.
 
 mod address;
 mod client;
 mod credential;
+mod login;
 mod order;
 mod rules;
 
 pub use address::{Reach, reach};
+pub use login::{ClientCertificate, Cluster, Held, Login};
 pub use rules::ReadRule;
 
 pub(crate) use address::{Unreachable, resolve};

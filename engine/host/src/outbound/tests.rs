@@ -14,6 +14,7 @@ use crate::log::LogSink;
 use crate::runtime::Limits;
 use crate::services::{NoServices, Secret};
 
+mod login;
 pub(crate) mod tls;
 
 /// A server that answers each connection's requests with what `answer` makes of the request's text.
@@ -139,7 +140,7 @@ async fn a_name_in_a_private_network_is_reached_by_its_own_grant_alone() {
     let url = format!("http://localhost:{}/", server.port);
     assert_eq!(send(&exact, request("GET", &url), false).await, "200 hi");
     // The same name, reached by a pattern: resolved, judged, refused.
-    let judge = super::address::Judge { exact: Arc::new(|_| false) };
+    let judge = super::address::Judge { exact: Arc::new(|_| false), instead: None };
     let name = "localhost".parse().unwrap();
     let refused = reqwest::dns::Resolve::resolve(&judge, name).await.err().unwrap().to_string();
     assert!(refused.contains("private network") && refused.contains("localhost"), "{refused}");

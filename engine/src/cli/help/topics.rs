@@ -64,11 +64,19 @@ Only you may read it: chmod 600. It names where each value is found and never ho
     pdns: {origins: ["http://127.0.0.1:8081"], header: {X-API-Key: {env: PDNS_API_KEY}}}
     forge: {origins: ["https://git.example.com"], git: true, basic: {user: {env: GIT_USER}, password: {env: GIT_TOKEN}}}
     store: {origins: ["https://registry.example.com"], registry: true, bearer: {file: /run/secrets/registry}}
+    prod: {kubeconfig: {file: ~/.kube/config, context: prod}, exec: [aws]}
+    here: {in-cluster: true}
 
-One of these ways for each entry: `header`, `basic: {user, password}`, `bearer`, `client-certificate: {cert, key}`.
+One of these ways for each entry: `header`, `basic: {user, password}`, `bearer`, `client-certificate: {cert, key}`,
+`kubeconfig: {file, context}`, `in-cluster: true`, `tsig`.
 Besides: `ca: {file}` for a certificate authority of your own, `git: true` for the entry that --source uses,
 `registry: true` for the one that a registry of plugins is sent (`basic` or `bearer`; where another server gives its
 tokens, that is one of the `origins` too).
+
+A kubeconfig is as kubectl's, and only you may read it; without `context` its `current-context` is meant. Its server is the
+only origin, unless `origins` says otherwise. A program that it runs to log in (`exec`) must stand in `exec:` of the entry, and
+a server whose certificate is not looked at needs `insecure: true` there. `in-cluster: true` is the service account of the pod
+that trueup runs in. Tokens are got anew before they end, and once after the server refuses one.
 
 To use a secret, three places name it:
   1. credentials.yaml        secrets: {db-password: {file: /run/secrets/db}}

@@ -7,6 +7,7 @@
 //! Invariant: no value ever stands in the file, in an error, in `Debug` text or in a field of these types; only
 //! [`Secret`]s hold them, for as long as their user lives.
 
+mod cluster;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use trueup_core::diagnostic::{Diagnostic, codes};
@@ -64,7 +65,10 @@ enum Means {
         algorithm: TsigAlgorithm,
         secret: Source,
     },
-    /// Judged, and not sent by this version: `sigv4`, `kubeconfig`.
+    Kubeconfig(cluster::Asked),
+    /// The service account of the pod that this runs in.
+    InCluster,
+    /// Judged, and not sent by this version: `sigv4`.
     Later(&'static str),
 }
 
@@ -87,6 +91,8 @@ pub struct Credentials {
     exists: bool,
     entries: BTreeMap<String, Entry>,
     secrets: BTreeMap<String, Source>,
+    /// Credentials of clusters that were opened: they are renewed while they are used, and are so once for all who use them.
+    clusters: Arc<Mutex<BTreeMap<String, Arc<Credential>>>>,
 }
 
 /// Whole header lines, secret, and certificate authorities in PEM.
@@ -198,7 +204,15 @@ impl Credentials {
     ///
     /// Where there is no such entry, its value cannot be read, or this version does not send its kind.
     pub fn credential(&self, name: &str) -> Result<Arc<Credential>, Diagnostic> {
-        Ok(Arc::new(self.get(name)?))
+        let clusters = || self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = clusters().get(name) {
+            return Ok(Arc::clone(opened));
+        }
+        let credential = Arc::new(self.get(name)?);
+        if matches!(credential.scheme, Scheme::Kubeconfig(_)) {
+            clusters().insert(name.to_owned(), Arc::clone(&credential));
+        }
+        Ok(credential)
     }
 
     fn get(&self, name: &str) -> Result<Credential, Fault> {
@@ -206,6 +220,8 @@ impl Credentials {
         let value = |source: &Source| value_of(name, source);
         let wrong = |what: String| Fault::Value { name: name.to_owned(), what };
         let scheme = match &entry.means {
+            Means::Kubeconfig(asked) => return of_cluster(name, entry, cluster::open(asked).map_err(wrong)?),
+            Means::InCluster => return of_cluster(name, entry, cluster::Pod::ours().open().map_err(wrong)?),
             Means::Header { name, value: source } => Scheme::Header { name: name.clone(), value: value(source)? },
             Means::Basic { user, password } => {
                 Scheme::Basic { user: value(user)?.expose().to_owned(), password: value(password)? }
@@ -307,7 +323,7 @@ impl Credentials {
                 format!("Authorization: Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.expose())))
             }
             Scheme::Bearer(token) => format!("Authorization: Bearer {}", token.expose()),
-            scheme @ (Scheme::ClientCertificate { .. } | Scheme::Tsig(_)) => {
+            scheme @ (Scheme::ClientCertificate { .. } | Scheme::Tsig(_) | Scheme::Kubeconfig(_)) => {
                 return Err(Fault::Later { name: name.clone(), scheme: scheme.word() });
             }
         };
@@ -327,6 +343,31 @@ impl Credentials {
 fn without_text(finding: Diagnostic) -> Diagnostic {
     let title = codes::ALL.iter().find(|it| it.0 == finding.code).map_or("the file cannot be read", |it| it.1);
     Diagnostic { message: title.to_owned(), hint: None, ..finding }
+}
+
+/// The credential of a cluster: for its server alone, unless the entry has origins of its own.
+fn of_cluster(name: &str, entry: &Entry, opened: cluster::Opened) -> Result<Credential, Fault> {
+    let wrong = |what: String| Fault::Value { name: name.to_owned(), what };
+    let cluster::Opened { server, ca_pem, cluster } = opened;
+    let origins = if entry.origins.is_empty() {
+        HostRule::of(&server).into_iter().collect()
+    } else {
+        entry.origins.iter().map(|it| HostRule::parse(it)).collect::<Result<Vec<_>, _>>().map_err(wrong)?
+    };
+    if entry.base.is_none() && !origins.iter().any(|it| it.allows(&server)) {
+        let (whose, origin) = (cluster.login.whose(), server.origin().ascii_serialization());
+        return Err(wrong(format!(
+            "{whose}: its server {origin} is none of the `origins`; add it there, or leave `origins` out"
+        )));
+    }
+    let own = entry.ca.as_ref().map(|it| value_of(name, it)).transpose()?;
+    let ca_pem = match (ca_pem, own) {
+        (Some(one), Some(other)) => Some(format!("{one}\n{}", other.expose())),
+        (one, other) => one.or_else(|| other.map(|it| it.expose().to_owned())),
+    };
+    let base = Some(entry.base.clone().unwrap_or(server));
+    let scheme = Scheme::Kubeconfig(Box::new(cluster));
+    Ok(Credential { name: name.to_owned(), origins, servers: Vec::new(), scheme, ca_pem, base })
 }
 
 /// Reads a value. One line end at the end of a file belongs to the file, not to the value.

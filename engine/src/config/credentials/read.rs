@@ -6,7 +6,7 @@ use trueup_core::value::Json;
 use trueup_host::{HostRule, TsigAlgorithm};
 use url::Url;
 
-use super::{Entry, Means, Source};
+use super::{Entry, Means, Source, cluster};
 use crate::config::decode::{Decoder, Fields, shown};
 use crate::config::paths;
 use crate::config::provider::dns_fault;
@@ -19,16 +19,17 @@ pub(super) struct Reader<'a> {
 }
 
 /// Every kind of entry.
-const SCHEMES: &[&str] = &["header", "basic", "bearer", "client-certificate", "sigv4", "kubeconfig", "tsig"];
+const SCHEMES: &[&str] = &["header", "basic", "bearer", "client-certificate", "sigv4", "kubeconfig", "in-cluster", "tsig"];
 
 impl Reader<'_> {
     /// One entry; none where it is wrong.
     pub fn entry(&mut self, node: &Node, what: &str) -> Option<Entry> {
-        let mut keys = vec!["origins", "ca", "base", "git", "registry"];
+        let mut keys = vec!["origins", "ca", "base", "git", "registry", "insecure", "exec"];
         keys.extend(SCHEMES);
         let fields = self.decoder.fields(node, what, &keys);
         let used: Vec<(&'static str, &Node)> = SCHEMES.iter().filter_map(|it| Some((*it, fields.get(it)?))).collect();
         let means = match used.as_slice() {
+            [("kubeconfig", value)] => self.kubeconfig(value, fields),
             [(scheme, value)] => self.means(scheme, value, what),
             _ => {
                 let all: Vec<_> = SCHEMES.iter().map(|it| format!("`{it}`")).collect();
@@ -38,7 +39,15 @@ impl Reader<'_> {
         };
         let dns = matches!(used.as_slice(), [("tsig", _)]);
         let kubeconfig = matches!(used.as_slice(), [("kubeconfig", _)]);
-        let origins = self.origins(fields, what, dns, kubeconfig);
+        let cluster = kubeconfig || matches!(used.as_slice(), [("in-cluster", _)]);
+        for key in ["insecure", "exec"] {
+            if let Some(node) = fields.get(key)
+                && !kubeconfig
+            {
+                self.decoder.error(&node.at, format!("`{key}` is for `kubeconfig` alone"));
+            }
+        }
+        let origins = self.origins(fields, what, dns, cluster);
         let ca = fields.get("ca").and_then(|node| self.source(node, "`ca`"));
         let base = fields.get("base").and_then(|node| self.base(node, &origins));
         let [git, registry] = ["git", "registry"].map(|key| self.flag(fields, key));
@@ -113,18 +122,39 @@ impl Reader<'_> {
                 Some(Means::ClientCertificate { cert, key })
             }
             "sigv4" => self.later(node, scheme, &["access_key", "secret_key", "session_token"]),
-            "kubeconfig" => {
-                let fields = self.decoder.fields(node, "`kubeconfig`", &["file", "context"]);
-                for key in ["file", "context"] {
-                    if let Some(node) = fields.get(key) {
-                        self.decoder.text(node, &format!("`{key}`"));
-                    }
+            "in-cluster" => match node.value {
+                Value::Plain(Json::Bool(true)) => Some(Means::InCluster),
+                _ => {
+                    self.decoder.error(&node.at, "`in-cluster` must be `true`");
+                    None
                 }
-                self.decoder.required(fields, "file", "`kubeconfig`")?;
-                Some(Means::Later(scheme))
-            }
+            },
             _ => self.tsig(node),
         }
+    }
+
+    /// A kubeconfig, with what else the entry says of it.
+    fn kubeconfig(&mut self, node: &Node, entry: Fields<'_>) -> Option<Means> {
+        let fields = self.decoder.fields(node, "`kubeconfig`", &["file", "context"]);
+        let context = fields.get("context").map(|it| self.decoder.text(it, "`context`").map(str::to_owned));
+        let file = self.decoder.required(fields, "file", "`kubeconfig`").and_then(|it| self.decoder.text(it, "`file`"));
+        let file = file.map(|it| self.folder.join(paths::expand(it, paths::home().as_deref())));
+        let insecure = self.flag(entry, "insecure");
+        let mut exec = Vec::new();
+        for (text, at) in self.decoder.texts(entry.get("exec"), "`exec`") {
+            let path = paths::expand(text, paths::home().as_deref());
+            // A path that is relative would mean another program with every folder that it could begin at.
+            if text.contains('/') && !path.is_absolute() {
+                self.decoder.error(at, "a program of `exec` is a name, or a path from `/` or `~/` on");
+            }
+            exec.push(path.to_string_lossy().into_owned());
+        }
+        Some(Means::Kubeconfig(cluster::Asked {
+            file: file?,
+            context: context.map_or(Some(None), |it| it.map(Some))?,
+            insecure,
+            exec,
+        }))
     }
 
     /// A key for DNS messages. Its name is no secret and stands in the file, as in the server's own.

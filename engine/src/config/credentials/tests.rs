@@ -25,7 +25,8 @@ credentials:
   token: {origins: ["https://git.example.org:8443"], bearer: {file: key}, git: true}
   tls: {origins: ["https://10.0.0.1:6443"], client-certificate: {cert: {file: ca.pem}, key: {file: key}}}
   aws: {origins: ["https://*.amazonaws.com"], sigv4: {access_key: {env: AWS_ACCESS_KEY_ID}, secret_key: {env: AWS_SECRET_ACCESS_KEY}}}
-  prod: {origins: ["https://10.0.0.1:6443"], kubeconfig: {file: ~/.kube/config, context: prod}}
+  prod: {origins: ["https://10.0.0.1:6443"], kubeconfig: {file: kube/config, context: prod}, exec: [aws, ~/bin/x, /bin/y], insecure: true}
+  here: {in-cluster: true}
   tsig: {origins: ["dns://127.0.0.1:53"], tsig: {name: trueup., algorithm: hmac-sha256, secret: {file: tsig}}}
 secrets:
   db-password: {file: key}
@@ -58,10 +59,8 @@ fn each_kind_of_entry_becomes_a_credential_with_its_value_read_when_asked_for() 
     assert!(matches!(tsig.scheme, Scheme::Tsig(_)) && tsig.origins.is_empty());
     assert_eq!(tsig.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["dns://127.0.0.1:53"]);
     assert!(format!("{tsig:?}").contains("TsigKey(trueup. HmacSha256 (secret))"), "{tsig:?}");
-    for name in ["aws", "prod"] {
-        let refused = credentials.credential(name).unwrap_err();
-        assert!(refused.message.contains("does not send"), "{refused:?}");
-    }
+    let refused = credentials.credential("aws").unwrap_err();
+    assert!(refused.message.contains("does not send"), "{refused:?}");
     assert_eq!(credentials.secret("db-password").unwrap(), "c4nary");
     assert_eq!(credentials.secret("lines").unwrap(), "a\n", "one line end belongs to the file");
     assert!(!format!("{credentials:?} {pdns:?} {user:?}").contains("c4nary"));
@@ -117,6 +116,14 @@ fn a_literal_value_and_every_misspelling_is_refused_and_not_repeated() {
         ("bearer: {env: A}, base: 'https://b.org'", "one of the `origins`"),
         ("sigv4: {access_key: {env: A}}", "needs a key `secret_key`"),
         ("kubeconfig: {context: a}", "needs a key `file`"),
+        ("kubeconfig: {file: a, context: [c4nary]}", "`context` must be a text"),
+        ("kubeconfig: {file: a, token: c4nary}", "no key `token`"),
+        ("kubeconfig: {file: a}, insecure: c4nary", "`insecure` must be"),
+        ("kubeconfig: {file: a}, exec: aws", "`exec` must be a list"),
+        ("kubeconfig: {file: a}, exec: [bin/aws]", "a name, or a path from `/`"),
+        ("in-cluster: false", "`in-cluster` must be `true`"),
+        ("bearer: {env: A}, insecure: true", "`insecure` is for `kubeconfig` alone"),
+        ("in-cluster: true, exec: [aws]", "`exec` is for `kubeconfig` alone"),
     ] {
         let found = entry(text);
         assert!(found.iter().any(|it| it.contains(want)), "{text}: {found:?}");

@@ -15,7 +15,7 @@ use super::*;
 
 const CONFIG: &str = "[req]\ndistinguished_name = name\n[name]\n\
     [ca]\nbasicConstraints = critical, CA:TRUE\nkeyUsage = critical, keyCertSign\n\
-    [server]\nbasicConstraints = critical, CA:FALSE\nsubjectAltName = IP:127.0.0.1\nextendedKeyUsage = serverAuth\n\
+    [server]\nbasicConstraints = critical, CA:FALSE\nsubjectAltName = IP:127.0.0.1, DNS:api.cluster.test\nextendedKeyUsage = serverAuth\n\
     [client]\nbasicConstraints = critical, CA:FALSE\nextendedKeyUsage = clientAuth\n";
 
 /// A certificate and its key, as PEM.
@@ -49,7 +49,7 @@ fn certificate(dir: &Path, name: &str, section: &str, issuer: Option<&str>) -> P
 
 /// What a server asks of its clients.
 #[derive(Clone, Copy, PartialEq)]
-enum Asks {
+pub(crate) enum Asks {
     Nothing,
     MayShow,
     MustShow,
@@ -60,24 +60,30 @@ pub(crate) struct Pki {
     pub(crate) ca: Pair,
     pub(crate) server: Pair,
     pub(crate) client: Pair,
+    dir: tempfile::TempDir,
 }
 
 pub(crate) fn pki() -> Pki {
     let dir = tempfile::tempdir().unwrap();
     let ca = certificate(dir.path(), "ca", "ca", None);
     let server = certificate(dir.path(), "server", "server", Some("ca"));
-    Pki { ca, server, client: certificate(dir.path(), "client", "client", Some("ca")) }
+    Pki { ca, server, client: certificate(dir.path(), "client", "client", Some("ca")), dir }
+}
+
+/// Another client's certificate from the same authority.
+pub(crate) fn pki_of(pki: &Pki) -> Pair {
+    certificate(pki.dir.path(), "other", "client", Some("ca"))
 }
 
 /// A server that answers `hi` to every request.
-struct TlsServer {
-    origin: String,
+pub(crate) struct TlsServer {
+    pub(crate) origin: String,
     connections: Arc<AtomicUsize>,
     /// Request lines, each with the certificate that the client showed.
-    seen: Arc<Mutex<Vec<(String, Option<CertificateDer<'static>>)>>>,
+    pub(crate) seen: Arc<Mutex<Vec<(String, Option<CertificateDer<'static>>)>>>,
 }
 
-fn tls_server(pki: &Pki, asks: Asks) -> TlsServer {
+pub(crate) fn tls_server(pki: &Pki, asks: Asks) -> TlsServer {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(pki.ca.der()).unwrap();
@@ -150,7 +156,7 @@ fn asked(method: &str, url: &str) -> wit::Request {
 }
 
 /// The words of an answer that is no response.
-async fn refused(to: &Outbound, request: wit::Request, writes: bool) -> String {
+pub(crate) async fn refused(to: &Outbound, request: wit::Request, writes: bool) -> String {
     let log = LogSink::new("p".into(), Arc::new(NoServices), &Limits::default());
     let mut answers = to.send_all(vec![request], 1, writes, Instant::now() + Duration::from_secs(10), &log).await;
     match answers.remove(0) {
