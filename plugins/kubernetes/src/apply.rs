@@ -15,7 +15,7 @@ use std::rc::Rc;
 use trueup_sdk::http::{self, Request, Response};
 use trueup_sdk::{Action, Address, Change, Diagnostic, EditOp, Error, Fault, Json, Outcome, Result, Severity, json};
 
-use crate::error::{self, Asked, Status};
+use crate::error::{Asked, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::Info;
 use crate::list::name_of;
@@ -178,7 +178,11 @@ fn taken(jobs: &[(usize, Job<'_>)]) -> Vec<(usize, Error)> {
     }
     let look = |(_, job): &&(usize, Job<'_>)| fetch::get(job.info.object(&job.address().scope, &job.address().key));
     let answers = http::send_all(creates.iter().map(look).collect(), PARALLEL);
-    creates.iter().zip(answers).filter_map(|((at, job), answer)| Some((*at, answer.and_then(|it| free(job, it)).err()?))).collect()
+    creates
+        .iter()
+        .zip(answers)
+        .filter_map(|((at, job), answer)| Some((*at, answer.and_then(|it| free(job, it)).err()?)))
+        .collect()
 }
 
 fn free(job: &Job<'_>, response: Response) -> Result<()> {
@@ -201,7 +205,8 @@ fn free(job: &Job<'_>, response: Response) -> Result<()> {
 fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
     let name = job.name();
     let asked = asked("apply", &name, &job.address().kind, true);
-    let response = if response.status() == 409 && !job.is_forced() && is_drift(&job.info, job.address(), &Status::of(&response))? {
+    let response = if response.status() == 409 && !job.is_forced() && is_drift(&job.info, job.address(), &Status::of(&response))?
+    {
         patch(&job.info, job.address(), &job.body, true, false).send()?
     } else {
         response
@@ -257,7 +262,8 @@ fn left_over(job: &Job<'_>, response: &Response) -> Option<Request> {
     }
     let object: Json = serde_json::from_slice(response.bytes()).ok()?;
     let entries = managed::entries(response.bytes());
-    let mut operations = vec![json!({ "op": "test", "path": "/metadata/resourceVersion", "value": object.pointer("/metadata/resourceVersion")? })];
+    let mut operations =
+        vec![json!({ "op": "test", "path": "/metadata/resourceVersion", "value": object.pointer("/metadata/resourceVersion")? })];
     for path in paths.iter().filter(|it| object.pointer(it).is_some() && managed::is_left_over(&entries, it)) {
         operations.push(json!({ "op": "remove", "path": path }));
     }
@@ -312,7 +318,8 @@ fn again(job: &Job<'_>, refused: Response) -> Result<Response> {
         return Ok(response);
     }
     let name = job.name();
-    let now = Object::parse(fetch::ok(response, asked("read", &name, &job.address().kind, false))?.bytes())?.into_remote(&job.info);
+    let now =
+        Object::parse(fetch::ok(response, asked("read", &name, &job.address().kind, false))?.bytes())?.into_remote(&job.info);
     let same = |a: &str, b: &str| serde_json::from_str::<Json>(a).ok() == serde_json::from_str::<Json>(b).ok();
     if now.identity != prior.identity || !same(&now.doc, &prior.doc) {
         return Ok(refused);

@@ -100,7 +100,8 @@ impl<'a> Reader<'a> {
         if let Some(known) = self.known.get(reference) {
             return known.clone();
         }
-        let target = reference.strip_prefix('#').and_then(|it| self.root.pointer(it));
+        let root = self.root;
+        let target = reference.strip_prefix('#').and_then(|it| root.pointer(it));
         let Some(target) = target.filter(|_| self.inside.len() < MAX_REFS && self.inside.insert(reference)) else {
             return Shape::Nothing;
         };
@@ -197,7 +198,9 @@ mod tests {
 
     #[test]
     fn a_null_is_nothing() {
-        let Json::Object(mut map) = json!({ "a": null, "b": { "c": null, "d": [{ "e": null, "f": 1 }, null] } }) else { panic!() };
+        let Json::Object(mut map) = json!({ "a": null, "b": { "c": null, "d": [{ "e": null, "f": 1 }, null] } }) else {
+            panic!()
+        };
         without_nulls(&mut map);
         assert_eq!(Json::Object(map), json!({ "b": { "d": [{ "f": 1 }, null] } }));
     }

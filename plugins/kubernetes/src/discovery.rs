@@ -204,7 +204,8 @@ impl<'a> Assembly<'a> {
             let of_version = || self.listing.kinds.iter().filter(|(_, it)| it.group == group && it.version == version);
             let same = |name: &str| {
                 let entry = self.known.get(name)?;
-                let fits = entry.get("hash").and_then(Json::as_str) == Some(hash) && entry.get("version").and_then(Json::as_str) == Some(&version);
+                let fits = entry.get("hash").and_then(Json::as_str) == Some(hash)
+                    && entry.get("version").and_then(Json::as_str) == Some(&version);
                 entry.get("schema").filter(|_| fits)
             };
             let schemas: Option<BTreeMap<String, Json>> =
@@ -300,7 +301,10 @@ mod tests {
         known.insert("Meter.metrics.example.com".to_owned(), json!({ "version": "v1", "schema": {} }));
         let mut assembly = Assembly::new(&listing, &first, &known);
         let missing: Vec<String> = assembly.missing().into_iter().map(|(_, path)| path).collect();
-        assert_eq!(missing, ["/openapi/v3/api/v1?hash=A", "/openapi/v3/apis/autoscaling/v2?hash=A", "/openapi/v3/apis/example.com/v1?hash=A"]);
+        assert_eq!(
+            missing,
+            ["/openapi/v3/api/v1?hash=A", "/openapi/v3/apis/autoscaling/v2?hash=A", "/openapi/v3/apis/example.com/v1?hash=A"]
+        );
         for (group, version) in [("", "v1"), ("autoscaling", "v2")] {
             assembly.fetched(group, version, &Document::default());
         }

@@ -49,6 +49,11 @@ impl Status {
         self.details.as_ref().map(|it| it.causes.as_slice()).unwrap_or_default()
     }
 
+    /// Whether the object has another `uid` than the one that was named.
+    pub fn is_another(&self) -> bool {
+        self.causes().iter().any(|it| it.field == "metadata.uid")
+    }
+
     /// Other managers of fields that were to be applied, each with the fields.
     pub fn conflicts(&self) -> Vec<(String, Vec<String>)> {
         let mut out: Vec<(String, Vec<String>)> = Vec::new();
@@ -105,6 +110,8 @@ pub fn judge(code: u16, retry_after: Option<u64>, status: &Status, asked: Asked<
         404 | 410 => (Fault::NotFound, "not-found"),
         405 | 406 | 415 | 501 => (Fault::Unsupported, "unsupported"),
         409 => (Fault::Conflict, "conflict"),
+        // Another object of the name than the one that was seen.
+        422 if status.is_another() => (Fault::Conflict, "conflict"),
         429 => (Fault::Throttled(wait), "throttled"),
         408 | 500..=599 => (Fault::Transient(wait), "unavailable"),
         300..=399 => (Fault::Internal, "redirect"),
@@ -193,7 +200,11 @@ mod tests {
     fn each_status_is_what_the_engine_should_do() {
         check(401, "", (Fault::Unauthorized, "k8s.unauthorized", false));
         check(403, "cannot patch", (Fault::Unauthorized, "k8s.forbidden", false));
-        check(403, "unable to create because it is being terminated", (Fault::Transient(Some(7000)), "k8s.namespace-terminating", false));
+        check(
+            403,
+            "unable to create because it is being terminated",
+            (Fault::Transient(Some(7000)), "k8s.namespace-terminating", false),
+        );
         check(403, "exceeded quota: q", (Fault::Transient(Some(7000)), "k8s.quota", false));
         check(404, "", (Fault::NotFound, "k8s.not-found", false));
         check(409, "", (Fault::Conflict, "k8s.conflict", false));

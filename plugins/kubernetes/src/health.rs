@@ -44,7 +44,8 @@ impl Look<'_> {
         if self.object.is_going() {
             return progressing(going(self.object));
         }
-        if let (Some(wanted), Some(seen)) = (self.object.meta.generation, self.status.get("observedGeneration").and_then(Json::as_i64))
+        if let (Some(wanted), Some(seen)) =
+            (self.object.meta.generation, self.status.get("observedGeneration").and_then(Json::as_i64))
             && wanted != seen
         {
             return progressing(format!("generation {wanted} is not looked at yet, {seen} was the last"));
@@ -170,7 +171,11 @@ impl Look<'_> {
         if let Some(short) = self.short(wanted, &[("currentReplicas", "current")]) {
             return short;
         }
-        if self.text("currentRevision") == self.text("updateRevision") { healthy() } else { progressing("rolling to another revision") }
+        if self.text("currentRevision") == self.text("updateRevision") {
+            healthy()
+        } else {
+            progressing("rolling to another revision")
+        }
     }
 
     fn daemon_set(&self) -> Health {
@@ -227,8 +232,10 @@ impl Look<'_> {
         let mut all = lists.into_iter().flatten().flatten();
         all.find_map(|it| {
             let reason = it.pointer("/state/waiting/reason")?.as_str()?;
-            let stuck =
-                matches!(reason, "CrashLoopBackOff" | "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "CreateContainerConfigError");
+            let stuck = matches!(
+                reason,
+                "CrashLoopBackOff" | "ImagePullBackOff" | "ErrImagePull" | "InvalidImageName" | "CreateContainerConfigError"
+            );
             let name = it.get("name").and_then(Json::as_str).unwrap_or_default();
             stuck.then(|| format!("container `{name}`: {reason}"))
         })
@@ -352,20 +359,51 @@ mod tests {
 
     #[test]
     fn sets_are_healthy_once_all_are_ready() {
-        check("ReplicaSet.apps", json!({ "spec": { "replicas": 1 }, "status": { "fullyLabeledReplicas": 1, "availableReplicas": 1, "readyReplicas": 1, "replicas": 1 } }), Healthy, "");
-        check("ReplicaSet.apps", json!({ "spec": { "replicas": 2 }, "status": { "fullyLabeledReplicas": 1 } }), Progressing, "1 of 2 labelled");
+        check(
+            "ReplicaSet.apps",
+            json!({ "spec": { "replicas": 1 }, "status": { "fullyLabeledReplicas": 1, "availableReplicas": 1, "readyReplicas": 1, "replicas": 1 } }),
+            Healthy,
+            "",
+        );
+        check(
+            "ReplicaSet.apps",
+            json!({ "spec": { "replicas": 2 }, "status": { "fullyLabeledReplicas": 1 } }),
+            Progressing,
+            "1 of 2 labelled",
+        );
         check("ReplicaSet.apps", json!({ "status": { "conditions": ready("ReplicaFailure", "True") } }), Degraded, "Why: so");
         check("ReplicaSet.apps", json!({ "spec": { "replicas": 0 }, "status": { "replicas": 1 } }), Progressing, "1 are to end");
-        let full = json!({ "replicas": 2, "readyReplicas": 2, "currentReplicas": 2, "currentRevision": "a", "updateRevision": "a" });
+        let full =
+            json!({ "replicas": 2, "readyReplicas": 2, "currentReplicas": 2, "currentRevision": "a", "updateRevision": "a" });
         check("StatefulSet.apps", json!({ "spec": { "replicas": 2 }, "status": full }), Healthy, "");
-        check("StatefulSet.apps", json!({ "spec": { "replicas": 2 }, "status": { "replicas": 2, "readyReplicas": 1 } }), Progressing, "1 of 2 ready");
-        check("StatefulSet.apps", json!({ "spec": { "replicas": 1 }, "status": { "replicas": 1, "readyReplicas": 1, "currentReplicas": 1, "currentRevision": "a", "updateRevision": "b" } }), Progressing, "rolling");
-        check("StatefulSet.apps", json!({ "spec": { "replicas": 3, "updateStrategy": { "rollingUpdate": { "partition": 2 } } }, "status": { "replicas": 3, "readyReplicas": 3, "updatedReplicas": 0 } }), Progressing, "0 of 1 updated");
+        check(
+            "StatefulSet.apps",
+            json!({ "spec": { "replicas": 2 }, "status": { "replicas": 2, "readyReplicas": 1 } }),
+            Progressing,
+            "1 of 2 ready",
+        );
+        check(
+            "StatefulSet.apps",
+            json!({ "spec": { "replicas": 1 }, "status": { "replicas": 1, "readyReplicas": 1, "currentReplicas": 1, "currentRevision": "a", "updateRevision": "b" } }),
+            Progressing,
+            "rolling",
+        );
+        check(
+            "StatefulSet.apps",
+            json!({ "spec": { "replicas": 3, "updateStrategy": { "rollingUpdate": { "partition": 2 } } }, "status": { "replicas": 3, "readyReplicas": 3, "updatedReplicas": 0 } }),
+            Progressing,
+            "0 of 1 updated",
+        );
         check("StatefulSet.apps", json!({ "spec": { "updateStrategy": { "type": "OnDelete" } } }), Healthy, "");
         let all = json!({ "observedGeneration": 1, "desiredNumberScheduled": 3, "currentNumberScheduled": 3, "updatedNumberScheduled": 3, "numberAvailable": 3, "numberReady": 3 });
         check("DaemonSet.apps", json!({ "metadata": { "generation": 1 }, "status": all }), Healthy, "");
         check("DaemonSet.apps", json!({}), Progressing, "not looked at yet");
-        check("DaemonSet.apps", json!({ "status": { "observedGeneration": 1, "desiredNumberScheduled": 3, "currentNumberScheduled": 3, "updatedNumberScheduled": 1 } }), Progressing, "1 of 3 updated");
+        check(
+            "DaemonSet.apps",
+            json!({ "status": { "observedGeneration": 1, "desiredNumberScheduled": 3, "currentNumberScheduled": 3, "updatedNumberScheduled": 1 } }),
+            Progressing,
+            "1 of 3 updated",
+        );
     }
 
     #[test]
@@ -380,10 +418,25 @@ mod tests {
         check("Pod", json!({ "status": { "phase": "Succeeded" } }), Healthy, "");
         check("Pod", json!({ "status": { "phase": "Failed" } }), Degraded, "failed");
         check("Pod", json!({ "status": { "phase": "Running", "conditions": ready("Ready", "True") } }), Healthy, "");
-        check("Pod", json!({ "status": { "phase": "Running", "conditions": ready("Ready", "False") } }), Progressing, "not ready");
-        check("Pod", json!({ "status": { "phase": "Pending", "conditions": ready("PodScheduled", "False") } }), Progressing, "pending: Why: so");
+        check(
+            "Pod",
+            json!({ "status": { "phase": "Running", "conditions": ready("Ready", "False") } }),
+            Progressing,
+            "not ready",
+        );
+        check(
+            "Pod",
+            json!({ "status": { "phase": "Pending", "conditions": ready("PodScheduled", "False") } }),
+            Progressing,
+            "pending: Why: so",
+        );
         let loops = json!([{ "name": "web", "state": { "waiting": { "reason": "CrashLoopBackOff" } } }]);
-        check("Pod", json!({ "status": { "phase": "Running", "containerStatuses": loops } }), Degraded, "container `web`: CrashLoopBackOff");
+        check(
+            "Pod",
+            json!({ "status": { "phase": "Running", "containerStatuses": loops } }),
+            Degraded,
+            "container `web`: CrashLoopBackOff",
+        );
     }
 
     #[test]
@@ -393,10 +446,25 @@ mod tests {
         check("PersistentVolumeClaim", json!({ "status": { "phase": "Lost" } }), Degraded, "lost");
         check("PersistentVolume", json!({ "status": { "phase": "Failed" } }), Degraded, "");
         check("Service", json!({ "spec": { "type": "ClusterIP" } }), Healthy, "");
-        check("Service", json!({ "spec": { "type": "LoadBalancer" }, "status": { "loadBalancer": {} } }), Progressing, "no address");
-        check("Service", json!({ "spec": { "type": "LoadBalancer" }, "status": { "loadBalancer": { "ingress": [{ "ip": "1.2.3.4" }] } } }), Healthy, "");
+        check(
+            "Service",
+            json!({ "spec": { "type": "LoadBalancer" }, "status": { "loadBalancer": {} } }),
+            Progressing,
+            "no address",
+        );
+        check(
+            "Service",
+            json!({ "spec": { "type": "LoadBalancer" }, "status": { "loadBalancer": { "ingress": [{ "ip": "1.2.3.4" }] } } }),
+            Healthy,
+            "",
+        );
         check("Ingress.networking.k8s.io", json!({ "status": { "loadBalancer": {} } }), Healthy, "");
-        check("PodDisruptionBudget.policy", json!({ "status": { "desiredHealthy": 2, "currentHealthy": 1 } }), Progressing, "1 of 2 healthy");
+        check(
+            "PodDisruptionBudget.policy",
+            json!({ "status": { "desiredHealthy": 2, "currentHealthy": 1 } }),
+            Progressing,
+            "1 of 2 healthy",
+        );
         let crd = "CustomResourceDefinition.apiextensions.k8s.io";
         check(crd, json!({}), Progressing, "not established");
         check(crd, json!({ "status": { "conditions": ready("Established", "True") } }), Healthy, "");
@@ -404,12 +472,22 @@ mod tests {
         let api = "APIService.apiregistration.k8s.io";
         check(api, json!({ "status": { "conditions": ready("Available", "True") } }), Healthy, "");
         check(api, json!({ "status": { "conditions": ready("Available", "False") } }), Progressing, "Why: so");
-        check("HorizontalPodAutoscaler.autoscaling", json!({ "status": { "conditions": ready("AbleToScale", "False") } }), Degraded, "");
+        check(
+            "HorizontalPodAutoscaler.autoscaling",
+            json!({ "status": { "conditions": ready("AbleToScale", "False") } }),
+            Degraded,
+            "",
+        );
         check("Widget.example.com", json!({}), Healthy, "");
         check("Widget.example.com", json!({ "status": { "conditions": ready("Ready", "False") } }), Progressing, "Why: so");
         check("Widget.example.com", json!({ "status": { "conditions": ready("Stalled", "True") } }), Degraded, "Why: so");
         check("Widget.example.com", json!({ "status": { "conditions": ready("Reconciling", "True") } }), Progressing, "Why: so");
-        check("Widget.example.com", json!({ "metadata": { "generation": 3 }, "status": { "observedGeneration": 2 } }), Progressing, "generation 3");
+        check(
+            "Widget.example.com",
+            json!({ "metadata": { "generation": 3 }, "status": { "observedGeneration": 2 } }),
+            Progressing,
+            "generation 3",
+        );
         check("Namespace", json!({ "status": { "phase": "Terminating" } }), Progressing, "terminating");
         let going = json!({ "metadata": { "deletionTimestamp": "x", "finalizers": ["a/b"] }, "status": { "phase": "Bound" } });
         check("PersistentVolumeClaim", going, Progressing, "held by a/b");

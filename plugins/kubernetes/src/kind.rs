@@ -41,11 +41,8 @@ impl Info {
     /// URL of all objects of a namespace; of all there are where it is empty.
     pub fn collection(&self, namespace: &str) -> String {
         let root = root(&self.group, &self.version);
-        let namespace = if self.namespaced && !namespace.is_empty() {
-            format!("/namespaces/{}", segment(namespace))
-        } else {
-            String::new()
-        };
+        let namespace =
+            if self.namespaced && !namespace.is_empty() { format!("/namespaces/{}", segment(namespace)) } else { String::new() };
         format!("{root}{namespace}/{}", self.plural)
     }
 
@@ -162,8 +159,8 @@ fn segment(text: &str) -> String {
 /// Whether the contract can name the kind.
 pub fn is_name(name: &str) -> bool {
     let (kind, group) = name.split_once('.').map_or((name, None), |(kind, group)| (kind, Some(group)));
-    let group_fits = group
-        .is_none_or(|it| !it.is_empty() && it.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')));
+    let group_fits =
+        group.is_none_or(|it| !it.is_empty() && it.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')));
     name.len() <= 253
         && kind.starts_with(|it: char| it.is_ascii_uppercase())
         && kind.bytes().all(|it| it.is_ascii_alphanumeric())
@@ -214,7 +211,10 @@ mod tests {
         let entry = served.entry(json!({ "type": "object" }), Some("H1"));
         let info = Info::of_entry("Namespace", &entry).unwrap();
         assert_eq!((info.plural.as_str(), info.namespaced, info.version.as_str()), ("namespaces", false, "v1"));
-        assert_eq!((entry["nests"].as_str(), entry["hash"].as_str(), entry["observe"].as_str()), (Some("/"), Some("H1"), Some("scan")));
+        assert_eq!(
+            (entry["nests"].as_str(), entry["hash"].as_str(), entry["observe"].as_str()),
+            (Some("/"), Some("H1"), Some("scan"))
+        );
         assert!(Info::of_entry("Namespace", &json!({ "schema": {} })).is_none());
     }
 

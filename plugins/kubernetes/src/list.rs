@@ -130,8 +130,7 @@ fn watch(queries: &[ScopeQuery], infos: &[Option<Rc<Info>>], answers: &mut [Opti
 /// Ends with the first event, or when the time is over.
 fn watch_request(info: &Info, scope: &str, since: &str, wait: u64) -> raw::Request {
     let seconds = wait.div_ceil(1000).max(1);
-    let url =
-        format!("{}?watch=1&resourceVersion={}&timeoutSeconds={seconds}", info.collection(scope), http::escape(since));
+    let url = format!("{}?watch=1&resourceVersion={}&timeoutSeconds={seconds}", info.collection(scope), http::escape(since));
     raw::Request {
         method: "GET".to_owned(),
         url,

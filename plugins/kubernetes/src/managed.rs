@@ -97,7 +97,13 @@ mod tests {
             Json::Object(map) => map,
             _ => Map::new(),
         };
-        Entry { manager: manager.to_owned(), operation: operation.to_owned(), subresource: subresource.to_owned(), time: time.to_owned(), fields }
+        Entry {
+            manager: manager.to_owned(),
+            operation: operation.to_owned(),
+            subresource: subresource.to_owned(),
+            time: time.to_owned(),
+            fields,
+        }
     }
 
     #[test]

@@ -72,10 +72,14 @@ impl<'de> Deserialize<'de> for Object {
                 let mut object = Object::default();
                 while let Some(name) = map.next_key::<String>()? {
                     match name.as_str() {
-                        "apiVersion" | "kind" => drop(map.next_value::<IgnoredAny>()?),
+                        "apiVersion" | "kind" => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
                         "metadata" => object.meta = map.next_value::<Option<Meta>>()?.unwrap_or_default(),
                         "status" => object.status = map.next_value()?,
-                        _ => drop(object.body.insert(name, map.next_value()?)),
+                        _ => {
+                            object.body.insert(name, map.next_value()?);
+                        }
                     }
                 }
                 Ok(object)
@@ -199,9 +203,13 @@ pub fn to_send(info: &Info, address: &Address, doc: &str, mark: Option<&str>, ui
 fn reveal(value: &mut Json) -> Result<()> {
     if let Some(handle) = handle(value) {
         let text = secrets::reveal(handle).map_err(|error| match error {
-            SecretError::Denied => Error::new(Fault::Denied, "k8s.secret-denied", "a secret of the document is not granted to this provider"),
+            SecretError::Denied => {
+                Error::new(Fault::Denied, "k8s.secret-denied", "a secret of the document is not granted to this provider")
+            }
             SecretError::Missing => Error::new(Fault::Denied, "k8s.secret-missing", "a secret of the document has no value"),
-            SecretError::Unavailable(_) => Error::transient("k8s.secret-unavailable", "a secret of the document cannot be opened now"),
+            SecretError::Unavailable(_) => {
+                Error::transient("k8s.secret-unavailable", "a secret of the document cannot be opened now")
+            }
         })?;
         *value = Json::String(text);
         return Ok(());
@@ -262,8 +270,14 @@ mod tests {
         let object = Object::parse(text.to_string().as_bytes()).unwrap();
         let remote = object.into_remote(&info("ConfigMap", "", "configmaps", true));
         assert_eq!(doc(&remote), json!({ "data": { "k": "v" }, "metadata": { "labels": { "app": "a" } } }));
-        assert_eq!((remote.identity.as_str(), remote.version.as_deref(), remote.mark.as_deref()), ("u-1", Some("42"), Some("p/e/r")));
-        assert_eq!((remote.address.kind.as_str(), remote.address.scope.as_str(), remote.address.key.as_str()), ("ConfigMap", "shop", "a"));
+        assert_eq!(
+            (remote.identity.as_str(), remote.version.as_deref(), remote.mark.as_deref()),
+            ("u-1", Some("42"), Some("p/e/r"))
+        );
+        assert_eq!(
+            (remote.address.kind.as_str(), remote.address.scope.as_str(), remote.address.key.as_str()),
+            ("ConfigMap", "shop", "a")
+        );
         assert!(remote.outputs.is_empty());
     }
 

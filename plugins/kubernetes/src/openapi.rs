@@ -56,7 +56,8 @@ impl Document {
     }
 
     fn kind(&self, component: &str, group: &str, kind: &str) -> Json {
-        let mut converter = Converter { components: &self.components.schemas, short: BTreeMap::new(), defs: Map::new(), inside: BTreeSet::new() };
+        let mut converter =
+            Converter { components: &self.components.schemas, short: BTreeMap::new(), defs: Map::new(), inside: BTreeSet::new() };
         let whole = self.components.schemas.get(component).unwrap_or(&Json::Null);
         let schema = converter.root(whole, &kind_of(group, kind));
         if schema.to_string().len() <= MAX_BYTES { schema } else { shallow(whole) }
@@ -276,7 +277,8 @@ impl<'a> Converter<'a> {
 
     /// The shortest end of a component's name that is not taken; letters, digits, `.`, `-` and `_` only.
     fn name(&self, component: &str) -> String {
-        let plain: String = component.chars().map(|it| if it.is_ascii_alphanumeric() || matches!(it, '.' | '-') { it } else { '_' }).collect();
+        let plain: String =
+            component.chars().map(|it| if it.is_ascii_alphanumeric() || matches!(it, '.' | '-') { it } else { '_' }).collect();
         let starts = plain.rmatch_indices('.').map(|(at, _)| at + 1).chain([0]);
         let mut ends = starts.filter_map(|at| plain.get(at..));
         let free = |it: &&str| !self.short.values().any(|taken| taken == it);
@@ -322,7 +324,8 @@ mod tests {
     use super::*;
 
     fn document(schemas: Json) -> Document {
-        serde_json::from_value(json!({ "openapi": "3.0.0", "paths": { "/x": {} }, "components": { "schemas": schemas } })).unwrap()
+        serde_json::from_value(json!({ "openapi": "3.0.0", "paths": { "/x": {} }, "components": { "schemas": schemas } }))
+            .unwrap()
     }
 
     fn named(kind: &str, mut schema: Json) -> Json {
@@ -376,11 +379,19 @@ mod tests {
         let kinds = deployment().kinds("apps", "v1");
         let schema = &kinds["Deployment"];
         let hints = hints(schema);
-        let shown = |it: &[(trueup_core::value::Path, String)]| it.iter().map(|(path, key)| format!("{path} {key}")).collect::<Vec<_>>();
-        assert_eq!(shown(&hints.list_keys), ["metadata.ownerReferences uid", "spec.containers name", "spec.containers.ports containerPort"]);
+        let shown =
+            |it: &[(trueup_core::value::Path, String)]| it.iter().map(|(path, key)| format!("{path} {key}")).collect::<Vec<_>>();
+        assert_eq!(
+            shown(&hints.list_keys),
+            ["metadata.ownerReferences uid", "spec.containers name", "spec.containers.ports containerPort"]
+        );
         assert_eq!(shown(&hints.formats), ["spec.containers.limits.* quantity"]);
         let container = |it: Json| json!({ "spec": { "containers": [it] }, "metadata": { "labels": { "a": "b" } } });
-        judge(schema, &container(json!({ "name": "a", "args": ["x"], "limits": { "cpu": 1, "memory": "1Gi" }, "port": "http" })), true);
+        judge(
+            schema,
+            &container(json!({ "name": "a", "args": ["x"], "limits": { "cpu": 1, "memory": "1Gi" }, "port": "http" })),
+            true,
+        );
         judge(schema, &container(json!({ "name": "a", "args": null, "port": 80 })), true);
         judge(schema, &container(json!({ "args": [] })), false);
         judge(schema, &container(json!({ "name": "a", "argz": [] })), false);
@@ -420,7 +431,9 @@ mod tests {
             "mode": { "type": "string", "enum": ["a", "b"] },
             "object": { "type": "object", "x-kubernetes-embedded-resource": true, "properties": { "spec": {} } }
         } });
-        let document = document(json!({ "com.example.v1.Widget": named("Widget", json!({ "type": "object", "properties": { "spec": spec } })) }));
+        let document = document(
+            json!({ "com.example.v1.Widget": named("Widget", json!({ "type": "object", "properties": { "spec": spec } })) }),
+        );
         let schema = &document.kinds("apps", "v1")["Widget"];
         let hints = hints(schema);
         assert!(hints.unordered.iter().any(|it| it.to_string() == "spec.hosts"), "{hints:?}");
@@ -429,17 +442,23 @@ mod tests {
         judge(schema, &of(json!({ "free": { "a": 1, "b": 2 }, "size": "1Gi", "port": 1, "limit": 0.1, "mode": "a" })), true);
         judge(schema, &of(json!({ "limit": 0 })), false);
         judge(schema, &of(json!({ "mode": "c" })), false);
-        judge(schema, &of(json!({ "object": { "apiVersion": "v1", "kind": "X", "metadata": { "name": "x" }, "spec": 1 } })), true);
+        judge(
+            schema,
+            &of(json!({ "object": { "apiVersion": "v1", "kind": "X", "metadata": { "name": "x" }, "spec": 1 } })),
+            true,
+        );
         judge(schema, &json!({ "speck": {} }), false);
     }
 
     #[test]
     fn data_of_a_secret_is_sensitive() {
         let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
-        let mut secret = json!({ "type": "object", "properties": { "data": texts, "stringData": texts, "type": { "type": "string" } } });
+        let mut secret =
+            json!({ "type": "object", "properties": { "data": texts, "stringData": texts, "type": { "type": "string" } } });
         secret["x-kubernetes-group-version-kind"] = json!([{ "group": "", "version": "v1", "kind": "Secret" }]);
         let document = document(json!({ "io.k8s.api.core.v1.Secret": secret }));
-        let sensitive: Vec<String> = hints(&document.kinds("", "v1")["Secret"]).sensitive.iter().map(ToString::to_string).collect();
+        let sensitive: Vec<String> =
+            hints(&document.kinds("", "v1")["Secret"]).sensitive.iter().map(ToString::to_string).collect();
         assert_eq!(sensitive, ["data", "stringData"]);
     }
 

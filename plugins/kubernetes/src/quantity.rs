@@ -166,7 +166,9 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_or_too_large_to_be_exact_is_left_alone() {
-        for text in ["", "m", "1x", "1.2.3", "1 Gi", "e3", "1e", "1e1234", "abc", "1EiB", "99999999999999999999999999999999999999E"] {
+        for text in
+            ["", "m", "1x", "1.2.3", "1 Gi", "e3", "1e", "1e1234", "abc", "1EiB", "99999999999999999999999999999999999999E"]
+        {
             check(text, None);
         }
     }

@@ -71,7 +71,10 @@ fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
         let paths = touched(candidate, &refusal);
         return Verdict::Replace(Replacement { paths, create_first: false, reason, ext: Vec::new() });
     }
-    let certain = matches!(status, 400 | 422) && !refusal.message.contains("dry run") && !refusal.message.contains("dryRun");
+    let certain = matches!(status, 400 | 422)
+        && !refusal.is_another()
+        && !refusal.message.contains("dry run")
+        && !refusal.message.contains("dryRun");
     if !certain {
         return Verdict::Accept;
     }
@@ -99,6 +102,9 @@ fn agreed(candidate: &Candidate, info: &Info, answer: &[u8]) -> Verdict {
 
 /// The server's words, where it refuses to change a field in place.
 pub fn immutable(status: &Status) -> Option<String> {
+    if status.is_another() {
+        return None;
+    }
     let causes = status.causes().iter().map(|it| (it.field.as_str(), it.message.as_str()));
     let mut all = causes.chain([("", status.message.as_str())]);
     all.find_map(|(field, message)| {
@@ -124,7 +130,8 @@ mod tests {
     use super::*;
 
     fn status(message: &str, field: &str, cause: &str) -> Status {
-        let text = json!({ "kind": "Status", "message": message, "details": { "causes": [{ "field": field, "message": cause }] } });
+        let text =
+            json!({ "kind": "Status", "message": message, "details": { "causes": [{ "field": field, "message": cause }] } });
         serde_json::from_value(text).unwrap()
     }
 
@@ -136,6 +143,7 @@ mod tests {
         assert_eq!(immutable(&yes).as_deref(), Some("`spec.selector`: field is immutable"));
         let yes = status("x", "spec", "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden");
         assert!(immutable(&yes).is_some());
+        assert_eq!(immutable(&status("x", "metadata.uid", "Invalid value: \"u\": field is immutable")), None, "another object");
         assert_eq!(immutable(&status("x", "spec.replicas", "Invalid value: -1: must be greater than or equal to 0")), None);
     }
 }

@@ -56,7 +56,9 @@ fn metadata(doc: &mut serde_json::Map<String, Json>) -> Result<()> {
         && let Some(name) = labels.keys().find(|it| it.starts_with(mark::PREFIX))
     {
         let text = format!("the label `{name}` is trueup's own, and says whose an object is; remove it");
-        return Err(Error::invalid("k8s.own-label", text).at(format!("/metadata/labels/{}", name.replace('~', "~0").replace('/', "~1"))));
+        return Err(
+            Error::invalid("k8s.own-label", text).at(format!("/metadata/labels/{}", name.replace('~', "~0").replace('/', "~1")))
+        );
     }
     metadata.retain(|_, it| !matches!(it, Json::Object(map) if map.is_empty()));
     if metadata.is_empty() {
@@ -110,7 +112,12 @@ mod tests {
             "spec": { "cpu": "1000m", "x": null }, "status": {},
             "metadata": { "creationTimestamp": null, "resourceVersion": "1", "uid": "u", "labels": {}, "annotations": { "a": "b" } }
         });
-        check("Widget.example.com", "a", &doc, ("default", "a", json!({ "spec": { "cpu": "1" }, "metadata": { "annotations": { "a": "b" } } })));
+        check(
+            "Widget.example.com",
+            "a",
+            &doc,
+            ("default", "a", json!({ "spec": { "cpu": "1" }, "metadata": { "annotations": { "a": "b" } } })),
+        );
         check("Widget.example.com", "a", &json!({ "metadata": { "uid": "u" } }), ("default", "a", json!({})));
         check("Secret", "a", &json!({ "data": { "k": "dGV4dA==" } }), ("default", "a", json!({ "stringData": { "k": "text" } })));
     }

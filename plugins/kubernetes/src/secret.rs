@@ -68,7 +68,9 @@ fn take(doc: &mut Map<String, Json>, name: &str) -> Result<Option<Map<String, Js
     match doc.remove(name) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::Object(map)) => Ok(Some(map)),
-        Some(_) => Err(Error::invalid("k8s.secret-data", format!("`{name}` of a Secret must be a mapping")).at(format!("/{name}"))),
+        Some(_) => {
+            Err(Error::invalid("k8s.secret-data", format!("`{name}` of a Secret must be a mapping")).at(format!("/{name}")))
+        }
     }
 }
 
@@ -90,7 +92,9 @@ mod tests {
 
     #[test]
     fn text_is_text_however_it_was_declared() {
-        let mut doc = map(json!({ "data": { "a": "dGV4\ndA==", "b": "AP8=", "c": "b2xk" }, "stringData": { "c": "new" }, "type": "Opaque" }));
+        let mut doc = map(
+            json!({ "data": { "a": "dGV4\ndA==", "b": "AP8=", "c": "b2xk" }, "stringData": { "c": "new" }, "type": "Opaque" }),
+        );
         place(&mut doc).unwrap();
         let want = json!({ "data": { "b": "AP8=" }, "stringData": { "a": "text", "c": "new" }, "type": "Opaque" });
         assert_eq!(Json::Object(doc.clone()), want);

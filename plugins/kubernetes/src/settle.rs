@@ -68,10 +68,8 @@ pub fn applied(address: &Address, object: Object, info: &Info) -> Outcome {
 }
 
 fn is_established(object: &Object) -> bool {
-    let conditions = object.status.get("conditions").and_then(|it| it.as_array()).into_iter().flatten();
-    conditions
-        .into_iter()
-        .any(|it| it.get("type").is_some_and(|it| it == "Established") && it.get("status").is_some_and(|it| it == "True"))
+    let mut conditions = object.status.get("conditions").and_then(|it| it.as_array()).into_iter().flatten();
+    conditions.any(|it| it.get("type").is_some_and(|it| it == "Established") && it.get("status").is_some_and(|it| it == "True"))
 }
 
 /// Looks at what is waited for.

@@ -51,7 +51,8 @@ impl Server {
 
     fn provider(&self) -> Kubernetes {
         self.double.enter(Phase::Pure);
-        let entry = |plural: &str, namespaced: bool| json!({ "schema": {}, "plural": plural, "version": "v1", "namespaced": namespaced });
+        let entry =
+            |plural: &str, namespaced: bool| json!({ "schema": {}, "plural": plural, "version": "v1", "namespaced": namespaced });
         let kinds = json!({
             "ConfigMap": entry("configmaps", true),
             "Deployment.apps": entry("deployments", true),
@@ -76,7 +77,8 @@ fn refusal(reason: &str, message: &str) -> Json {
 }
 
 fn conflict(manager: &str) -> Json {
-    let cause = json!({ "reason": "FieldManagerConflict", "message": format!("conflict with \"{manager}\""), "field": ".data.k" });
+    let cause =
+        json!({ "reason": "FieldManagerConflict", "message": format!("conflict with \"{manager}\""), "field": ".data.k" });
     json!({ "kind": "Status", "reason": "Conflict", "message": "Apply failed with 1 conflict", "details": { "causes": [cause] } })
 }
 
@@ -91,7 +93,8 @@ fn address() -> Address {
 }
 
 fn remote(object: &Json) -> Remote {
-    let info = Kinds::new(Some(json!({ "ConfigMap": { "schema": {}, "plural": "configmaps", "version": "v1", "namespaced": true } })));
+    let info =
+        Kinds::new(Some(json!({ "ConfigMap": { "schema": {}, "plural": "configmaps", "version": "v1", "namespaced": true } })));
     let info = info.local("ConfigMap").unwrap();
     crate::object::Object::parse(object.to_string().as_bytes()).unwrap().into_remote(&info)
 }
@@ -165,7 +168,8 @@ fn a_create_that_merged_into_another_ones_object_says_so() {
 
 #[test]
 fn an_update_names_the_uid_and_a_conflict_names_the_manager() {
-    let server = Server::start(&[(&format!("PATCH {URL}"), 409, conflict("helm")), (&format!("GET {URL}"), 200, config_map("old"))]);
+    let server =
+        Server::start(&[(&format!("PATCH {URL}"), 409, conflict("helm")), (&format!("GET {URL}"), 200, config_map("old"))]);
     let outcome = apply(&server, change(Action::Update, Some(&config_map("old"))));
     let Settlement::Rejected(failure) = &outcome.settlement else { panic!("{outcome:?}") };
     assert_eq!(failure.fault, Fault::Conflict);
@@ -181,7 +185,11 @@ fn a_change_by_hand_after_our_apply_is_put_back_and_force_takes_over() {
         { "manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:09Z" }
     ]);
     let patch = format!("PATCH {URL}");
-    let server = Server::start(&[(&patch, 409, conflict("kubectl-edit")), (&patch, 200, config_map("new")), (&format!("GET {URL}"), 200, edited)]);
+    let server = Server::start(&[
+        (&patch, 409, conflict("kubectl-edit")),
+        (&patch, 200, config_map("new")),
+        (&format!("GET {URL}"), 200, edited),
+    ]);
     let outcome = apply(&server, change(Action::Update, Some(&config_map("edited"))));
     assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
     let sent = server.sent();
@@ -203,7 +211,10 @@ fn a_field_that_a_former_applier_still_holds_is_taken_away() {
     let outcome = apply(&server, Change { edits, ..change(Action::Update, Some(&config_map("old"))) });
     assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
     let sent = server.sent();
-    assert!(sent[1].ends_with(r#"[{"op":"test","path":"/metadata/resourceVersion","value":"7"},{"op":"remove","path":"/data/old"}]"#), "{sent:?}");
+    assert!(
+        sent[1].ends_with(r#"[{"op":"test","path":"/metadata/resourceVersion","value":"7"},{"op":"remove","path":"/data/old"}]"#),
+        "{sent:?}"
+    );
 }
 
 #[test]
@@ -218,7 +229,10 @@ fn a_delete_names_uid_and_version_and_waits_for_finalizers() {
     let Settlement::Pending(pending) = &outcome.settlement else { panic!("{outcome:?}") };
     assert!(pending.message.contains("held by example.com/hold"), "{pending:?}");
     let sent = server.sent();
-    assert!(sent[0].contains(r#""preconditions":{"resourceVersion":"7","uid":"u1"},"propagationPolicy":"Background""#), "{sent:?}");
+    assert!(
+        sent[0].contains(r#""preconditions":{"resourceVersion":"7","uid":"u1"},"propagationPolicy":"Background""#),
+        "{sent:?}"
+    );
     let over = server.provider().poll(vec![pending.operation.clone()], &info()).remove(0);
     assert!(matches!(over.settlement, Settlement::Settled) && over.object.is_none(), "{over:?}");
 }
@@ -229,11 +243,13 @@ fn a_delete_is_tried_again_where_only_the_version_moved() {
     now["metadata"]["resourceVersion"] = json!("8");
     let delete = format!("DELETE {URL}");
     let done = json!({ "kind": "Status", "status": "Success" });
-    let server = Server::start(&[(&delete, 409, refusal("Conflict", "moved")), (&delete, 200, done), (&format!("GET {URL}"), 200, now)]);
+    let server =
+        Server::start(&[(&delete, 409, refusal("Conflict", "moved")), (&delete, 200, done), (&format!("GET {URL}"), 200, now)]);
     let outcome = apply(&server, change(Action::Delete, Some(&config_map("x"))));
     assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
     assert!(server.sent()[2].contains(r#""resourceVersion":"8""#));
-    let server = Server::start(&[(&delete, 409, refusal("Conflict", "moved")), (&format!("GET {URL}"), 200, config_map("other"))]);
+    let server =
+        Server::start(&[(&delete, 409, refusal("Conflict", "moved")), (&format!("GET {URL}"), 200, config_map("other"))]);
     let outcome = apply(&server, change(Action::Delete, Some(&config_map("x"))));
     assert_eq!(fault(&outcome), (Fault::Conflict, "k8s.conflict".to_owned()));
 }
@@ -247,9 +263,11 @@ fn an_object_that_is_gone_is_deleted() {
 
 #[test]
 fn throttling_and_failures_are_told_with_their_wait() {
-    for (status, fault_wanted, unsettled) in
-        [(429, Fault::Throttled(Some(3000)), false), (503, Fault::Transient(Some(3000)), false), (500, Fault::Transient(Some(3000)), true)]
-    {
+    for (status, fault_wanted, unsettled) in [
+        (429, Fault::Throttled(Some(3000)), false),
+        (503, Fault::Transient(Some(3000)), false),
+        (500, Fault::Transient(Some(3000)), true),
+    ] {
         let server = Server::start(&[(&format!("PATCH {URL}"), status, refusal("X", "y"))]);
         let outcome = apply(&server, change(Action::Update, Some(&config_map("old"))));
         assert_eq!(fault(&outcome).0, fault_wanted);
@@ -264,8 +282,17 @@ fn a_definition_is_done_once_it_is_established() {
     let mut ready = fresh.clone();
     ready["status"] = json!({ "conditions": [{ "type": "Established", "status": "True" }] });
     let get = format!("GET {url}");
-    let server = Server::start(&[(&get, 404, refusal("NotFound", "")), (&get, 200, fresh.clone()), (&get, 200, ready), (&format!("PATCH {url}"), 201, fresh)]);
-    let address = Address { kind: "CustomResourceDefinition.apiextensions.k8s.io".to_owned(), scope: String::new(), key: "widgets.example.com".to_owned() };
+    let server = Server::start(&[
+        (&get, 404, refusal("NotFound", "")),
+        (&get, 200, fresh.clone()),
+        (&get, 200, ready),
+        (&format!("PATCH {url}"), 201, fresh),
+    ]);
+    let address = Address {
+        kind: "CustomResourceDefinition.apiextensions.k8s.io".to_owned(),
+        scope: String::new(),
+        key: "widgets.example.com".to_owned(),
+    };
     let mut outcome = apply(&server, Change { address, ..change(Action::Create, None) });
     for _ in 0..2 {
         let Settlement::Pending(pending) = &outcome.settlement else { panic!("{outcome:?}") };
@@ -275,7 +302,15 @@ fn a_definition_is_done_once_it_is_established() {
 }
 
 fn query(kind: &str, scope: &str) -> ScopeQuery {
-    ScopeQuery { kind: kind.to_owned(), scope: scope.to_owned(), cursor: None, since: None, limit: 10_000, wait: 0, ext: Vec::new() }
+    ScopeQuery {
+        kind: kind.to_owned(),
+        scope: scope.to_owned(),
+        cursor: None,
+        since: None,
+        limit: 10_000,
+        wait: 0,
+        ext: Vec::new(),
+    }
 }
 
 const LIST: &str = "GET slot:cluster/api/v1/namespaces/shop/configmaps";
@@ -334,7 +369,10 @@ fn a_kind_that_the_server_does_not_have_has_no_objects_and_one_whose_server_is_d
     let none = scan(&Server::start(&[])).unwrap();
     assert_eq!((none.coverage, none.objects.len()), (Coverage::Whole, 0));
     let group = json!({ "preferredVersion": { "version": "v1" }, "versions": [{ "version": "v1" }] });
-    let down = Server::start(&[("GET slot:cluster/apis/example.com", 200, group), ("GET slot:cluster/apis/example.com/v1", 503, Json::Null)]);
+    let down = Server::start(&[
+        ("GET slot:cluster/apis/example.com", 200, group),
+        ("GET slot:cluster/apis/example.com/v1", 503, Json::Null),
+    ]);
     assert_eq!(scan(&down).unwrap_err().fault, Fault::Transient(Some(3000)));
     let scope = server_scope();
     assert_eq!(scope.code, "k8s.scope");
@@ -361,7 +399,10 @@ fn an_object_is_read_by_name() {
     assert!(matches!(read(Some("7")), Observation::Unchanged));
     let empty = Server::start(&[]);
     assert!(matches!(empty.provider().read(vec![lookup(None)], &info()).remove(0), Observation::Absent));
-    let page = Server::start(&[(&format!("GET {URL}"), 404, Json::Null), ("GET slot:cluster/api/v1", 200, json!({ "resources": [{ "name": "configmaps", "kind": "ConfigMap" }] }))]);
+    let page = Server::start(&[
+        (&format!("GET {URL}"), 404, Json::Null),
+        ("GET slot:cluster/api/v1", 200, json!({ "resources": [{ "name": "configmaps", "kind": "ConfigMap" }] })),
+    ]);
     let strange = page.provider().read(vec![lookup(None)], &info()).remove(0);
     assert!(matches!(strange, Observation::Failed(_)), "a page that is not Kubernetes' own proves nothing: {strange:?}");
 }
@@ -386,7 +427,7 @@ fn discovery_answers_kinds_once_and_then_unchanged() {
     let kinds: Json = serde_json::from_str(&first.kinds).unwrap();
     assert_eq!(kinds["ConfigMap"]["schema"]["properties"]["data"]["type"], json!(["object", "null"]));
     let provider = Kubernetes::configure(json!({}), Some(kinds)).unwrap();
-    let second = provider.discover(first.version.as_deref(), &info()).unwrap();
+    let second = provider.discover(first.version, &info()).unwrap();
     assert!(second.unchanged && second.complete && server.sent().len() == 3);
     let third = provider.discover(None, &info()).unwrap();
     assert!(!third.unchanged && server.sent().len() == 3, "the schemas are those of the same hash");
@@ -394,7 +435,10 @@ fn discovery_answers_kinds_once_and_then_unchanged() {
 
 #[test]
 fn an_old_server_is_refused_by_name() {
-    let server = Server::start(&[("GET slot:cluster/api", 200, json!({ "kind": "APIVersions" })), ("GET slot:cluster/apis", 200, json!({ "kind": "APIGroupList" }))]);
+    let server = Server::start(&[
+        ("GET slot:cluster/api", 200, json!({ "kind": "APIVersions" })),
+        ("GET slot:cluster/apis", 200, json!({ "kind": "APIGroupList" })),
+    ]);
     let error = server.provider().discover(None, &info()).unwrap_err();
     assert!(error.fault == Fault::Unsupported && error.message.contains("1.27"), "{error}");
 }
