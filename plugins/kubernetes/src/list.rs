@@ -3,30 +3,35 @@
 //! Invariant: a list that is not whole is an error, never a shorter list. A kind counts as gone, with all its objects, only where the
 //! server itself lists what it has and the kind is not among it.
 
+use std::fmt;
 use std::rc::Rc;
 
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use trueup_sdk::host::http as raw;
 use trueup_sdk::http::{self, Request, Response};
-use trueup_sdk::{Coverage, Error, Fault, Lookup, Observation, Result, ScopeQuery, Snapshot};
+use trueup_sdk::{Coverage, Error, Fault, Lookup, Observation, Remote, Result, ScopeQuery, Snapshot};
 
 use crate::error::{self, Asked, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::Info;
 use crate::manifest::SLOT;
 use crate::object::Object;
-use crate::secret;
+use crate::{secret, settle};
 
 /// Objects of one page, as kubectl asks for.
 const PAGE: u32 = 500;
+/// Of kinds whose objects are often above a megabyte, and of any kind where a page was more than an answer may be.
+const SMALL_PAGE: u32 = 20;
 /// How long after the server's own end of a watch it is ended here, in milliseconds.
 const GRACE: u64 = 500;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// One page of a list. Each object becomes what the engine gets as soon as it is read: a page holds up to 500 of up to a megabyte, and
+/// as trees they would not fit beside each other.
+#[derive(Default)]
 struct Page {
     metadata: PageMeta,
-    items: Option<Vec<Object>>,
+    objects: Vec<Remote>,
 }
 
 #[derive(Default, Deserialize)]
@@ -35,6 +40,83 @@ struct PageMeta {
     resource_version: String,
     #[serde(rename = "continue")]
     next: String,
+}
+
+impl Page {
+    fn parse(bytes: &[u8], info: &Info, kind: &str) -> Result<Self> {
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let page = PageOf { info, kind }.deserialize(&mut reader)?;
+        reader.end()?;
+        Ok(page)
+    }
+}
+
+/// Reads a page of a kind.
+struct PageOf<'a> {
+    info: &'a Info,
+    kind: &'a str,
+}
+
+impl<'de> DeserializeSeed<'de> for PageOf<'_> {
+    type Value = Page;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Page, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PageOf<'_> {
+    type Value = Page;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of Kubernetes")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Page, A::Error> {
+        let mut page = Page::default();
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "metadata" => page.metadata = map.next_value()?,
+                "items" => page.objects = map.next_value_seed(Items(&self))?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(page)
+    }
+}
+
+struct Items<'a>(&'a PageOf<'a>);
+
+impl<'de> DeserializeSeed<'de> for Items<'_> {
+    type Value = Vec<Remote>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Remote>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Items<'_> {
+    type Value = Vec<Remote>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("objects of Kubernetes")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Vec<Remote>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Remote>, A::Error> {
+        let mut out = Vec::new();
+        while let Some(object) = seq.next_element::<Object>()? {
+            let mut remote = object.into_remote(self.0.info);
+            self.0.kind.clone_into(&mut remote.address.kind);
+            out.push(remote);
+        }
+        Ok(out)
+    }
 }
 
 /// Answers a page of each scope.
@@ -97,7 +179,12 @@ fn unchanged(version: Option<String>) -> Snapshot {
 }
 
 fn page(query: &ScopeQuery, info: &Info) -> Request {
-    let limit = query.limit.clamp(1, PAGE);
+    let most = if query.kind == settle::DEFINITION { SMALL_PAGE } else { PAGE };
+    page_of(query, info, most)
+}
+
+fn page_of(query: &ScopeQuery, info: &Info, most: u32) -> Request {
+    let limit = query.limit.clamp(1, most);
     let request = fetch::get(info.collection(&query.scope)).query("limit", &limit.to_string());
     match &query.cursor {
         Some(cursor) => request.query("continue", cursor),
@@ -144,7 +231,10 @@ fn watch_request(info: &Info, scope: &str, since: &str, wait: u64) -> raw::Reque
 }
 
 fn answer(kinds: &Kinds, query: &ScopeQuery, info: &Info, response: Result<Response>) -> Result<Snapshot> {
-    let response = response?;
+    let response = match response {
+        Err(error) if error.code == "http.too-large" => page_of(query, info, SMALL_PAGE).send()?,
+        response => response?,
+    };
     if response.status() == 404 {
         // The kind is gone, or stands elsewhere by now.
         return match kinds.ask(&query.kind)? {
@@ -173,22 +263,12 @@ fn listed(query: &ScopeQuery, info: &Info, response: Response) -> Result<Snapsho
             error
         }
     })?;
-    let page: Page = response.json()?;
+    let page = Page::parse(response.bytes(), info, &query.kind)?;
     let version = Some(page.metadata.resource_version).filter(|it| !it.is_empty() && query.cursor.is_none());
     if version.is_some() && version == query.since {
         return Ok(unchanged(version));
     }
-    let remote = |it: Object| {
-        let mut remote = it.into_remote(info);
-        remote.address.kind.clone_from(&query.kind);
-        remote
-    };
-    Ok(Snapshot {
-        objects: page.items.unwrap_or_default().into_iter().map(remote).collect(),
-        next: Some(page.metadata.next).filter(|it| !it.is_empty()),
-        version,
-        ..nothing()
-    })
+    Ok(Snapshot { objects: page.objects, next: Some(page.metadata.next).filter(|it| !it.is_empty()), version, ..nothing() })
 }
 
 fn place(query: &ScopeQuery) -> String {

@@ -13,7 +13,8 @@ use crate::list::name_of;
 use crate::object::Object;
 use crate::secret;
 
-const DEFINITION: &str = "CustomResourceDefinition.apiextensions.k8s.io";
+/// Definitions of custom resources.
+pub const DEFINITION: &str = "CustomResourceDefinition.apiextensions.k8s.io";
 /// Milliseconds between two looks.
 const AGAIN: u64 = 500;
 
