@@ -10,7 +10,7 @@ use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 use trueup_sdk::{Json, json};
 
-use crate::kind::{Served, group_version, is_name};
+use crate::kind::{Served, full_name, group_version, is_name};
 use crate::openapi::{self, Document};
 
 /// Asks for all groups, versions and resources at once.
@@ -221,12 +221,13 @@ impl<'a> Assembly<'a> {
     /// Takes in the schemas of a group's version.
     pub fn fetched(&mut self, group: &str, version: &str, document: &Document) {
         let hash = self.index.hash(group, version);
-        self.take(group, version, &document.kinds(group, version), hash);
+        let wanted = |kind: &str| self.listing.kinds.contains_key(&full_name(kind, group));
+        self.take(group, version, &document.kinds(group, version, wanted), hash);
     }
 
     fn take(&mut self, group: &str, version: &str, schemas: &BTreeMap<String, Json>, hash: Option<&str>) {
         for (name, served) in self.listing.kinds.iter().filter(|(_, it)| it.group == group && it.version == version) {
-            let schema = schemas.get(&served.kind).cloned().unwrap_or_else(openapi::open);
+            let schema = schemas.get(&served.kind).cloned().unwrap_or_else(|| openapi::open(name));
             self.kinds.insert(name.clone(), served.entry(schema, hash));
         }
     }
@@ -235,7 +236,7 @@ impl<'a> Assembly<'a> {
     pub fn failed(&mut self, group: &str, version: &str) {
         self.complete = false;
         for (name, served) in self.listing.kinds.iter().filter(|(_, it)| it.group == group && it.version == version) {
-            let entry = self.known.get(name).cloned().unwrap_or_else(|| served.entry(openapi::open(), None));
+            let entry = self.known.get(name).cloned().unwrap_or_else(|| served.entry(openapi::open(name), None));
             self.kinds.insert(name.clone(), entry);
         }
     }

@@ -40,15 +40,16 @@ struct Components {
 }
 
 impl Document {
-    /// The schemas of all kinds of `group` and `version` that the document describes, by kind.
-    pub fn kinds(&self, group: &str, version: &str) -> BTreeMap<String, Json> {
+    /// The schemas of those kinds of `group` and `version` that are `wanted`, by kind without its group.
+    pub fn kinds(&self, group: &str, version: &str, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Json> {
         let mut out = BTreeMap::new();
         for (component, schema) in &self.components.schemas {
             let names = schema.get("x-kubernetes-group-version-kind").and_then(Json::as_array).into_iter().flatten();
             for name in names {
                 let text = |field: &str| name.get(field).and_then(Json::as_str).unwrap_or_default();
-                if text("group") == group && text("version") == version && !out.contains_key(text("kind")) {
-                    out.insert(text("kind").to_owned(), self.kind(component, group, text("kind")));
+                let kind = text("kind");
+                if text("group") == group && text("version") == version && wanted(kind) && !out.contains_key(kind) {
+                    out.insert(kind.to_owned(), self.kind(component, group, kind));
                 }
             }
         }
@@ -60,7 +61,7 @@ impl Document {
             Converter { components: &self.components.schemas, short: BTreeMap::new(), defs: Map::new(), inside: BTreeSet::new() };
         let whole = self.components.schemas.get(component).unwrap_or(&Json::Null);
         let schema = converter.root(whole, &kind_of(group, kind));
-        if schema.to_string().len() <= MAX_BYTES { schema } else { shallow(whole) }
+        if schema.to_string().len() <= MAX_BYTES { schema } else { shallow(whole, &kind_of(group, kind)) }
     }
 }
 
@@ -68,14 +69,23 @@ fn kind_of(group: &str, kind: &str) -> String {
     crate::kind::full_name(kind, group)
 }
 
-/// The schema of a kind of which nothing is known.
-pub fn open() -> Json {
-    json!({ "type": "object", "properties": { "metadata": metadata(), "status": { "type": "object" } } })
+/// The schema of a kind of which nothing is known but its name (`Secret`, `Widget.example.com`).
+pub fn open(name: &str) -> Json {
+    let mut properties = Map::new();
+    properties.insert("metadata".to_owned(), metadata());
+    properties.insert("status".to_owned(), json!({ "type": "object" }));
+    if name == secret::KIND {
+        // Whatever the server told or did not tell.
+        for field in secret::VALUES {
+            properties.insert(field.to_owned(), json!({ "x-trueup-sensitive": true }));
+        }
+    }
+    json!({ "type": "object", "properties": properties })
 }
 
 /// Only which fields there are at the top.
-fn shallow(whole: &Json) -> Json {
-    let mut schema = open();
+fn shallow(whole: &Json, name: &str) -> Json {
+    let mut schema = open(name);
     if let Some(Json::Object(properties)) = schema.get_mut("properties") {
         let fields = whole.get("properties").and_then(Json::as_object).into_iter().flatten();
         for (name, _) in fields.filter(|(name, _)| is_body(name)) {
@@ -128,7 +138,7 @@ impl<'a> Converter<'a> {
             }
         }
         if kind == secret::KIND {
-            for name in ["data", "stringData"] {
+            for name in secret::VALUES {
                 if let Some(Json::Object(field)) = properties.get_mut(name) {
                     field.insert("x-trueup-sensitive".to_owned(), Json::Bool(true));
                 }
@@ -376,7 +386,7 @@ mod tests {
 
     #[test]
     fn a_kind_keeps_its_shape_its_merge_keys_and_its_quantities() {
-        let kinds = deployment().kinds("apps", "v1");
+        let kinds = deployment().kinds("apps", "v1", |_| true);
         let schema = &kinds["Deployment"];
         let hints = hints(schema);
         let shown =
@@ -413,7 +423,7 @@ mod tests {
             "a.Crd": named("Crd", json!({ "type": "object", "properties": { "spec": { "$ref": "#/components/schemas/a.JSONSchemaProps" } } })),
             "a.JSONSchemaProps": props
         }));
-        let kinds = document.kinds("apps", "v1");
+        let kinds = document.kinds("apps", "v1", |_| true);
         hints(&kinds["Crd"]);
         judge(&kinds["Crd"], &json!({ "spec": { "type": "x", "not": { "anything": { "not": 1 } } } }), true);
         judge(&kinds["Crd"], &json!({ "spec": { "typo": 1 } }), false);
@@ -434,7 +444,7 @@ mod tests {
         let document = document(
             json!({ "com.example.v1.Widget": named("Widget", json!({ "type": "object", "properties": { "spec": spec } })) }),
         );
-        let schema = &document.kinds("apps", "v1")["Widget"];
+        let schema = &document.kinds("apps", "v1", |_| true)["Widget"];
         let hints = hints(schema);
         assert!(hints.unordered.iter().any(|it| it.to_string() == "spec.hosts"), "{hints:?}");
         assert_eq!(hints.formats.len(), 1);
@@ -458,7 +468,7 @@ mod tests {
         secret["x-kubernetes-group-version-kind"] = json!([{ "group": "", "version": "v1", "kind": "Secret" }]);
         let document = document(json!({ "io.k8s.api.core.v1.Secret": secret }));
         let sensitive: Vec<String> =
-            hints(&document.kinds("", "v1")["Secret"]).sensitive.iter().map(ToString::to_string).collect();
+            hints(&document.kinds("", "v1", |_| true)["Secret"]).sensitive.iter().map(ToString::to_string).collect();
         assert_eq!(sensitive, ["data", "stringData"]);
     }
 
@@ -471,10 +481,11 @@ mod tests {
             "a.Deep": named("Deep", json!({ "type": "object", "properties": { "spec": deep } })),
             "a.Wide": named("Wide", json!({ "type": "object", "properties": { "spec": { "type": "object", "properties": fields } } }))
         }));
-        let kinds = document.kinds("apps", "v1");
+        let kinds = document.kinds("apps", "v1", |_| true);
         hints(&kinds["Deep"]);
         hints(&kinds["Wide"]);
         judge(&kinds["Wide"], &json!({ "spec": { "anything": 1 } }), true);
-        hints(&open());
+        hints(&open("Widget.example.com"));
+        assert_eq!(hints(&open("Secret")).sensitive.len(), 2, "values are secret, whatever is known");
     }
 }

@@ -9,6 +9,8 @@ use serde_json::Map;
 use trueup_sdk::{Error, Json, Result};
 
 pub const KIND: &str = "Secret";
+/// The fields that hold values.
+pub const VALUES: [&str; 2] = ["data", "stringData"];
 
 /// Brings every value to its place.
 ///

@@ -350,6 +350,24 @@ fn a_wait_is_a_watch_that_ends_with_the_first_event() {
 }
 
 #[test]
+fn a_page_that_is_more_than_an_answer_may_be_is_asked_for_in_smaller_ones() {
+    let double = Double::install();
+    double.serve(|request| {
+        if request.url.ends_with("limit=500") {
+            return Err(raw::HttpError::TooLarge(1));
+        }
+        let body = json!({ "metadata": { "continue": "c" }, "items": [config_map("x")] }).to_string().into_bytes();
+        Ok(raw::Response { status: 200, headers: Vec::new(), body, cut: false })
+    });
+    let kinds = json!({ "ConfigMap": { "schema": {}, "plural": "configmaps", "version": "v1", "namespaced": true } });
+    let provider = Kubernetes::configure(json!({}), Some(kinds)).unwrap();
+    double.enter(Phase::Observe);
+    let page = provider.scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap();
+    assert_eq!((page.objects.len(), page.next.as_deref()), (1, Some("c")));
+    assert!(double.take_calls().last().is_some_and(|it| it.ends_with("limit=20")));
+}
+
+#[test]
 fn a_list_that_is_not_whole_is_an_error() {
     for (status, code, fault) in [
         (403, "k8s.list-forbidden", Fault::Unauthorized),
