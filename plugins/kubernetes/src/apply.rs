@@ -1,0 +1,328 @@
+//! Changes: server-side apply for what is declared, a delete with preconditions for what is not.
+//!
+//! # Guarantees
+//! - A create looks first: an object that is there and does not carry our mark is not touched.
+//! - An update and a delete name the object's `uid`: one that was made anew in the meantime is not touched.
+//! - Fields that others manage are taken over by `trueup.dev/force` alone, and where somebody changed by hand what we had applied.
+//!
+//! # Caveats
+//! Between the look of a create and the apply somebody else may create the object; the server merges then. Its answer tells, and the
+//! change is unsettled.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use trueup_sdk::http::{self, Request, Response};
+use trueup_sdk::{Action, Address, Change, Diagnostic, EditOp, Error, Fault, Json, Outcome, Result, Severity, json};
+
+use crate::error::{Asked, Status};
+use crate::fetch::{self, Kinds, PARALLEL};
+use crate::kind::Info;
+use crate::list::name_of;
+use crate::managed;
+use crate::manifest::MANAGER;
+use crate::object::{self, Object};
+use crate::{secret, settle};
+
+/// Annotation of an object: how what it owns goes with it (`Background`, `Foreground`, `Orphan`).
+pub const PROPAGATION: &str = "kubernetes.trueup.dev/propagation";
+/// How long an object that is going is left alone, in milliseconds.
+const LATER: u64 = 2_000;
+
+/// A change that can be sent.
+struct Job<'a> {
+    change: &'a Change,
+    info: Rc<Info>,
+    /// Of an apply.
+    body: Vec<u8>,
+}
+
+impl Job<'_> {
+    fn address(&self) -> &Address {
+        &self.change.address
+    }
+
+    fn name(&self) -> String {
+        let it = self.address();
+        name_of(&it.kind, &it.scope, &it.key)
+    }
+
+    fn request(&self) -> Request {
+        match self.change.action {
+            Action::Delete => delete(&self.info, self.address(), &self.options(self.version())),
+            Action::Create | Action::Update => patch(&self.info, self.address(), &self.body, self.is_forced(), false),
+        }
+    }
+
+    fn is_forced(&self) -> bool {
+        forced(&self.change.ext)
+    }
+
+    fn version(&self) -> Option<&str> {
+        self.change.prior.as_ref()?.version.as_deref()
+    }
+
+    /// `DeleteOptions`.
+    fn options(&self, version: Option<&str>) -> Json {
+        let prior = self.change.prior.as_ref();
+        let mut preconditions = serde_json::Map::new();
+        for (name, value) in [("uid", prior.map(|it| it.identity.as_str())), ("resourceVersion", version)] {
+            if let Some(value) = value.filter(|it| !it.is_empty()) {
+                preconditions.insert(name.to_owned(), Json::from(value));
+            }
+        }
+        let policy = prior.map_or("Background", |it| propagation(&it.doc));
+        json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions, "propagationPolicy": policy })
+    }
+}
+
+/// Whether the document says `trueup.dev/force`.
+pub fn forced(ext: &[(String, String)]) -> bool {
+    ext.iter().any(|(name, value)| name == "force" && value == "true")
+}
+
+fn propagation(doc: &str) -> &'static str {
+    let doc: Json = serde_json::from_str(doc).unwrap_or_default();
+    let annotations = doc.get("metadata").and_then(|it| it.get("annotations"));
+    match annotations.and_then(|it| it.get(PROPAGATION)).and_then(Json::as_str) {
+        Some("Foreground") => "Foreground",
+        Some("Orphan") => "Orphan",
+        _ => "Background",
+    }
+}
+
+/// A server-side apply.
+pub fn patch(info: &Info, address: &Address, body: &[u8], force: bool, dry_run: bool) -> Request {
+    let url = info.object(&address.scope, &address.key);
+    let mut request = fetch::signed(http::patch(url)).query("fieldManager", MANAGER);
+    if force {
+        request = request.query("force", "true");
+    }
+    if dry_run {
+        request = request.query("dryRun", "All");
+    }
+    // JSON is YAML, and any server that has server-side apply takes this type.
+    request.body("application/apply-patch+yaml", body)
+}
+
+fn delete(info: &Info, address: &Address, options: &Json) -> Request {
+    fetch::signed(http::delete(info.object(&address.scope, &address.key))).json(options)
+}
+
+pub fn asked<'a>(verb: &'a str, what: &'a str, kind: &str, writes: bool) -> Asked<'a> {
+    Asked { verb, what, writes, secret: kind == secret::KIND }
+}
+
+/// Carries out all changes, side by side.
+pub fn apply(kinds: &Kinds, changes: &[Change]) -> Vec<Outcome> {
+    let mut outcomes: Vec<Option<Outcome>> = changes.iter().map(|_| None).collect();
+    let mut jobs: Vec<(usize, Job<'_>)> = Vec::with_capacity(changes.len());
+    for (at, (change, slot)) in changes.iter().zip(&mut outcomes).enumerate() {
+        match prepare(kinds, change) {
+            Ok(Some(job)) => jobs.push((at, job)),
+            // A kind that is gone took its objects along.
+            Ok(None) => *slot = Some(Outcome::settled(None)),
+            Err(error) => *slot = Some(Outcome::failed(error)),
+        }
+    }
+    let taken = taken(&jobs);
+    jobs.retain(|(at, _)| match taken.iter().find(|(it, _)| it == at) {
+        Some((_, error)) => {
+            if let Some(slot) = outcomes.get_mut(*at) {
+                *slot = Some(Outcome::failed(error.clone()));
+            }
+            false
+        }
+        None => true,
+    });
+    let requests: Vec<Request> = jobs.iter().map(|(_, it)| it.request()).collect();
+    let answers = if requests.is_empty() { Vec::new() } else { http::send_all(requests, PARALLEL) };
+    for ((at, job), answer) in jobs.iter().zip(answers) {
+        let outcome = answer.and_then(|it| match job.change.action {
+            Action::Delete => deleted(kinds, job, it),
+            Action::Create | Action::Update => applied(job, it),
+        });
+        if let Some(slot) = outcomes.get_mut(*at) {
+            *slot = Some(outcome.unwrap_or_else(Outcome::failed));
+        }
+    }
+    let missing = || Outcome::failed(Error::internal("a change was left out"));
+    outcomes.into_iter().map(|it| it.unwrap_or_else(missing)).collect()
+}
+
+fn prepare<'a>(kinds: &Kinds, change: &'a Change) -> Result<Option<Job<'a>>> {
+    let address = &change.address;
+    let Some(info) = kinds.find(&address.kind)? else {
+        if change.action == Action::Delete {
+            return Ok(None);
+        }
+        let text = format!("the cluster has no kind `{}`; apply its definition first", address.kind);
+        return Err(Error::new(Fault::NotFound, "k8s.unknown-kind", text));
+    };
+    let body = match (change.action, &change.desired) {
+        (Action::Delete, _) => Vec::new(),
+        (_, None) => return Err(Error::internal("a change without a document")),
+        (action, Some(doc)) => {
+            let uid = change.prior.as_ref().map(|it| it.identity.as_str()).filter(|_| action == Action::Update);
+            serde_json::to_vec(&object::to_send(&info, address, doc, Some(&change.mark), uid)?)?
+        }
+    };
+    Ok(Some(Job { change, info, body }))
+}
+
+/// Creates whose object is there and not ours, or cannot be told.
+fn taken(jobs: &[(usize, Job<'_>)]) -> Vec<(usize, Error)> {
+    let creates: Vec<&(usize, Job<'_>)> = jobs.iter().filter(|(_, it)| it.change.action == Action::Create).collect();
+    if creates.is_empty() {
+        return Vec::new();
+    }
+    let look = |(_, job): &&(usize, Job<'_>)| fetch::get(job.info.object(&job.address().scope, &job.address().key));
+    let answers = http::send_all(creates.iter().map(look).collect(), PARALLEL);
+    creates
+        .iter()
+        .zip(answers)
+        .filter_map(|((at, job), answer)| Some((*at, answer.and_then(|it| free(job, it)).err()?)))
+        .collect()
+}
+
+fn free(job: &Job<'_>, response: Response) -> Result<()> {
+    if response.status() == 404 {
+        return Ok(());
+    }
+    let name = job.name();
+    let object = Object::parse(fetch::ok(response, asked("read", &name, &job.address().kind, false))?.bytes())?;
+    if object.is_going() {
+        let text = format!("{name} is still {}", crate::health::going(&object));
+        return Err(Error::new(Fault::Transient(Some(LATER)), "k8s.terminating", text));
+    }
+    if object.mark().is_some_and(|it| it == job.change.mark) {
+        return Ok(());
+    }
+    let text = format!("{name} exists already, and is not ours; `trueup adopt --declared` takes it over");
+    Err(Error::conflict("k8s.exists", text))
+}
+
+fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
+    let name = job.name();
+    let asked = asked("apply", &name, &job.address().kind, true);
+    let response = if response.status() == 409 && !job.is_forced() && is_drift(&job.info, job.address(), &Status::of(&response))?
+    {
+        patch(&job.info, job.address(), &job.body, true, false).send()?
+    } else {
+        response
+    };
+    let met = job.change.action == Action::Create && response.status() == 200 && !job.change.unsettled && job.change.attempt == 0;
+    let response = fetch::ok(response, asked)?;
+    let object = Object::parse(response.bytes()).map_err(Error::unsettled)?;
+    let what = Outcome { object: None, ..settle::applied(job.address(), object.clone(), &job.info) };
+    if object.is_going() {
+        let text = format!("{name} is {}; it is made anew once it is gone", crate::health::going(&object));
+        let error = Error::new(Fault::Transient(Some(LATER)), "k8s.terminating", text).unsettled();
+        return Ok(Outcome { object: seen(job, object), ..Outcome::failed(error) });
+    }
+    if met {
+        let text = format!("{name} was created by somebody else at the same moment, and ours was merged into it");
+        let error = Error::conflict("k8s.exists", text).unsettled();
+        return Ok(Outcome { object: seen(job, object), ..Outcome::failed(error) });
+    }
+    let diagnostics = warning(&response).into_iter().collect();
+    let object = match left_over(job, &response) {
+        Some(request) => {
+            let response = fetch::ok(request.send()?, asked).map_err(Error::unsettled)?;
+            Object::parse(response.bytes()).map_err(Error::unsettled)?
+        }
+        None => object,
+    };
+    Ok(Outcome { object: seen(job, object), diagnostics, ..what })
+}
+
+fn seen(job: &Job<'_>, object: Object) -> Option<trueup_sdk::Remote> {
+    let mut remote = object.into_remote(&job.info);
+    remote.address.clone_from(job.address());
+    Some(remote)
+}
+
+/// Whether a conflict of fields is with changes made by hand to what we had applied.
+pub fn is_drift(info: &Info, address: &Address, status: &Status) -> Result<bool> {
+    let conflicts = status.conflicts();
+    if conflicts.is_empty() {
+        return Ok(false);
+    }
+    let response = fetch::get(info.object(&address.scope, &address.key)).send()?;
+    let managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
+    Ok(response.status() == 200 && managed::is_drift(&managed::entries(response.bytes()), &managers))
+}
+
+/// Fields that Git no longer declares, and that what applied the document before us still holds: the server leaves them, we do not.
+fn left_over(job: &Job<'_>, response: &Response) -> Option<Request> {
+    let removed = job.change.edits.iter().filter(|it| it.op == EditOp::Remove);
+    let paths: BTreeSet<String> = removed.map(|it| on_server(&job.address().kind, &it.path)).collect();
+    if paths.is_empty() {
+        return None;
+    }
+    let object: Json = serde_json::from_slice(response.bytes()).ok()?;
+    let entries = managed::entries(response.bytes());
+    let mut operations =
+        vec![json!({ "op": "test", "path": "/metadata/resourceVersion", "value": object.pointer("/metadata/resourceVersion")? })];
+    for path in paths.iter().filter(|it| object.pointer(it).is_some() && managed::is_left_over(&entries, it)) {
+        operations.push(json!({ "op": "remove", "path": path }));
+    }
+    if operations.len() == 1 {
+        return None;
+    }
+    let url = job.info.object(&job.address().scope, &job.address().key);
+    let body = serde_json::to_vec(&operations).ok()?;
+    Some(fetch::signed(http::patch(url)).query("fieldManager", MANAGER).body("application/json-patch+json", body))
+}
+
+/// Where the server has what a document has at this pointer.
+pub fn on_server(kind: &str, path: &str) -> String {
+    match path.strip_prefix("/stringData/").filter(|_| kind == secret::KIND) {
+        Some(key) => format!("/data/{key}"),
+        None => path.to_owned(),
+    }
+}
+
+/// What the server warns of: an API that will go, a field that does nothing.
+fn warning(response: &Response) -> Option<Diagnostic> {
+    let text = response.header("warning")?;
+    let words = text.split_once('"').map_or(text, |(_, rest)| rest.rsplit_once('"').map_or(rest, |(words, _)| words));
+    let error = Error::new(Fault::Invalid, "k8s.warning", words.chars().take(500).collect::<String>());
+    Some(error.diagnostic(Severity::Warning))
+}
+
+fn deleted(kinds: &Kinds, job: &Job<'_>, response: Response) -> Result<Outcome> {
+    let response = match response.status() {
+        409 => again(job, response)?,
+        _ => response,
+    };
+    if response.status() == 404 {
+        return Ok(Outcome::settled(None));
+    }
+    let name = job.name();
+    let response = fetch::ok(response, asked("delete", &name, &job.address().kind, true))?;
+    if Status::of(&response).kind == "Status" {
+        return Ok(Outcome::settled(None));
+    }
+    // The object itself: going, or as it was when it went.
+    let uid = job.change.prior.as_ref().map_or("", |it| it.identity.as_str());
+    let wait = settle::Wait::new(true, job.address(), uid);
+    Ok(settle::poll(kinds, &serde_json::to_string(&wait)?))
+}
+
+/// Tries a delete once more where only what is not in documents has changed (a status), and not the object that was to go.
+fn again(job: &Job<'_>, refused: Response) -> Result<Response> {
+    let Some(prior) = &job.change.prior else { return Ok(refused) };
+    let response = fetch::get(job.info.object(&job.address().scope, &job.address().key)).send()?;
+    if response.status() == 404 {
+        return Ok(response);
+    }
+    let name = job.name();
+    let now =
+        Object::parse(fetch::ok(response, asked("read", &name, &job.address().kind, false))?.bytes())?.into_remote(&job.info);
+    let same = |a: &str, b: &str| serde_json::from_str::<Json>(a).ok() == serde_json::from_str::<Json>(b).ok();
+    if now.identity != prior.identity || !same(&now.doc, &prior.doc) {
+        return Ok(refused);
+    }
+    delete(&job.info, job.address(), &job.options(now.version.as_deref())).send()
+}

@@ -1,0 +1,249 @@
+//! What the API server refuses with (`kind: Status`), as the contract's faults, in words for people.
+//!
+//! Messages of the server may quote values. Of a kind whose values are secret, only the reason and the names of fields are told.
+
+use serde::Deserialize;
+use trueup_sdk::http::Response;
+use trueup_sdk::{Error, Fault};
+
+/// Longest part of the server's own words, in bytes.
+const WORDS: usize = 1500;
+/// How long a quota or a namespace that is going is left alone, in milliseconds.
+const LATER: u64 = 10_000;
+
+/// The body of a refusal.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct Status {
+    pub kind: String,
+    pub message: String,
+    pub reason: String,
+    pub details: Option<Details>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Details {
+    pub name: String,
+    pub kind: String,
+    pub causes: Vec<Cause>,
+    pub retry_after_seconds: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default)]
+pub struct Cause {
+    pub reason: String,
+    pub message: String,
+    pub field: String,
+}
+
+impl Status {
+    /// The body of an answer; empty where it is none (a proxy's page).
+    pub fn of(response: &Response) -> Self {
+        let parsed: Option<Self> = serde_json::from_slice(response.bytes()).ok();
+        parsed.filter(|it| it.kind == "Status").unwrap_or_default()
+    }
+
+    pub fn causes(&self) -> &[Cause] {
+        self.details.as_ref().map(|it| it.causes.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether the object has another `uid` than the one that was named.
+    pub fn is_another(&self) -> bool {
+        self.causes().iter().any(|it| it.field == "metadata.uid")
+    }
+
+    /// Other managers of fields that were to be applied, each with the fields.
+    pub fn conflicts(&self) -> Vec<(String, Vec<String>)> {
+        let mut out: Vec<(String, Vec<String>)> = Vec::new();
+        for cause in self.causes().iter().filter(|it| it.reason == "FieldManagerConflict") {
+            let manager = cause.message.split('"').nth(1).unwrap_or("another manager").to_owned();
+            match out.iter_mut().find(|(name, _)| *name == manager) {
+                Some((_, fields)) => fields.push(cause.field.clone()),
+                None => out.push((manager, vec![cause.field.clone()])),
+            }
+        }
+        out
+    }
+}
+
+/// What was asked, for the words of an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// `apply`, `delete`, `list`.
+    pub verb: &'a str,
+    /// `Deployment.apps shop/web`.
+    pub what: &'a str,
+    /// It would have changed something.
+    pub writes: bool,
+    /// The server's words may hold secrets.
+    pub secret: bool,
+}
+
+/// The error that an answer is, whatever its body.
+pub fn of(response: &Response, asked: Asked<'_>) -> Error {
+    judge(response.status(), retry_after(response), &Status::of(response), asked)
+}
+
+/// Milliseconds that the server asks to wait.
+pub fn retry_after(response: &Response) -> Option<u64> {
+    let seconds: u64 = response.header("retry-after")?.trim().parse().ok()?;
+    seconds.checked_mul(1000).filter(|it| *it <= 86_400_000)
+}
+
+/// See [`of`]; pure.
+pub fn judge(code: u16, retry_after: Option<u64>, status: &Status, asked: Asked<'_>) -> Error {
+    let conflicts = status.conflicts();
+    if !conflicts.is_empty() {
+        return managed(&conflicts, asked);
+    }
+    let wait = retry_after
+        .or_else(|| status.details.as_ref().map(|it| it.retry_after_seconds.saturating_mul(1000)).filter(|it| *it > 0));
+    let has = |text: &str| status.message.contains(text);
+    let going = status.causes().iter().any(|it| it.reason == "NamespaceTerminating") || has("because it is being terminated");
+    let (fault, name) = match code {
+        401 => (Fault::Unauthorized, "unauthorized"),
+        403 if going => (Fault::Transient(wait.or(Some(LATER))), "namespace-terminating"),
+        403 if has("exceeded quota") => (Fault::Transient(wait.or(Some(LATER))), "quota"),
+        403 => (Fault::Unauthorized, "forbidden"),
+        404 | 410 => (Fault::NotFound, "not-found"),
+        405 | 406 | 415 | 501 => (Fault::Unsupported, "unsupported"),
+        409 => (Fault::Conflict, "conflict"),
+        // Another object of the name than the one that was seen.
+        422 if status.is_another() => (Fault::Conflict, "conflict"),
+        429 => (Fault::Throttled(wait), "throttled"),
+        408 | 500..=599 => (Fault::Transient(wait), "unavailable"),
+        300..=399 => (Fault::Internal, "redirect"),
+        _ => (Fault::Invalid, "invalid"),
+    };
+    let told = words(code, status, asked);
+    let error = Error::new(fault, &format!("k8s.{name}"), format!("cannot {} {}: {told}", asked.verb, asked.what));
+    let error = match status.causes().iter().find_map(|it| pointer(&it.field)) {
+        Some(path) if code == 422 || code == 400 => error.at(path),
+        _ => error,
+    };
+    // A webhook that cannot be asked is asked before anything is stored.
+    let unknown = matches!(code, 408 | 500 | 502 | 504) && !has("failed calling webhook");
+    if asked.writes && unknown { error.unsettled() } else { error }
+}
+
+fn words(code: u16, status: &Status, asked: Asked<'_>) -> String {
+    if status.kind.is_empty() {
+        return format!("the server answers {code}, and not as Kubernetes does");
+    }
+    if asked.secret && matches!(code, 400 | 409 | 422 | 500..=599) {
+        let fields: Vec<&str> = status.causes().iter().map(|it| it.field.as_str()).filter(|it| !it.is_empty()).collect();
+        let reason = if status.reason.is_empty() { code.to_string() } else { status.reason.clone() };
+        return if fields.is_empty() { reason } else { format!("{reason} at {}", fields.join(", ")) };
+    }
+    let message = if status.message.is_empty() { &status.reason } else { &status.message };
+    let hint = match code {
+        401 => "; the credential is missing, wrong or expired",
+        403 if !message.contains("admission webhook") && !message.contains("exceeded quota") => {
+            "; grant the credential's user this verb (RBAC)"
+        }
+        _ => "",
+    };
+    format!("{}{hint}", cut(message))
+}
+
+fn cut(text: &str) -> String {
+    let line: String = text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
+    let end = (0..=WORDS.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or_default();
+    line.get(..end).unwrap_or_default().to_owned()
+}
+
+fn managed(conflicts: &[(String, Vec<String>)], asked: Asked<'_>) -> Error {
+    let each = |(manager, fields): &(String, Vec<String>)| format!("`{manager}` manages {}", fields.join(", "));
+    let who = conflicts.iter().map(each).collect::<Vec<_>>().join("; ");
+    let text = format!(
+        "cannot {} {}: {who}; remove the fields from the document, list them under `trueup.dev/ignore`, or take them over with the \
+         annotation `trueup.dev/force: \"true\"`",
+        asked.verb, asked.what
+    );
+    let error = Error::conflict("k8s.field-conflict", text);
+    match conflicts.first().and_then(|(_, fields)| fields.first()).and_then(|it| pointer(it)) {
+        Some(path) => error.at(path),
+        None => error,
+    }
+}
+
+/// The pointer to a field as the server writes it (`.spec.template.spec.containers[0].image`, `spec.ports[name="x"]`): as far down as
+/// it leads through mappings only.
+pub fn pointer(field: &str) -> Option<String> {
+    let plain = field.split('[').next().unwrap_or_default().trim_start_matches('.');
+    let parts: Vec<&str> = plain.split('.').filter(|it| !it.is_empty()).collect();
+    let fits = !parts.is_empty() && parts.iter().all(|it| it.bytes().all(|it| it.is_ascii_alphanumeric()));
+    fits.then(|| parts.iter().map(|it| format!("/{it}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use trueup_sdk::json;
+
+    use super::*;
+
+    const ASKED: Asked<'static> = Asked { verb: "apply", what: "Deployment.apps shop/web", writes: true, secret: false };
+
+    fn status(reason: &str, message: &str) -> Status {
+        Status { kind: "Status".to_owned(), reason: reason.to_owned(), message: message.to_owned(), details: None }
+    }
+
+    #[track_caller]
+    fn check(code: u16, message: &str, want: (Fault, &str, bool)) {
+        let error = judge(code, Some(7000), &status("X", message), ASKED);
+        assert_eq!((error.fault, error.code.as_str(), error.unsettled), want, "{code} {message}");
+    }
+
+    #[test]
+    fn each_status_is_what_the_engine_should_do() {
+        check(401, "", (Fault::Unauthorized, "k8s.unauthorized", false));
+        check(403, "cannot patch", (Fault::Unauthorized, "k8s.forbidden", false));
+        check(
+            403,
+            "unable to create because it is being terminated",
+            (Fault::Transient(Some(7000)), "k8s.namespace-terminating", false),
+        );
+        check(403, "exceeded quota: q", (Fault::Transient(Some(7000)), "k8s.quota", false));
+        check(404, "", (Fault::NotFound, "k8s.not-found", false));
+        check(409, "", (Fault::Conflict, "k8s.conflict", false));
+        check(422, "", (Fault::Invalid, "k8s.invalid", false));
+        check(429, "", (Fault::Throttled(Some(7000)), "k8s.throttled", false));
+        check(500, "etcd", (Fault::Transient(Some(7000)), "k8s.unavailable", true));
+        check(500, "failed calling webhook \"x\"", (Fault::Transient(Some(7000)), "k8s.unavailable", false));
+        check(503, "", (Fault::Transient(Some(7000)), "k8s.unavailable", false));
+        check(504, "", (Fault::Transient(Some(7000)), "k8s.unavailable", true));
+    }
+
+    #[test]
+    fn a_conflict_names_managers_and_fields() {
+        let text = json!({
+            "kind": "Status", "reason": "Conflict", "message": "Apply failed with 2 conflicts",
+            "details": { "causes": [
+                { "reason": "FieldManagerConflict", "message": "conflict with \"helm\" using apps/v1", "field": ".spec.replicas" },
+                { "reason": "FieldManagerConflict", "message": "conflict with \"helm\" using apps/v1", "field": ".spec.template.spec.containers[name=\"a\"].image" }
+            ] }
+        });
+        let error = judge(409, None, &serde_json::from_value(text).unwrap(), ASKED);
+        let want = "`helm` manages .spec.replicas, .spec.template.spec.containers[name=\"a\"].image";
+        assert!(error.message.contains(want) && error.message.contains("trueup.dev/force"), "{error}");
+        assert_eq!((error.fault, error.path.as_deref()), (Fault::Conflict, Some("/spec/replicas")));
+    }
+
+    #[test]
+    fn words_about_a_secret_name_fields_and_never_values() {
+        let text = json!({
+            "kind": "Status", "reason": "Invalid", "message": "Secret \"db\" is invalid: data[x]: Invalid value: \"canary\"",
+            "details": { "causes": [{ "reason": "FieldValueInvalid", "message": "Invalid value: \"canary\"", "field": "data[x]" }] }
+        });
+        let error = judge(422, None, &serde_json::from_value(text).unwrap(), Asked { secret: true, ..ASKED });
+        assert!(!error.message.contains("canary") && error.message.contains("Invalid at data[x]"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_from_kubernetes_says_so() {
+        let error = judge(502, None, &Status::default(), ASKED);
+        assert!(error.message.ends_with("the server answers 502, and not as Kubernetes does"), "{error}");
+    }
+}

@@ -1,0 +1,68 @@
+//! The engine's mark, in the three labels that a Kubernetes object can carry it in.
+
+use std::collections::BTreeMap;
+
+use serde_json::Map;
+use trueup_sdk::Json;
+
+pub const PROJECT: &str = "trueup.dev/project";
+pub const ENVIRONMENT: &str = "trueup.dev/environment";
+pub const RESOURCE: &str = "trueup.dev/resource";
+
+/// Labels and annotations of this prefix are the engine's and in no document.
+pub const PREFIX: &str = "trueup.dev/";
+
+/// The labels that carry a mark; none where it is not the three parts that the contract promises.
+pub fn labels(mark: &str) -> Option<[(&'static str, String); 3]> {
+    let mut parts = mark.split('/');
+    let (project, environment, resource) = (parts.next()?, parts.next()?, parts.next()?);
+    if parts.next().is_some() {
+        return None;
+    }
+    Some([(PROJECT, project.to_owned()), (ENVIRONMENT, fenced(environment)), (RESOURCE, resource.to_owned())])
+}
+
+/// A label's value begins and ends with a letter or digit, and an environment's name may not.
+fn fenced(name: &str) -> String {
+    if name.starts_with('-') || name.ends_with('-') { format!("e.{name}.e") } else { name.to_owned() }
+}
+
+/// The mark that an object's labels carry.
+pub fn read(labels: &BTreeMap<String, String>) -> Option<String> {
+    let environment = labels.get(ENVIRONMENT)?;
+    let environment = environment.strip_prefix("e.").and_then(|it| it.strip_suffix(".e")).unwrap_or(environment);
+    Some(format!("{}/{environment}/{}", labels.get(PROJECT)?, labels.get(RESOURCE)?))
+}
+
+/// Puts a mark among the labels of an object that is to be sent.
+pub fn put(mark: &str, to: &mut Map<String, Json>) {
+    for (name, value) in labels(mark).into_iter().flatten() {
+        to.insert(name.to_owned(), Json::String(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_comes_back_as_it_was_and_fits_into_labels() {
+        for environment in ["prod", "-", "-a-", "a-b", "x-"] {
+            let mark = format!("0123456789abcdef0123456789abcdef/{environment}/fedcba9876543210fedcba9876543210");
+            let labels = labels(&mark).unwrap();
+            for (_, value) in &labels {
+                let edge = |it: Option<char>| it.is_some_and(|it| it.is_ascii_alphanumeric());
+                assert!(value.len() <= 63 && edge(value.chars().next()) && edge(value.chars().last()), "{value}");
+            }
+            let labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            assert_eq!(read(&labels), Some(mark));
+        }
+    }
+
+    #[test]
+    fn two_of_three_labels_are_no_mark() {
+        let labels = [(PROJECT, "a"), (RESOURCE, "b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(read(&labels.into_iter().collect()), None);
+        assert!(super::labels("a/b").is_none() && super::labels("a/b/c/d").is_none());
+    }
+}

@@ -1,0 +1,473 @@
+//! The provider against an API server of a few lines: what is sent, and what is made of each answer. How a real one behaves is
+//! tested in `tests/`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use trueup_sdk::double::{Double, Phase};
+use trueup_sdk::host::http as raw;
+use trueup_sdk::{Action, Address, Coverage, Edit, EditOp, Fault, Json, Remote, Settlement, json};
+
+use super::*;
+
+const MARK: &str = "0123456789abcdef0123456789abcdef/test/fedcba9876543210fedcba9876543210";
+
+/// Answers for a method and a URL without its query, first come first served; the last one stays.
+type Script = BTreeMap<String, Vec<(u16, Json)>>;
+
+struct Server {
+    double: Double,
+    /// `PATCH slot:… {body}`.
+    sent: Rc<RefCell<Vec<String>>>,
+}
+
+impl Server {
+    fn start(script: &[(&str, u16, Json)]) -> Self {
+        let mut answers = Script::new();
+        for (request, status, body) in script {
+            answers.entry((*request).to_owned()).or_default().push((*status, body.clone()));
+        }
+        let sent = Rc::new(RefCell::new(Vec::new()));
+        let log = Rc::clone(&sent);
+        let double = Double::install();
+        double.enter(Phase::Apply);
+        double.serve(move |request| {
+            let body = request.body.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            log.borrow_mut().push(format!("{} {} {body}", request.method, request.url));
+            assert_eq!(request.credential.as_deref(), Some("cluster"));
+            let plain = request.url.split('?').next().unwrap_or_default();
+            let key = format!("{} {plain}", request.method);
+            let (status, body) = match answers.get_mut(&key) {
+                Some(list) if list.len() > 1 => list.remove(0),
+                Some(list) => list[0].clone(),
+                None => (404, refusal("NotFound", "no such thing")),
+            };
+            let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+            Ok(raw::Response { status, headers: vec![("retry-after".to_owned(), "3".to_owned())], body, cut: false })
+        });
+        Self { double, sent }
+    }
+
+    fn provider(&self) -> Kubernetes {
+        self.double.enter(Phase::Pure);
+        let entry =
+            |plural: &str, namespaced: bool| json!({ "schema": {}, "plural": plural, "version": "v1", "namespaced": namespaced });
+        let kinds = json!({
+            "ConfigMap": entry("configmaps", true),
+            "Deployment.apps": entry("deployments", true),
+            "CustomResourceDefinition.apiextensions.k8s.io": entry("customresourcedefinitions", false)
+        });
+        let provider = Kubernetes::configure(json!({}), Some(kinds)).unwrap();
+        self.double.enter(Phase::Apply);
+        provider
+    }
+
+    fn sent(&self) -> Vec<String> {
+        self.sent.take()
+    }
+}
+
+fn info() -> CallInfo {
+    CallInfo { now: 0, budget: 30_000, trace: String::new(), ext: Vec::new() }
+}
+
+fn refusal(reason: &str, message: &str) -> Json {
+    json!({ "kind": "Status", "status": "Failure", "reason": reason, "message": message })
+}
+
+fn conflict(manager: &str) -> Json {
+    let cause =
+        json!({ "reason": "FieldManagerConflict", "message": format!("conflict with \"{manager}\""), "field": ".data.k" });
+    json!({ "kind": "Status", "reason": "Conflict", "message": "Apply failed with 1 conflict", "details": { "causes": [cause] } })
+}
+
+fn config_map(value: &str) -> Json {
+    json!({ "metadata": { "name": "a", "namespace": "shop", "uid": "u1", "resourceVersion": "7" }, "data": { "k": value } })
+}
+
+const URL: &str = "slot:cluster/api/v1/namespaces/shop/configmaps/a";
+
+fn address() -> Address {
+    Address { kind: "ConfigMap".to_owned(), scope: "shop".to_owned(), key: "a".to_owned() }
+}
+
+fn remote(object: &Json) -> Remote {
+    let info =
+        Kinds::new(Some(json!({ "ConfigMap": { "schema": {}, "plural": "configmaps", "version": "v1", "namespaced": true } })));
+    let info = info.local("ConfigMap").unwrap();
+    crate::object::Object::parse(object.to_string().as_bytes()).unwrap().into_remote(&info)
+}
+
+fn change(action: Action, prior: Option<&Json>) -> Change {
+    Change {
+        action,
+        address: address(),
+        token: "t".to_owned(),
+        attempt: 0,
+        unsettled: false,
+        mark: MARK.to_owned(),
+        desired: (action != Action::Delete).then(|| json!({ "data": { "k": "new" } }).to_string()),
+        prior: prior.map(remote),
+        edits: Vec::new(),
+        ext: Vec::new(),
+    }
+}
+
+#[track_caller]
+fn apply(server: &Server, change: Change) -> Outcome {
+    server.provider().apply(vec![change], &info()).remove(0)
+}
+
+#[track_caller]
+fn fault(outcome: &Outcome) -> (Fault, String) {
+    match &outcome.settlement {
+        Settlement::Rejected(it) | Settlement::Unsettled(it) => (it.fault, it.diagnostics[0].code.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_create_looks_then_applies_with_our_mark() {
+    let server = Server::start(&[(&format!("PATCH {URL}"), 201, config_map("new"))]);
+    let outcome = apply(&server, change(Action::Create, None));
+    assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
+    assert_eq!(outcome.object.unwrap().identity, "u1");
+    let sent = server.sent();
+    assert_eq!(sent.len(), 2, "{sent:?}");
+    assert!(sent[0].starts_with(&format!("GET {URL}")));
+    assert!(sent[1].starts_with(&format!("PATCH {URL}?fieldManager=trueup {{")), "{}", sent[1]);
+    assert!(sent[1].contains("\"trueup.dev/environment\":\"test\"") && !sent[1].contains("uid"), "{}", sent[1]);
+}
+
+#[test]
+fn a_create_leaves_what_is_not_ours_alone() {
+    let server = Server::start(&[(&format!("GET {URL}"), 200, config_map("theirs"))]);
+    let outcome = apply(&server, change(Action::Create, None));
+    assert_eq!(fault(&outcome), (Fault::Conflict, "k8s.exists".to_owned()));
+    assert_eq!(server.sent().len(), 1, "nothing is written");
+}
+
+#[test]
+fn a_create_that_was_cut_off_meets_its_own_object() {
+    let mut ours = config_map("new");
+    ours["metadata"]["labels"] = json!({ "trueup.dev/project": "0123456789abcdef0123456789abcdef", "trueup.dev/environment": "test", "trueup.dev/resource": "fedcba9876543210fedcba9876543210" });
+    let server = Server::start(&[(&format!("GET {URL}"), 200, ours.clone()), (&format!("PATCH {URL}"), 200, ours)]);
+    let outcome = apply(&server, Change { unsettled: true, attempt: 1, ..change(Action::Create, None) });
+    assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
+    assert_eq!(outcome.object.unwrap().mark.as_deref(), Some(MARK));
+}
+
+#[test]
+fn a_create_that_merged_into_another_ones_object_says_so() {
+    let server = Server::start(&[(&format!("PATCH {URL}"), 200, config_map("new"))]);
+    let outcome = apply(&server, change(Action::Create, None));
+    assert!(matches!(outcome.settlement, Settlement::Unsettled(_)), "{outcome:?}");
+    assert_eq!(fault(&outcome).1, "k8s.exists");
+}
+
+#[test]
+fn an_update_names_the_uid_and_a_conflict_names_the_manager() {
+    let server =
+        Server::start(&[(&format!("PATCH {URL}"), 409, conflict("helm")), (&format!("GET {URL}"), 200, config_map("old"))]);
+    let outcome = apply(&server, change(Action::Update, Some(&config_map("old"))));
+    let Settlement::Rejected(failure) = &outcome.settlement else { panic!("{outcome:?}") };
+    assert_eq!(failure.fault, Fault::Conflict);
+    assert!(failure.diagnostics[0].summary.contains("`helm` manages .data.k"), "{failure:?}");
+    assert!(server.sent()[0].contains("\"uid\":\"u1\""));
+}
+
+#[test]
+fn a_change_by_hand_after_our_apply_is_put_back_and_force_takes_over() {
+    let mut edited = config_map("edited");
+    edited["metadata"]["managedFields"] = json!([
+        { "manager": "trueup", "operation": "Apply", "time": "2026-01-01T00:00:00Z" },
+        { "manager": "kubectl-edit", "operation": "Update", "time": "2026-01-01T00:00:09Z" }
+    ]);
+    let patch = format!("PATCH {URL}");
+    let server = Server::start(&[
+        (&patch, 409, conflict("kubectl-edit")),
+        (&patch, 200, config_map("new")),
+        (&format!("GET {URL}"), 200, edited),
+    ]);
+    let outcome = apply(&server, change(Action::Update, Some(&config_map("edited"))));
+    assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
+    let sent = server.sent();
+    assert!(!sent[0].contains("force") && sent[2].contains("?fieldManager=trueup&force=true "), "{sent:?}");
+    let force = vec![("force".to_owned(), "true".to_owned())];
+    apply(&server, Change { ext: force, ..change(Action::Update, Some(&config_map("old"))) });
+    assert!(server.sent()[0].contains("force=true"));
+}
+
+#[test]
+fn a_field_that_a_former_applier_still_holds_is_taken_away() {
+    let mut held = config_map("new");
+    held["data"]["old"] = json!("x");
+    held["metadata"]["managedFields"] =
+        json!([{ "manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": { "f:data": { "f:old": {} } } }]);
+    let patch = format!("PATCH {URL}");
+    let server = Server::start(&[(&patch, 200, held), (&patch, 200, config_map("new"))]);
+    let edits = vec![Edit { op: EditOp::Remove, path: "/data/old".to_owned(), value: None }];
+    let outcome = apply(&server, Change { edits, ..change(Action::Update, Some(&config_map("old"))) });
+    assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
+    let sent = server.sent();
+    assert!(
+        sent[1].ends_with(r#"[{"op":"test","path":"/metadata/resourceVersion","value":"7"},{"op":"remove","path":"/data/old"}]"#),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn a_delete_names_uid_and_version_and_waits_for_finalizers() {
+    let mut going = config_map("x");
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    going["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    let get = format!("GET {URL}");
+    let gone = refusal("NotFound", "gone");
+    let server = Server::start(&[(&format!("DELETE {URL}"), 200, going.clone()), (&get, 200, going), (&get, 404, gone)]);
+    let outcome = apply(&server, change(Action::Delete, Some(&config_map("x"))));
+    let Settlement::Pending(pending) = &outcome.settlement else { panic!("{outcome:?}") };
+    assert!(pending.message.contains("held by example.com/hold"), "{pending:?}");
+    let sent = server.sent();
+    assert!(
+        sent[0].contains(r#""preconditions":{"resourceVersion":"7","uid":"u1"},"propagationPolicy":"Background""#),
+        "{sent:?}"
+    );
+    let over = server.provider().poll(vec![pending.operation.clone()], &info()).remove(0);
+    assert!(matches!(over.settlement, Settlement::Settled) && over.object.is_none(), "{over:?}");
+}
+
+#[test]
+fn a_delete_is_tried_again_where_only_the_version_moved() {
+    let mut now = config_map("x");
+    now["metadata"]["resourceVersion"] = json!("8");
+    let delete = format!("DELETE {URL}");
+    let done = json!({ "kind": "Status", "status": "Success" });
+    let server =
+        Server::start(&[(&delete, 409, refusal("Conflict", "moved")), (&delete, 200, done), (&format!("GET {URL}"), 200, now)]);
+    let outcome = apply(&server, change(Action::Delete, Some(&config_map("x"))));
+    assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
+    assert!(server.sent()[2].contains(r#""resourceVersion":"8""#));
+    let server =
+        Server::start(&[(&delete, 409, refusal("Conflict", "moved")), (&format!("GET {URL}"), 200, config_map("other"))]);
+    let outcome = apply(&server, change(Action::Delete, Some(&config_map("x"))));
+    assert_eq!(fault(&outcome), (Fault::Conflict, "k8s.conflict".to_owned()));
+}
+
+#[test]
+fn an_object_that_is_gone_is_deleted() {
+    let server = Server::start(&[]);
+    let outcome = apply(&server, change(Action::Delete, Some(&config_map("x"))));
+    assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
+}
+
+#[test]
+fn throttling_and_failures_are_told_with_their_wait() {
+    for (status, fault_wanted, unsettled) in [
+        (429, Fault::Throttled(Some(3000)), false),
+        (503, Fault::Transient(Some(3000)), false),
+        (500, Fault::Transient(Some(3000)), true),
+    ] {
+        let server = Server::start(&[(&format!("PATCH {URL}"), status, refusal("X", "y"))]);
+        let outcome = apply(&server, change(Action::Update, Some(&config_map("old"))));
+        assert_eq!(fault(&outcome).0, fault_wanted);
+        assert_eq!(matches!(outcome.settlement, Settlement::Unsettled(_)), unsettled, "{status}");
+    }
+}
+
+#[test]
+fn a_definition_is_done_once_it_is_established() {
+    let url = "slot:cluster/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
+    let fresh = json!({ "metadata": { "name": "widgets.example.com", "uid": "u" } });
+    let mut ready = fresh.clone();
+    ready["status"] = json!({ "conditions": [{ "type": "Established", "status": "True" }] });
+    let get = format!("GET {url}");
+    let server = Server::start(&[
+        (&get, 404, refusal("NotFound", "")),
+        (&get, 200, fresh.clone()),
+        (&get, 200, ready),
+        (&format!("PATCH {url}"), 201, fresh),
+    ]);
+    let address = Address {
+        kind: "CustomResourceDefinition.apiextensions.k8s.io".to_owned(),
+        scope: String::new(),
+        key: "widgets.example.com".to_owned(),
+    };
+    let mut outcome = apply(&server, Change { address, ..change(Action::Create, None) });
+    for _ in 0..2 {
+        let Settlement::Pending(pending) = &outcome.settlement else { panic!("{outcome:?}") };
+        outcome = server.provider().poll(vec![pending.operation.clone()], &info()).remove(0);
+    }
+    assert!(matches!(outcome.settlement, Settlement::Settled) && outcome.object.is_some(), "{outcome:?}");
+}
+
+fn query(kind: &str, scope: &str) -> ScopeQuery {
+    ScopeQuery {
+        kind: kind.to_owned(),
+        scope: scope.to_owned(),
+        cursor: None,
+        since: None,
+        limit: 10_000,
+        wait: 0,
+        ext: Vec::new(),
+    }
+}
+
+const LIST: &str = "GET slot:cluster/api/v1/namespaces/shop/configmaps";
+
+#[test]
+fn a_scope_is_one_list_by_pages_and_unchanged_at_the_same_version() {
+    let page = json!({ "metadata": { "resourceVersion": "9", "continue": "c" }, "items": [config_map("x")] });
+    let last = json!({ "metadata": { "resourceVersion": "9" }, "items": null });
+    let server = Server::start(&[(LIST, 200, page.clone()), (LIST, 200, last), (LIST, 200, page)]);
+    let provider = server.provider();
+    let first = provider.scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap();
+    assert_eq!((first.coverage, first.next.as_deref(), first.version.as_deref()), (Coverage::Whole, Some("c"), Some("9")));
+    assert_eq!((first.objects.len(), &first.objects[0].address), (1, &address()));
+    let second = provider.scan(vec![ScopeQuery { cursor: first.next, ..query("ConfigMap", "shop") }], &info()).remove(0).unwrap();
+    assert!(second.next.is_none() && second.version.is_none() && second.objects.is_empty());
+    let sent = server.sent();
+    assert!(sent[0].contains("?limit=500 ") && sent[1].contains("?limit=500&continue=c "), "{sent:?}");
+    let since = Some("9".to_owned());
+    let third = provider.scan(vec![ScopeQuery { since, ..query("ConfigMap", "shop") }], &info()).remove(0).unwrap();
+    assert_eq!((third.coverage, third.objects.len()), (Coverage::Unchanged, 0));
+}
+
+#[test]
+fn a_wait_is_a_watch_that_ends_with_the_first_event() {
+    let list = json!({ "metadata": { "resourceVersion": "10" }, "items": [] });
+    let waiting = || ScopeQuery { since: Some("9".to_owned()), wait: 2_000, ..query("ConfigMap", "shop") };
+    let server = Server::start(&[(LIST, 200, Json::Null)]);
+    let quiet = server.provider().scan(vec![waiting()], &info()).remove(0).unwrap();
+    assert_eq!((quiet.coverage, quiet.version.as_deref()), (Coverage::Unchanged, Some("9")));
+    let sent = server.sent();
+    assert!(sent.len() == 1 && sent[0].contains("?watch=1&resourceVersion=9&timeoutSeconds=2 "), "{sent:?}");
+    for event in [json!({ "type": "ADDED" }), json!({ "type": "ERROR", "object": { "code": 410 } })] {
+        let server = Server::start(&[(LIST, 200, event), (LIST, 200, list.clone())]);
+        let seen = server.provider().scan(vec![waiting()], &info()).remove(0).unwrap();
+        assert_eq!((seen.coverage, seen.version.as_deref(), server.sent().len()), (Coverage::Whole, Some("10"), 2));
+    }
+}
+
+#[test]
+fn a_page_that_is_more_than_an_answer_may_be_is_asked_for_in_smaller_ones() {
+    let double = Double::install();
+    double.serve(|request| {
+        if request.url.ends_with("limit=500") {
+            return Err(raw::HttpError::TooLarge(1));
+        }
+        let body = json!({ "metadata": { "continue": "c" }, "items": [config_map("x")] }).to_string().into_bytes();
+        Ok(raw::Response { status: 200, headers: Vec::new(), body, cut: false })
+    });
+    let kinds = json!({ "ConfigMap": { "schema": {}, "plural": "configmaps", "version": "v1", "namespaced": true } });
+    let provider = Kubernetes::configure(json!({}), Some(kinds)).unwrap();
+    double.enter(Phase::Observe);
+    let page = provider.scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap();
+    assert_eq!((page.objects.len(), page.next.as_deref()), (1, Some("c")));
+    assert!(double.take_calls().last().is_some_and(|it| it.ends_with("limit=20")));
+}
+
+#[test]
+fn a_list_that_is_not_whole_is_an_error() {
+    for (status, code, fault) in [
+        (403, "k8s.list-forbidden", Fault::Unauthorized),
+        (410, "k8s.list-expired", Fault::Transient(None)),
+        (503, "k8s.unavailable", Fault::Transient(Some(3000))),
+        (401, "k8s.unauthorized", Fault::Unauthorized),
+    ] {
+        let server = Server::start(&[(LIST, status, refusal("X", "y"))]);
+        let error = server.provider().scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap_err();
+        assert_eq!((error.code.as_str(), error.fault), (code, fault));
+    }
+}
+
+#[test]
+fn a_kind_that_the_server_does_not_have_has_no_objects_and_one_whose_server_is_down_is_an_error() {
+    let scan = |server: &Server| server.provider().scan(vec![query("Widget.example.com", "shop")], &info()).remove(0);
+    let none = scan(&Server::start(&[])).unwrap();
+    assert_eq!((none.coverage, none.objects.len()), (Coverage::Whole, 0));
+    let group = json!({ "preferredVersion": { "version": "v1" }, "versions": [{ "version": "v1" }] });
+    let down = Server::start(&[
+        ("GET slot:cluster/apis/example.com", 200, group),
+        ("GET slot:cluster/apis/example.com/v1", 503, Json::Null),
+    ]);
+    assert_eq!(scan(&down).unwrap_err().fault, Fault::Transient(Some(3000)));
+    let scope = server_scope();
+    assert_eq!(scope.code, "k8s.scope");
+}
+
+fn server_scope() -> Error {
+    Server::start(&[]).provider().scan(vec![query("ConfigMap", "")], &info()).remove(0).unwrap_err()
+}
+
+#[test]
+fn an_object_is_read_by_name() {
+    let lookup = |since: Option<&str>| Lookup {
+        address: address(),
+        identity: None,
+        desired: None,
+        mark: None,
+        token: None,
+        since: since.map(str::to_owned),
+        ext: Vec::new(),
+    };
+    let server = Server::start(&[(&format!("GET {URL}"), 200, config_map("x"))]);
+    let read = |since: Option<&str>| server.provider().read(vec![lookup(since)], &info()).remove(0);
+    assert!(matches!(read(None), Observation::Found(it) if it.version.as_deref() == Some("7")));
+    assert!(matches!(read(Some("7")), Observation::Unchanged));
+    let empty = Server::start(&[]);
+    assert!(matches!(empty.provider().read(vec![lookup(None)], &info()).remove(0), Observation::Absent));
+    let page = Server::start(&[
+        (&format!("GET {URL}"), 404, Json::Null),
+        ("GET slot:cluster/api/v1", 200, json!({ "resources": [{ "name": "configmaps", "kind": "ConfigMap" }] })),
+    ]);
+    let strange = page.provider().read(vec![lookup(None)], &info()).remove(0);
+    assert!(matches!(strange, Observation::Failed(_)), "a page that is not Kubernetes' own proves nothing: {strange:?}");
+}
+
+#[test]
+fn discovery_answers_kinds_once_and_then_unchanged() {
+    let resource = json!({ "resource": "configmaps", "responseKind": { "kind": "ConfigMap" }, "scope": "Namespaced", "verbs": ["get", "list", "patch"] });
+    let core = json!({ "kind": "APIGroupDiscoveryList", "items": [{ "metadata": {}, "versions": [{ "version": "v1", "resources": [resource] }] }] });
+    let none = json!({ "kind": "APIGroupDiscoveryList", "items": [] });
+    let index = json!({ "paths": { "api/v1": { "serverRelativeURL": "/openapi/v3/api/v1?hash=A" } } });
+    let schemas = json!({ "components": { "schemas": { "X": { "type": "object", "properties": { "data": { "type": "object" } },
+        "x-kubernetes-group-version-kind": [{ "group": "", "version": "v1", "kind": "ConfigMap" }] } } } });
+    let server = Server::start(&[
+        ("GET slot:cluster/api", 200, core),
+        ("GET slot:cluster/apis", 200, none),
+        ("GET slot:cluster/openapi/v3", 200, index),
+        ("GET slot:cluster/openapi/v3/api/v1", 200, schemas),
+    ]);
+    let provider = Kubernetes::configure(json!({}), None).unwrap();
+    let first = provider.discover(None, &info()).unwrap();
+    assert!(first.complete && !first.unchanged && server.sent().len() == 4);
+    let kinds: Json = serde_json::from_str(&first.kinds).unwrap();
+    assert_eq!(kinds["ConfigMap"]["schema"]["properties"]["data"]["type"], json!(["object", "null"]));
+    let provider = Kubernetes::configure(json!({}), Some(kinds)).unwrap();
+    let second = provider.discover(first.version, &info()).unwrap();
+    assert!(second.unchanged && second.complete && server.sent().len() == 3);
+    let third = provider.discover(None, &info()).unwrap();
+    assert!(!third.unchanged && server.sent().len() == 3, "the schemas are those of the same hash");
+}
+
+#[test]
+fn an_old_server_is_refused_by_name() {
+    let server = Server::start(&[
+        ("GET slot:cluster/api", 200, json!({ "kind": "APIVersions" })),
+        ("GET slot:cluster/apis", 200, json!({ "kind": "APIGroupList" })),
+    ]);
+    let error = server.provider().discover(None, &info()).unwrap_err();
+    assert!(error.fault == Fault::Unsupported && error.message.contains("1.27"), "{error}");
+}
+
+#[test]
+fn scopes_are_namespaces() {
+    let list = "GET slot:cluster/api/v1/namespaces";
+    let page = |name: &str, next: &str| json!({ "metadata": { "continue": next }, "items": [{ "metadata": { "name": name } }] });
+    let server = Server::start(&[(list, 200, page("a", "c")), (list, 200, page("b", ""))]);
+    let provider = server.provider();
+    assert_eq!(provider.scopes("ConfigMap", &info()).unwrap(), ["a", "b"]);
+    assert_eq!(provider.scopes("CustomResourceDefinition.apiextensions.k8s.io", &info()).unwrap(), [""]);
+    assert!(provider.scopes("Widget.example.com", &info()).unwrap().is_empty());
+}
