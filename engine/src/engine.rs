@@ -19,10 +19,11 @@ use crate::source::{Commit, FetchLimits, Remote, RemoteUrl, Snapshot, Source, So
 use crate::store::lock::{Lock, Refused};
 use crate::store::{SqliteStore, Store, StoreError};
 
-mod kinds;
+pub mod kinds;
 mod providers;
 mod surroundings;
 
+pub use kinds::Wanted;
 pub use providers::{counting_runtime, load_plugin, read_component, repository, runtime};
 pub use surroundings::{Reading, now_ms};
 

@@ -145,6 +145,8 @@ pub mod codes {
         PLAIN_SECRET = 304, "a plain value in a field for secrets";
         BLOB_MISSING = 305, "a file named by a document is not in the revision";
         RENDER = 306, "the plugin refused the document";
+        API_VERSION = 307, "a version of a kind that cannot be used here";
+        KIND_LEFT_OUT = 308, "a kind of a system that this engine cannot take";
 
         EXPRESSION_SYNTAX = 400, "an expression that does not parse";
         EXPRESSION_LIMIT = 401, "an expression that crosses a limit";

@@ -54,6 +54,8 @@ pub struct Progress {
     parts: Vec<Work>,
     /// Provider of each part, as an index into `lanes`.
     lane_of: Vec<usize>,
+    /// Of each part: whether it deletes, and its rank, which is never below that of what it waits for.
+    ranks: Vec<(usize, i32)>,
     states: Vec<State>,
     graph: Graph,
     lanes: Vec<Lane>,
@@ -63,9 +65,31 @@ pub struct Progress {
 /// Parts of one provider.
 #[derive(Debug)]
 struct Lane {
-    ready: BTreeSet<usize>,
+    /// What makes, and what deletes.
+    queues: [Queue; 2],
     running: usize,
     limit: usize,
+}
+
+/// Parts that go by their ranks.
+#[derive(Debug, Default)]
+struct Queue {
+    /// By rank.
+    ready: BTreeSet<(i32, usize)>,
+    /// How many of each rank are not over.
+    open: BTreeMap<i32, usize>,
+}
+
+impl Queue {
+    /// The next part whose rank has come, or any at all where ranks no longer count.
+    fn take(&mut self, forced: bool) -> Option<usize> {
+        let (rank, part) = self.ready.first().copied()?;
+        if !forced && self.open.first_key_value().is_some_and(|(least, _)| *least < rank) {
+            return None;
+        }
+        self.ready.remove(&(rank, part));
+        Some(part)
+    }
 }
 
 impl Progress {
@@ -104,13 +128,19 @@ impl Progress {
         for (at, _) in &parts {
             let provider = plan.steps.get(*at).map(|it| it.address.scope.provider.clone()).unwrap_or_default();
             let lane = *names.entry(provider).or_insert_with_key(|provider| {
-                lanes.push(Lane { ready: BTreeSet::new(), running: 0, limit: parallel(provider).max(1) });
+                lanes.push(Lane { queues: Default::default(), running: 0, limit: parallel(provider).max(1) });
                 lanes.len() - 1
             });
             lane_of.push(lane);
         }
         let (open, states) = (parts.len(), vec![State::Waiting(0); parts.len()]);
-        let mut out = Self { parts, lane_of, states, graph, lanes, open };
+        let ranks = ranks(plan, &parts, &graph, &lane_of);
+        for ((queue, rank), lane) in ranks.iter().zip(&lane_of) {
+            if let Some(queue) = lanes.get_mut(*lane).and_then(|it| it.queues.get_mut(*queue)) {
+                *queue.open.entry(*rank).or_default() += 1;
+            }
+        }
+        let mut out = Self { parts, lane_of, ranks, states, graph, lanes, open };
         for (part, count) in waits.into_iter().enumerate() {
             out.wait(part, count);
         }
@@ -120,14 +150,10 @@ impl Progress {
     /// Starts all that may run now, in the order of the plan. Each part is answered once; the caller runs it and reports
     /// its end.
     pub fn ready(&mut self) -> Vec<Work> {
-        let mut started = Vec::new();
-        for lane in &mut self.lanes {
-            while lane.running < lane.limit
-                && let Some(part) = lane.ready.pop_first()
-            {
-                lane.running += 1;
-                started.push(part);
-            }
+        let mut started = self.start(false);
+        // Ranks of several providers may wait for each other through what documents refer to: then they give way.
+        if started.is_empty() && self.lanes.iter().all(|it| it.running == 0) {
+            started = self.start(true);
         }
         started.sort_unstable();
         for part in &started {
@@ -136,6 +162,19 @@ impl Progress {
             }
         }
         started.into_iter().filter_map(|part| self.parts.get(part).copied()).collect()
+    }
+
+    fn start(&mut self, forced: bool) -> Vec<usize> {
+        let mut started = Vec::new();
+        for lane in &mut self.lanes {
+            while lane.running < lane.limit
+                && let Some(part) = lane.queues.iter_mut().find_map(|it| it.take(forced))
+            {
+                lane.running += 1;
+                started.push(part);
+            }
+        }
+        started
     }
 
     /// Reports the end of a part, and answers what will not run because of it, in the order of the plan. Reports on parts
@@ -185,18 +224,62 @@ impl Progress {
         let Some(state) = self.states.get_mut(part) else { return };
         *state = if count == 0 { State::Ready } else { State::Waiting(count) };
         if count == 0
-            && let Some(lane) = self.lane_of.get(part).and_then(|lane| self.lanes.get_mut(*lane))
+            && let Some((queue, rank)) = self.queue(part)
         {
-            lane.ready.insert(part);
+            queue.ready.insert((rank, part));
         }
+    }
+
+    fn queue(&mut self, part: usize) -> Option<(&mut Queue, i32)> {
+        let (queue, rank) = *self.ranks.get(part)?;
+        Some((self.lanes.get_mut(*self.lane_of.get(part)?)?.queues.get_mut(queue)?, rank))
     }
 
     fn over(&mut self, part: usize) {
         if let Some(state) = self.states.get_mut(part).filter(|it| **it != State::Over) {
             *state = State::Over;
             self.open -= 1;
+            if let Some((queue, rank)) = self.queue(part)
+                && let Some(count) = queue.open.get_mut(&rank)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    queue.open.remove(&rank);
+                }
+            }
         }
     }
+}
+
+/// Of each part whether it deletes, and its rank. What comes after something of the same provider has at least its rank: otherwise the
+/// one would wait for the other's rank, and that for the one.
+fn ranks(plan: &Plan, parts: &[Work], graph: &Graph, lane_of: &[usize]) -> Vec<(usize, i32)> {
+    let own = |(step, part): &Work| {
+        let step = plan.steps.get(*step);
+        let (deletes, rank) = step.map_or((false, 0), |it| (it.action == Action::Delete, it.rank));
+        if *part == Part::Delete { (1, -rank) } else { (usize::from(deletes), rank) }
+    };
+    let mut ranks: Vec<(usize, i32)> = parts.iter().map(own).collect();
+    if ranks.iter().all(|(_, rank)| *rank == 0) {
+        return ranks;
+    }
+    // By provider, the largest rank among what a part comes after.
+    let mut before: Vec<BTreeMap<(usize, usize), i32>> = vec![BTreeMap::new(); parts.len()];
+    for at in graph.order().unwrap_or_default() {
+        let (Some(lane), Some((queue, rank))) = (lane_of.get(at), ranks.get_mut(at)) else { continue };
+        let mut seen = before.get_mut(at).map(std::mem::take).unwrap_or_default();
+        let most = seen.entry((*lane, *queue)).or_insert(*rank);
+        *most = (*most).max(*rank);
+        *rank = *most;
+        for next in graph.next(at) {
+            let Some(known) = before.get_mut(next) else { continue };
+            for (key, rank) in &seen {
+                let known = known.entry(*key).or_insert(*rank);
+                *known = (*known).max(*rank);
+            }
+        }
+    }
+    ranks
 }
 
 #[cfg(test)]
@@ -225,12 +308,63 @@ mod tests {
             ownership: Ownership::Owned,
             token: None,
             claim: None,
+            rank: 0,
         };
         Plan { steps: steps.iter().enumerate().map(step).collect(), ..Plan::default() }
     }
 
     fn whole(steps: &[usize]) -> Vec<Work> {
         steps.iter().map(|at| (*at, Part::Whole)).collect()
+    }
+
+    #[test]
+    fn a_smaller_rank_comes_first_and_is_waited_for_whatever_becomes_of_it() {
+        let mut plan = plan(&[(Action::Create, "a", &[]), (Action::Create, "a", &[]), (Action::Create, "b", &[])]);
+        plan.steps[0].rank = 10;
+        let mut progress = Progress::new(&plan, &|_| 8);
+        assert_eq!(progress.ready(), whole(&[1, 2]), "of another provider are no ranks");
+        assert_eq!(progress.finish((1, Part::Whole), &Finished::Failed("no".into())), []);
+        assert_eq!(progress.ready(), whole(&[0]));
+    }
+
+    #[test]
+    fn what_is_deleted_goes_by_ranks_of_its_own() {
+        let mut plan = plan(&[(Action::Create, "a", &[]), (Action::Delete, "a", &[]), (Action::Delete, "a", &[])]);
+        (plan.steps[0].rank, plan.steps[1].rank, plan.steps[2].rank) = (-40, 40, -40);
+        let mut progress = Progress::new(&plan, &|_| 8);
+        assert_eq!(progress.ready(), whole(&[0, 2]));
+        progress.finish((2, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), whole(&[1]));
+    }
+
+    #[test]
+    fn ranks_give_way_to_what_documents_refer_to() {
+        // The one of the small rank comes after the one of the large rank.
+        let mut plan = plan(&[(Action::Create, "a", &[]), (Action::Create, "a", &[0])]);
+        (plan.steps[0].rank, plan.steps[1].rank) = (10, -10);
+        let mut progress = Progress::new(&plan, &|_| 8);
+        assert_eq!(progress.ready(), whole(&[0]));
+        progress.finish((0, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), whole(&[1]));
+        // Two providers whose ranks wait for each other: a5 after b7, b0 after a5, and b7 of a larger rank than b0.
+        let mut plan = super::tests::plan(&[
+            (Action::Create, "b", &[]),
+            (Action::Create, "a", &[0]),
+            (Action::Create, "a", &[]),
+            (Action::Create, "b", &[2]),
+        ]);
+        (plan.steps[0].rank, plan.steps[1].rank, plan.steps[2].rank, plan.steps[3].rank) = (7, 0, 5, 0);
+        let mut progress = Progress::new(&plan, &|_| 8);
+        let mut done = 0;
+        while !progress.is_done() {
+            let ready = progress.ready();
+            assert!(!ready.is_empty(), "nothing goes on");
+            for work in ready {
+                progress.finish(work, &Finished::Done);
+                done += 1;
+            }
+        }
+        assert_eq!(done, 4);
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Provider {
     /// See [`CallError`].
     pub async fn render(&self, info: &CallInfo, items: Vec<Declared>) -> Result<Vec<Rendered>, CallError> {
         if !self.0.plugin.exports().rendering {
-            let same = |it: Declared| RenderedObject { address: it.address, doc: it.doc, after: Vec::new() };
+            let same = |it: Declared| RenderedObject { address: it.address, doc: it.doc, after: Vec::new(), defines: None };
             return Ok(items.into_iter().map(|it| Rendered { objects: vec![same(it)], findings: Vec::new() }).collect());
         }
         let parts = cut(items, MAX_ITEMS, |it| size(Some(&it.doc)));
@@ -305,17 +305,24 @@ impl Provider {
     }
 
     /// Kinds that only the remote system knows; the answer goes to `configure` of every instance from then on.
-    /// None where the manifest names every kind.
+    /// None where the manifest names every kind. `wanted`: those that somebody asks for, as `Kind.group/version` or `Kind.group`;
+    /// the others are told by name only. All of them where it is not given.
     ///
     /// # Errors
     ///
     /// See [`CallError`]; the inner failure is the plugin's own.
-    pub async fn discover(&self, info: &CallInfo, since: Option<&str>) -> Result<Option<Result<Discovered, Failure>>, CallError> {
+    pub async fn discover(
+        &self,
+        info: &CallInfo,
+        since: Option<&str>,
+        wanted: Option<&[String]>,
+    ) -> Result<Option<Result<Discovered, Failure>>, CallError> {
         if !self.0.plugin.exports().schemas {
             return Ok(None);
         }
         let mut lease = self.lease(Phase::Read, "discover", info).await?;
-        let (it, facts) = (&mut lease.instance, to::info(info, millis(lease.limit)));
+        let (it, mut facts) = (&mut lease.instance, to::info(info, millis(lease.limit)));
+        facts.ext.extend(wanted.map(|them| ("kinds".to_owned(), them.join(","))));
         let Some(guest) = &it.guests.schemas else { return Ok(None) };
         let answer = timed(lease.limit, guest.call_discover(&mut it.store, since, &facts)).await;
         let answer = match lease.end(answer)? {
@@ -331,10 +338,15 @@ impl Provider {
         Ok(Some(Ok(Discovered { kinds: Some(Arc::new(kinds)), version: answer.version, complete: answer.complete })))
     }
 
-    /// Sets what `configure` gets as discovered kinds (from `schemas/`, say). Warm instances are dropped.
+    /// Sets what `configure` gets as discovered kinds. Warm instances that got others are dropped.
     pub fn set_kinds(&self, kinds: &Json) {
-        *self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(canonical(kinds)));
-        self.drop_idle();
+        let text = Some(Arc::new(canonical(kinds)));
+        let mut known = self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != text {
+            *known = text;
+            drop(known);
+            self.drop_idle();
+        }
     }
 
     /// Carries changes out, as one call: the caller keeps to the kind's batch limit.

@@ -26,6 +26,8 @@ const MAX_FINDINGS: usize = 100;
 const MAX_LIST: usize = 10_000;
 /// Objects of one declaration: a zone file has tens of thousands.
 const MAX_OBJECTS: usize = 100_000;
+/// Bytes of the kinds that one object defines.
+const MAX_DEFINED: usize = 16 << 20;
 /// Nesting of a document.
 const MAX_DEPTH: usize = 64;
 /// The largest integer that every JSON reader keeps exactly (RFC 7493).
@@ -207,7 +209,8 @@ impl Reader<'_> {
                 return Err("it rendered an object of a kind that its manifest does not name".to_owned());
             }
             let after = it.after.into_iter().map(free).collect::<Result<_, _>>()?;
-            Ok(RenderedObject { address: free(it.address)?, doc: self.document(&it.doc, "doc")?, after })
+            let defines = it.ext.iter().find(|(name, _)| name == "defines").map(|(_, text)| defined(text)).transpose()?;
+            Ok(RenderedObject { address: free(it.address)?, doc: self.document(&it.doc, "doc")?, after, defines })
         });
         let objects: Vec<RenderedObject> = objects.collect::<Result<_, String>>()?;
         in_order(&objects)?;
@@ -305,6 +308,15 @@ fn attributes(them: Attributes) -> Result<Attributes, String> {
         return Err("`ext` is larger than 65536 bytes".to_owned());
     }
     Ok(them)
+}
+
+/// The kinds that a rendered object defines.
+fn defined(text: &str) -> Result<Arc<Json>, String> {
+    if text.len() > MAX_DEFINED {
+        return Err(format!("`defines` is larger than {MAX_DEFINED} bytes"));
+    }
+    let kinds: Json = serde_json::from_str(text).map_err(|_| "`defines` is no JSON text".to_owned())?;
+    if kinds.is_object() { Ok(Arc::new(kinds)) } else { Err("`defines` is no mapping of kinds".to_owned()) }
 }
 
 /// Two objects under one address would make one of them invisible.

@@ -332,6 +332,8 @@ pub struct RenderedObject {
     pub doc: Arc<Json>,
     /// Addresses of the same result that must exist before this one.
     pub after: Vec<Address>,
+    /// Kinds that there are once the object is, in the form of the manifest's.
+    pub defines: Option<Arc<Json>>,
 }
 
 /// What a declaration became.

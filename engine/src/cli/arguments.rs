@@ -121,6 +121,7 @@ pub enum Verb {
     Get(GetArgs),
     Why(WhyArgs),
     Explain(ExplainArgs),
+    Schema(SchemaArgs),
     History(HistoryArgs),
     Validate(ValidateArgs),
     Render(RenderArgs),
@@ -364,6 +365,22 @@ pub struct ExplainArgs {
     /// Path of the field; default: every field
     #[arg(value_name = "FIELD")]
     pub field: Option<String>,
+    #[command(flatten)]
+    pub revision: RevisionArgs,
+}
+
+/// Kinds of the environment's providers, their fields, and how the kinds of a cluster are pinned
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  trueup schema -e prod\n  trueup schema Deployment.apps           its fields\n  trueup schema --pin                     write what the cluster has into schemas/ and trueup.lock"
+)]
+pub struct SchemaArgs {
+    /// A kind: shows its fields; with -o json its JSON Schema
+    #[arg(value_name = "KIND", conflicts_with = "pin")]
+    pub kind: Option<String>,
+    /// Ask the systems for the kinds that documents use and pin them, so that validate and render need no network
+    #[arg(long)]
+    pub pin: bool,
     #[command(flatten)]
     pub revision: RevisionArgs,
 }

@@ -27,6 +27,7 @@ mod plugin;
 mod record;
 mod replay;
 mod reviewed;
+mod schema;
 mod session;
 mod state;
 mod trust;
@@ -122,6 +123,7 @@ async fn dispatch(verb: Verb, shell: &mut Shell<'_>) -> Result<Exit, CliError> {
         Verb::History(it) => history::run(&it, shell),
         Verb::Why(it) => why::run(&it, shell).await,
         Verb::Explain(it) => explain::run(&it, shell).await,
+        Verb::Schema(it) => schema::run(&it, shell).await,
         Verb::Validate(it) => documents::validate(&it, shell).await,
         Verb::Render(it) => documents::render(&it, shell).await,
         Verb::Replay(it) => replay::run(&it, shell).await,

@@ -17,7 +17,7 @@ use super::exit::Exit;
 use crate::config::project::Environment;
 use crate::config::trust::Rights;
 use crate::desired::Desired;
-use crate::engine::{Engine, Problem, Where};
+use crate::engine::{Engine, Problem, Wanted, Where};
 use crate::output::clean::clean;
 use crate::output::json;
 use crate::output::progress::{Phase, Progress};
@@ -70,10 +70,20 @@ impl Session {
 
     /// What a pass needs. Asks for trust on a terminal where it is missing.
     pub async fn surroundings(&mut self, shell: &mut Shell<'_>, options: Options) -> Result<Surroundings, CliError> {
+        self.surroundings_with(Wanted::Used, shell, options).await
+    }
+
+    /// As [`Session::surroundings`], for who asks for other kinds than documents do.
+    pub async fn surroundings_with(
+        &mut self,
+        wanted: Wanted,
+        shell: &mut Shell<'_>,
+        options: Options,
+    ) -> Result<Surroundings, CliError> {
         if let Err(problem) = self.engine.check_trust() {
             self.ask_for_trust(problem, shell)?;
         }
-        let around = self.engine.surroundings(&self.environment, options, self.denials.clone()).await;
+        let around = self.engine.surroundings_with(&self.environment, wanted, options, self.denials.clone()).await;
         around.map_err(|it| self.failure(it))
     }
 

@@ -124,6 +124,26 @@ impl document::Elsewhere for Rest<'_> {
     }
 }
 
+/// Kinds that documents in `which` files define, with the resource that does. What cannot be read or rendered defines none: whoever
+/// evaluates it next says why.
+pub async fn definitions(context: &Context, files: &[File], which: Vec<usize>) -> Vec<(ResourceId, Arc<Json>)> {
+    let found = with_input(context, files, which, |input| document::evaluate(input, None).resources);
+    let mut by_provider: BTreeMap<String, Vec<Resource>> = BTreeMap::new();
+    for resource in found.unwrap_or_default().into_iter().filter(|it| it.kind.defines) {
+        by_provider.entry(resource.id.alias().to_owned()).or_default().push(resource);
+    }
+    let mut out = Vec::new();
+    for (alias, resources) in by_provider {
+        let Some(bound) = context.providers.get(alias.as_str()) else { continue };
+        let declared = resources.iter().map(|it| host::Declared { address: natural_address(it, &it.doc), doc: it.doc.clone() });
+        let Ok(answers) = bound.provider.render(&bound.call(context.now), declared.collect()).await else { continue };
+        for (resource, answer) in resources.into_iter().zip(answers) {
+            out.extend(answer.objects.into_iter().filter_map(|it| Some((resource.id.clone(), it.defines?))));
+        }
+    }
+    out
+}
+
 /// Evaluates and renders the resources in `which` files, or `only` some of them.
 ///
 /// # Errors

@@ -9,12 +9,13 @@ mod clash;
 mod evaluate;
 mod index;
 mod listing;
+mod mentions;
 mod origin;
 #[cfg(test)]
 mod tests;
 pub mod trial;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,13 +25,15 @@ use trueup_core::diagnostic::{Diagnostic, Location, codes};
 use trueup_core::document::{Resource, Settings};
 use trueup_core::manifest::Claim;
 use trueup_core::plan::{self, Halted};
-use trueup_core::value::{Digest, Json};
+use trueup_core::value::{Digest, Json, json};
 
 use crate::blobs::BlobTable;
 use crate::engine::Providers;
 use crate::seal::Sealer;
 use crate::source::Snapshot;
+pub use evaluate::definitions;
 use index::{Index, Row};
+pub use mentions::{Head, Mentions};
 
 pub use evaluate::resolve;
 
@@ -59,12 +62,30 @@ pub struct Context {
     pub key: Digest,
     /// By alias: the plugin's digest and the settings as written.
     pub fixed: Json,
+    /// What providers' systems told of their kinds, by alias, in the form of a manifest's.
+    pub kinds: BTreeMap<Arc<str>, Json>,
+    /// Resources whose documents define kinds, by alias and kind.
+    pub defined: HashMap<(Arc<str>, String), ResourceId>,
     /// Milliseconds since 1970 when the pass began.
     pub now: u64,
     /// Nothing that was observed before is used.
     pub fresh: bool,
     /// Resources that the environment may have: [`MAX_RESOURCES`].
     pub max_resources: usize,
+}
+
+impl Context {
+    /// Takes digests of what providers' systems have as kinds into the key, by alias.
+    pub fn learn(&mut self, kinds: &BTreeMap<Arc<str>, Digest>) {
+        for (alias, digest) in kinds {
+            if let Some(Json::Object(fixed)) = self.fixed.get_mut(&**alias) {
+                fixed.insert("kinds".to_owned(), digest.to_string().into());
+            }
+        }
+        let defined: BTreeMap<String, &str> =
+            self.defined.iter().map(|((alias, kind), it)| (format!("{alias}/{kind}"), it.as_str())).collect();
+        self.key = Digest::of_json(&json!([self.key.to_string(), self.fixed, defined]));
+    }
 }
 
 /// Providers whose plugin failed while it rendered, by alias.
@@ -351,11 +372,7 @@ impl<'a> Builder<'a> {
         let Some(resource) = ResourceId::parse(&row.id) else { return };
         let Some((alias, bound)) = self.context.providers.get_key_value(resource.alias()) else { return };
         let settings = row.settings.as_ref().map_or_else(|| self.defaults.clone(), |it| Arc::new(it.settings()));
-        let after = if row.after.is_empty() {
-            self.nothing.clone()
-        } else {
-            row.after.iter().filter_map(|it| ResourceId::parse(it)).collect()
-        };
+        let after = self.after(&resource, alias, row);
         let (file, line, column, width) = row.location;
         let file = self.paths.get(file as usize).cloned().unwrap_or_default();
         let address = |it: &index::Object| Address::new(alias, &it.kind, &it.scope, &it.key);
@@ -391,6 +408,19 @@ impl<'a> Builder<'a> {
             });
             self.row_of.push(u32::try_from(position).unwrap_or(u32::MAX));
         }
+    }
+}
+
+impl Builder<'_> {
+    /// What must be there first: what the document names, and what defines the kinds of its objects.
+    fn after(&self, resource: &ResourceId, alias: &Arc<str>, row: &Row) -> Arc<[ResourceId]> {
+        let defined = &self.context.defined;
+        let definer = |it: &index::Object| defined.get(&(alias.clone(), it.kind.clone())).filter(|it| *it != resource).cloned();
+        let definers = if defined.is_empty() { BTreeSet::new() } else { row.objects.iter().filter_map(definer).collect() };
+        if row.after.is_empty() && definers.is_empty() {
+            return self.nothing.clone();
+        }
+        row.after.iter().filter_map(|it| ResourceId::parse(it)).chain(definers).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 

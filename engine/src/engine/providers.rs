@@ -12,7 +12,7 @@ use trueup_host as host;
 use trueup_host::grant::{self, DirGrant, Given, Slot};
 use url::Url;
 
-use super::{Bound, Engine, Problem, Providers, Reading, folders, kinds};
+use super::{Bound, Engine, Problem, Providers, Reading, folders};
 use crate::blobs::BlobTable;
 use crate::bundled;
 use crate::config::credentials::Credentials;
@@ -110,18 +110,9 @@ pub async fn load(
             parallel: plugin.manifest().parallel,
         };
         let provider = plugin.provider(settings);
-        // What is recorded must be whole: nothing is remembered from before.
-        let memory = engine.tape().is_none().then(|| kinds::Memory { cache: &beside, name: format!("{cache_name}/kinds") });
-        let found = match kinds::resolve(engine, alias, config, &provider, memory.as_ref(), reading).await {
-            Ok(found) => found,
-            Err(finding) => {
-                findings.push(*finding);
-                continue;
-            }
-        };
-        let (manifest, kinds) = found.map_or_else(|| (plugin.manifest().clone(), None), |(it, digest)| (it, Some(digest)));
-        fixed.insert(alias.to_string(), as_written(&plugin, config, kinds));
+        fixed.insert(alias.to_string(), as_written(&plugin, config));
         let (target, secrets) = (acts.text.into(), config.secrets.as_slice().into());
+        let manifest = plugin.manifest().clone();
         let bound = Bound { alias: alias.clone(), manifest, target, secrets, provider };
         providers.insert(alias.clone(), bound);
     }
@@ -342,13 +333,9 @@ fn give(
     })
 }
 
-/// Digest and settings as written, and the digest of the kinds that its system has.
-fn as_written(plugin: &host::Plugin, config: &ProviderConfig, kinds: Option<Digest>) -> Json {
-    let mut all = json!({ "plugin": plugin.digest().to_string(), "config": config.config, "dirs": config.dirs, "hosts": config.hosts, "dns": config.dns, "secrets": config.secrets });
-    if let (Json::Object(all), Some(kinds)) = (&mut all, kinds) {
-        all.insert("kinds".to_owned(), kinds.to_string().into());
-    }
-    all
+/// Digest and settings as written.
+fn as_written(plugin: &host::Plugin, config: &ProviderConfig) -> Json {
+    json!({ "plugin": plugin.digest().to_string(), "config": config.config, "dirs": config.dirs, "hosts": config.hosts, "dns": config.dns, "secrets": config.secrets })
 }
 
 /// Directories of a provider, resolved.

@@ -1,5 +1,6 @@
 //! From an opened project to what a pass needs.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +9,7 @@ use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::plan::Options;
 use trueup_core::value::{Digest, json};
 
-use super::{Engine, Problem, providers};
+use super::{Engine, Problem, Wanted, kinds, providers};
 use crate::blobs::BlobTable;
 use crate::config::credentials::Credentials;
 use crate::config::project::Environment;
@@ -41,6 +42,29 @@ impl Engine {
     ///
     /// Rights that are not trusted, plugins that cannot be loaded, settings that are wrong.
     pub async fn context(&self, environment: &Environment, reading: Reading, denials: Arc<Denials>) -> Result<Context, Problem> {
+        self.completed(environment, (reading, Wanted::Used), denials, None).await
+    }
+
+    /// A context whose providers know the kinds of their systems.
+    async fn completed(
+        &self,
+        environment: &Environment,
+        (reading, wanted): (Reading, Wanted),
+        denials: Arc<Denials>,
+        store: Option<&dyn Store>,
+    ) -> Result<Context, Problem> {
+        let mut context = self.bare(environment, reading, denials).await?;
+        let old =
+            |alias: String| renames(environment).into_iter().find(|it| *it.from == *alias).map_or(alias, |it| it.to.to_string());
+        let owned = store.map(|it| it.owned_kinds(&environment.name)).transpose()?.unwrap_or_default();
+        let owned: Vec<(String, String)> = owned.into_iter().map(|(alias, kind)| (old(alias), kind)).collect();
+        let warnings =
+            kinds::complete(self, environment, &mut context, &owned, (reading, wanted)).await.map_err(Problem::Findings)?;
+        warnings.iter().for_each(|it| tracing::warn!("{}", it.message));
+        Ok(context)
+    }
+
+    async fn bare(&self, environment: &Environment, reading: Reading, denials: Arc<Denials>) -> Result<Context, Problem> {
         let world = reading == Reading::World;
         if world {
             self.check_trust()?;
@@ -91,6 +115,8 @@ impl Engine {
             blobs,
             memory,
             key: Digest::of_json(&fixed),
+            kinds: BTreeMap::new(),
+            defined: HashMap::new(),
             fixed: loaded.fixed,
             now: tape.as_ref().and_then(Tape::player).map_or_else(now_ms, |it| it.now()),
             fresh: tape.is_some(),
@@ -109,8 +135,24 @@ impl Engine {
         options: Options,
         denials: Arc<Denials>,
     ) -> Result<Surroundings, Problem> {
-        let context = self.context(environment, Reading::World, denials).await?;
+        self.surroundings_with(environment, Wanted::Used, options, denials).await
+    }
+
+    /// As [`Engine::surroundings`], for who asks for other kinds than documents do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::surroundings`].
+    pub async fn surroundings_with(
+        &self,
+        environment: &Environment,
+        wanted: Wanted,
+        options: Options,
+        denials: Arc<Denials>,
+    ) -> Result<Surroundings, Problem> {
+        self.check_trust()?;
         let store: Arc<dyn Store> = self.store()?;
+        let context = self.completed(environment, (Reading::World, wanted), denials, Some(&*store)).await?;
         // A plan of another project or environment is another plan, though its steps may read the same.
         let place = [("project", self.project.id.as_str()), ("environment", environment.name.as_str())];
         let place = place.into_iter().map(|(key, it)| (format!("/{key}"), it.to_owned()));

@@ -472,6 +472,7 @@ pub(crate) mod tests {
             ownership: Ownership::Owned,
             token: None,
             claim: None,
+            rank: 0,
         }
     }
 

@@ -213,6 +213,13 @@ pub(super) fn applied(
     Ok(documents)
 }
 
+/// Provider and kind of every place of an environment.
+pub(super) fn kinds(db: &Connection, environment: &str) -> rusqlite::Result<Vec<(String, String)>> {
+    let sql = "SELECT DISTINCT p.provider, p.kind FROM places p JOIN environments e ON e.id = p.environment WHERE e.name = ?1";
+    let mut all = db.prepare(sql)?;
+    all.query_map((environment,), |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
 /// Targets other than this one at which a provider of an environment has something. Walks places, not entries.
 pub(super) fn elsewhere(db: &Connection, environment: &str, provider: &str, target: &str) -> rusqlite::Result<Vec<String>> {
     let mut all = db.prepare("SELECT DISTINCT target FROM spots WHERE target <> ?1")?;

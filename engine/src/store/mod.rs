@@ -204,6 +204,13 @@ pub trait Store: Send + Sync {
     /// Those of reading.
     fn owners(&self, objects: &[(&str, &Address)]) -> Result<Vec<Option<Owner>>, StoreError>;
 
+    /// Alias and kind of all that an environment has, or once had: what its provider has to know of.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    fn owned_kinds(&self, environment: &str) -> Result<Vec<(String, String)>, StoreError>;
+
     /// Where else than at `target` an environment has objects or changes under way that belong to `provider`: other targets.
     ///
     /// # Errors

@@ -99,6 +99,10 @@ impl Store for SqliteStore {
         self.reading(|db| inventory::owners(&self.path, db, objects))
     }
 
+    fn owned_kinds(&self, environment: &str) -> Result<Vec<(String, String)>, StoreError> {
+        self.reading(|db| inventory::kinds(db, environment).map_err(|err| self.fail(err)))
+    }
+
     fn elsewhere(&self, environment: &str, provider: &str, target: &str) -> Result<Vec<String>, StoreError> {
         self.reading(|db| inventory::elsewhere(db, environment, provider, target).map_err(|err| self.fail(err)))
     }

@@ -74,6 +74,8 @@ pub struct Listing {
     pub kinds: BTreeMap<String, Served>,
     /// Groups, each with a version, whose server does not answer.
     pub stale: BTreeSet<(String, String)>,
+    /// Those that somebody asked for; the others are told by name. None: all.
+    wanted: Option<BTreeSet<String>>,
 }
 
 /// Gathers all kinds that can be read and applied.
@@ -117,18 +119,50 @@ impl Listing {
         }
     }
 
-    /// The versions of groups that kinds are taken from.
-    pub fn versions(&self) -> BTreeSet<(String, String)> {
-        self.kinds.values().map(|it| (it.group.clone(), it.version.clone())).collect()
+    /// Looks at these kinds only (`Deployment.apps/v1`, `Job.batch`), each in the version that is named where the server has that.
+    pub fn want<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        let mut wanted = BTreeSet::new();
+        for name in names {
+            let (name, version) = name.split_once('/').map_or((name, None), |(name, version)| (name, Some(version)));
+            if let (Some(served), Some(version)) = (self.kinds.get_mut(name), version)
+                && served.versions.iter().any(|it| it == version)
+            {
+                version.clone_into(&mut served.version);
+            }
+            wanted.insert(name.to_owned());
+        }
+        self.wanted = Some(wanted);
     }
 
-    /// A digest of all of it: the same where a new answer would be the same.
+    fn is_wanted(&self, name: &str) -> bool {
+        self.wanted.as_ref().is_none_or(|it| it.contains(name))
+    }
+
+    /// The kinds that somebody asked for.
+    fn wanted(&self) -> impl Iterator<Item = (&String, &Served)> {
+        self.kinds.iter().filter(|(name, _)| self.is_wanted(name))
+    }
+
+    /// Those of one version of a group.
+    fn of<'a>(&'a self, group: &'a str, version: &'a str) -> impl Iterator<Item = (&'a String, &'a Served)> {
+        self.wanted().filter(move |(_, it)| it.group == group && it.version == version)
+    }
+
+    /// The versions of groups that kinds are taken from.
+    pub fn versions(&self) -> BTreeSet<(String, String)> {
+        self.wanted().map(|(_, it)| (it.group.clone(), it.version.clone())).collect()
+    }
+
+    /// A digest of all of it: the same where a new answer would be the same. Names of kinds that nobody asks for do not count.
     pub fn digest(&self, index: &Index) -> String {
         let mut digest = Sha256::new();
-        for (name, it) in &self.kinds {
+        for (name, it) in self.wanted() {
             let hash = index.hash(&it.group, &it.version).unwrap_or_default();
-            let line = format!("{name} {} {} {} {} {hash}\n", it.versions.join(","), it.plural, it.namespaced, it.listable);
-            digest.update(line);
+            let Served { version, plural, namespaced, listable, .. } = it;
+            digest.update(format!("{name} {version} {} {plural} {namespaced} {listable} {hash}\n", it.versions.join(",")));
+        }
+        for name in self.wanted.iter().flatten().filter(|it| !self.kinds.contains_key(*it)) {
+            digest.update(format!("{name} is not served\n"));
         }
         for (group, version) in &self.stale {
             digest.update(format!("stale {group} {version}\n"));
@@ -184,7 +218,8 @@ impl<'a> Assembly<'a> {
         for (name, entry) in known {
             let (_, group) = crate::kind::split(name);
             let version = entry.get("version").and_then(Json::as_str).unwrap_or_default();
-            if listing.stale.contains(&(group.to_owned(), version.to_owned())) && !listing.kinds.contains_key(name) {
+            let is_down = listing.stale.contains(&(group.to_owned(), version.to_owned()));
+            if is_down && listing.is_wanted(name) && !listing.kinds.contains_key(name) {
                 out.kinds.insert(name.clone(), entry.clone());
             }
         }
@@ -201,7 +236,6 @@ impl<'a> Assembly<'a> {
                 self.take(&group, &version, &BTreeMap::new(), None);
                 continue;
             };
-            let of_version = || self.listing.kinds.iter().filter(|(_, it)| it.group == group && it.version == version);
             let same = |name: &str| {
                 let entry = self.known.get(name)?;
                 let fits = entry.get("hash").and_then(Json::as_str) == Some(hash)
@@ -209,7 +243,7 @@ impl<'a> Assembly<'a> {
                 entry.get("schema").filter(|_| fits)
             };
             let schemas: Option<BTreeMap<String, Json>> =
-                of_version().map(|(name, it)| Some((it.kind.clone(), same(name)?.clone()))).collect();
+                self.listing.of(&group, &version).map(|(name, it)| Some((it.kind.clone(), same(name)?.clone()))).collect();
             match schemas {
                 Some(schemas) => self.take(&group, &version, &schemas, Some(hash)),
                 None => out.push(((group.clone(), version.clone()), path.to_owned())),
@@ -221,12 +255,16 @@ impl<'a> Assembly<'a> {
     /// Takes in the schemas of a group's version.
     pub fn fetched(&mut self, group: &str, version: &str, document: &Document) {
         let hash = self.index.hash(group, version);
-        let wanted = |kind: &str| self.listing.kinds.contains_key(&full_name(kind, group));
+        let listing = self.listing;
+        let wanted = |kind: &str| {
+            let name = full_name(kind, group);
+            listing.is_wanted(&name) && listing.kinds.contains_key(&name)
+        };
         self.take(group, version, &document.kinds(group, version, wanted), hash);
     }
 
     fn take(&mut self, group: &str, version: &str, schemas: &BTreeMap<String, Json>, hash: Option<&str>) {
-        for (name, served) in self.listing.kinds.iter().filter(|(_, it)| it.group == group && it.version == version) {
+        for (name, served) in self.listing.of(group, version) {
             let schema = schemas.get(&served.kind).cloned().unwrap_or_else(|| openapi::open(name));
             self.kinds.insert(name.clone(), served.entry(schema, hash));
         }
@@ -235,14 +273,22 @@ impl<'a> Assembly<'a> {
     /// The schemas of a group's version cannot be had now: what was known stays, and the rest is open.
     pub fn failed(&mut self, group: &str, version: &str) {
         self.complete = false;
-        for (name, served) in self.listing.kinds.iter().filter(|(_, it)| it.group == group && it.version == version) {
-            let entry = self.known.get(name).cloned().unwrap_or_else(|| served.entry(openapi::open(name), None));
+        for (name, served) in self.listing.of(group, version) {
+            let entry = self
+                .known
+                .get(name)
+                .filter(|it| it.get("schema").is_some())
+                .cloned()
+                .unwrap_or_else(|| served.entry(openapi::open(name), None));
             self.kinds.insert(name.clone(), entry);
         }
     }
 
-    /// The kinds, and whether nothing could be missing.
-    pub fn finish(self) -> (Json, bool) {
+    /// The kinds, those that nobody asks for as empty mappings, and whether nothing could be missing.
+    pub fn finish(mut self) -> (Json, bool) {
+        for name in self.listing.kinds.keys().filter(|it| !self.listing.is_wanted(it)) {
+            self.kinds.entry(name.clone()).or_insert_with(|| json!({}));
+        }
         (json!(self.kinds), self.complete)
     }
 }
@@ -322,6 +368,24 @@ mod tests {
         assert_eq!(Assembly::new(&listing, &second, &known).missing().len(), 3);
         assert_eq!(listing.digest(&first), listing.digest(&index("A")));
         assert_ne!(listing.digest(&first), listing.digest(&second));
+    }
+
+    #[test]
+    fn only_what_is_asked_for_has_schemas_and_in_the_version_that_is_asked_for() {
+        let (mut listing, index, known) = (listing(&cluster()), index("A"), Map::new());
+        listing.want(["HorizontalPodAutoscaler.autoscaling/v1", "ConfigMap", "Nothing.example.com/v1"].into_iter());
+        assert_eq!(listing.kinds["HorizontalPodAutoscaler.autoscaling"].version, "v1");
+        let before = listing.digest(&index);
+        let mut assembly = Assembly::new(&listing, &index, &known);
+        let missing: Vec<String> = assembly.missing().into_iter().map(|(_, path)| path).collect();
+        assert_eq!(missing, ["/openapi/v3/api/v1?hash=A"], "the other version has no schemas");
+        assembly.fetched("", "v1", &Document::default());
+        let (kinds, complete) = assembly.finish();
+        assert!(complete);
+        assert_eq!(kinds["Namespace"], json!({}), "a name and no more");
+        assert!(kinds["ConfigMap"]["schema"].is_object() && kinds.get("Nothing.example.com").is_none());
+        listing.want(["ConfigMap"].into_iter());
+        assert_ne!(listing.digest(&index), before);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use trueup_sdk::{Json, json};
 use crate::canonical::Shape;
 use crate::manifest::SLOT;
 use crate::order;
+use crate::settle::DEFINITION;
 
 /// Most changes in one call, and most bytes of their documents: they are sent side by side.
 const BATCH_ITEMS: u32 = 200;
@@ -122,6 +123,9 @@ impl Served {
             // What stands in the scope of a namespace is made after it and deleted before it.
             if name == "Namespace" {
                 map.insert("nests".to_owned(), Json::from("/"));
+            }
+            if name == DEFINITION {
+                map.insert("defines".to_owned(), Json::Bool(true));
             }
         }
         entry

@@ -65,6 +65,14 @@ impl Document {
     }
 }
 
+/// The schema of a kind (`Widget.example.com`), out of the one that its definition has for a version.
+pub fn of_definition(whole: &Json, name: &str) -> Json {
+    let components = Map::new();
+    let mut converter = Converter { components: &components, short: BTreeMap::new(), defs: Map::new(), inside: BTreeSet::new() };
+    let schema = converter.root(whole, name);
+    if schema.to_string().len() <= MAX_BYTES { schema } else { shallow(whole, name) }
+}
+
 fn kind_of(group: &str, kind: &str) -> String {
     crate::kind::full_name(kind, group)
 }

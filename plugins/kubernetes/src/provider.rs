@@ -76,8 +76,9 @@ impl Provider for Kubernetes {
         handles.iter().map(|it| settle::poll(&self.kinds, it)).collect()
     }
 
-    fn discover(&self, since: Option<String>, _: &CallInfo) -> Result<Discovered> {
-        self.discovered(since.as_deref())
+    fn discover(&self, since: Option<String>, info: &CallInfo) -> Result<Discovered> {
+        let wanted = info.ext.iter().find(|(name, _)| name == "kinds").map(|(_, names)| names.as_str());
+        self.discovered(since.as_deref(), wanted)
     }
 
     fn scopes(&self, kind: &str, _: &CallInfo) -> Result<Vec<String>> {
@@ -90,7 +91,7 @@ impl Provider for Kubernetes {
 }
 
 impl Kubernetes {
-    fn discovered(&self, since: Option<&str>) -> Result<Discovered> {
+    fn discovered(&self, since: Option<&str>, wanted: Option<&str>) -> Result<Discovered> {
         let groups = |path: &str| http::get(url(path)).credential(SLOT).header("accept", discovery::ACCEPT);
         let requests = vec![groups("/api"), groups("/apis"), fetch::get(url("/openapi/v3"))];
         let mut answers = http::send_all(requests, 0).into_iter();
@@ -104,7 +105,10 @@ impl Kubernetes {
             return Err(Error::unsupported(text));
         }
         let index: Index = next("the index of schemas")?.json()?;
-        let listing = discovery::listing(&groups);
+        let mut listing = discovery::listing(&groups);
+        if let Some(wanted) = wanted {
+            listing.want(wanted.split(',').filter(|it| !it.is_empty()));
+        }
         let version = listing.digest(&index);
         if since == Some(version.as_str()) && !self.kinds.entries().is_empty() {
             let complete = listing.stale.is_empty();

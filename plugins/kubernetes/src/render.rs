@@ -4,12 +4,14 @@
 use trueup_sdk::{Address, Declared, Desired, Error, Json, Rendered, Result, Severity};
 
 use crate::canonical;
+use crate::definition;
 use crate::fetch::Kinds;
 use crate::kind::split_key;
 use crate::manifest::Config;
 use crate::mark;
 use crate::object::SERVERS;
 use crate::secret;
+use crate::settle::DEFINITION;
 
 /// Renders one document.
 pub fn render(kinds: &Kinds, config: &Config, item: &Declared) -> Rendered {
@@ -41,8 +43,12 @@ fn one(kinds: &Kinds, config: &Config, item: &Declared) -> Result<Desired> {
     if let Some(info) = &info {
         info.shape.spell(&mut doc);
     }
+    let mut ext = Vec::new();
+    if item.address.kind == DEFINITION {
+        ext.extend(definition::kinds(&doc).map(|it| ("defines".to_owned(), it.to_string())));
+    }
     let address = Address { kind: item.address.kind.clone(), scope: scope.to_owned(), key: name.to_owned() };
-    Ok(Desired { address, doc: doc.to_string(), after: Vec::new(), ext: Vec::new() })
+    Ok(Desired { address, doc: doc.to_string(), after: Vec::new(), ext })
 }
 
 fn metadata(doc: &mut serde_json::Map<String, Json>) -> Result<()> {

@@ -15,6 +15,7 @@ mod gather;
 mod json;
 mod layer;
 mod locate;
+mod mention;
 mod names;
 mod node;
 mod order;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 pub use self::evaluate::evaluate;
 pub use self::gather::identities;
+pub use self::mention::{Mention, mentions};
 pub use self::names::{NameFault, Shortener, resolve_name};
 pub use self::provenance::{locate, provenance};
 pub use self::read::{RawDocument, parse};

@@ -50,10 +50,16 @@ pub(crate) struct Router<'a> {
     pub findings: Vec<Diagnostic>,
 }
 
+/// The value and the place of the annotation that names a provider.
+pub(super) fn provider_annotation(document: &Node) -> Option<(Node, Span)> {
+    let member = document.get("metadata")?.get("annotations")?.member("trueup.dev/provider")?;
+    Some((member.node.clone(), member.underline()))
+}
+
 /// A provider and the group that is part of its kinds' names; empty for none.
-struct Target {
-    provider: usize,
-    group: String,
+pub(super) struct Target {
+    pub(super) provider: usize,
+    pub(super) group: String,
 }
 
 impl Router<'_> {
@@ -96,10 +102,7 @@ impl Router<'_> {
         if api.starts_with("trueup.dev/") {
             return self.own_format(&kind, place, api_span);
         }
-        let annotation =
-            raw.node.get("metadata").and_then(|it| it.get("annotations")).and_then(|it| it.member("trueup.dev/provider"));
-        let annotation = annotation.map(|it| (it.node.clone(), it.underline()));
-        let target = self.target(&api, api_span, annotation)?;
+        let target = self.target(&api, api_span, provider_annotation(&raw.node))?;
         let Some(provider) = self.input.providers.get(target.provider) else { return Ok(None) };
         let dialect = provider.manifest.yaml;
         if kind == "List" && target.group.is_empty() && dialect == YamlDialect::Kubectl {
@@ -125,7 +128,7 @@ impl Router<'_> {
     }
 
     /// A header field, as it stands.
-    fn header(&self, node: &Node, key: &str) -> Result<(String, Span), Diagnostic> {
+    pub(super) fn header(&self, node: &Node, key: &str) -> Result<(String, Span), Diagnostic> {
         let Some(member) = node.member(key) else {
             let nearest = suggest::nearest(key, node.members().iter().map(|it| it.key.as_str())).filter(|_| key != "kind");
             let mut finding = Diagnostic::error(codes::SHAPE, format!("the document has no {key}"));
@@ -178,7 +181,7 @@ impl Router<'_> {
         self.input.providers.iter().position(|it| &*it.alias == alias)
     }
 
-    fn target(&self, api: &str, api_span: Span, annotation: Option<(Node, Span)>) -> Result<Target, Diagnostic> {
+    pub(super) fn target(&self, api: &str, api_span: Span, annotation: Option<(Node, Span)>) -> Result<Target, Diagnostic> {
         let (group, version) = api.split_once('/').unwrap_or(("", api));
         let own = !group.is_empty() && !group.contains('.') && !RESERVED.contains(&group);
         if own && let Some(provider) = self.alias(group) {
@@ -378,7 +381,8 @@ impl Router<'_> {
                 let names: Vec<&str> = kinds.keys().take(8).map(String::as_str).collect();
                 format!("its kinds are {}{}", names.join(", "), if kinds.len() > 8 { " …" } else { "" })
             };
-            finding.hint = suggest::did_you_mean(&name, kinds.keys().map(String::as_str)).or_else(|| Some(some()));
+            let all = kinds.keys().chain(&*provider.manifest.others).map(String::as_str);
+            finding.hint = suggest::did_you_mean(&name, all).or_else(|| Some(some()));
             finding
         })
     }

@@ -83,6 +83,10 @@ pub struct Kind {
     pub sole: Option<Arc<str>>,
     /// Nothing can stand in what the object is the place of: a file.
     pub solid: bool,
+    /// Objects of a smaller number are made before those of a larger one, and deleted after them.
+    pub order: i32,
+    /// Its documents define kinds: rendering one says which, as `defines` in the object's `ext`.
+    pub defines: bool,
     pub hints: Hints,
     /// The schema made ready to judge documents, on first use.
     pub validator: Validator,
@@ -129,6 +133,8 @@ pub struct Manifest {
     /// The optional interfaces that do anything (`rendering`, `planning` …); None: all that the component exports.
     pub features: Option<Vec<String>>,
     pub kinds: BTreeMap<String, Arc<Kind>>,
+    /// Names of kinds that the system has as well, and of which nothing more was asked.
+    pub others: Arc<[String]>,
 }
 
 impl Manifest {

@@ -18,6 +18,8 @@ const MAX_SCHEMA_DEPTH: usize = 64;
 /// One day: longer would hold a create in doubt for ever.
 const MAX_SETTLE_TIME: u64 = 86_400_000;
 const MAX_PARALLEL: u64 = 64;
+/// Of `order`, either way.
+const MAX_ORDER: i32 = 1000;
 const DEFAULT_PARALLEL: u64 = 8;
 const DEFAULT_BATCH_BYTES: u64 = 4 << 20;
 
@@ -59,18 +61,33 @@ impl Manifest {
             yaml: top.choice("yaml", &[("core", YamlDialect::Core), ("kubectl", YamlDialect::Kubectl)], YamlDialect::Core)?,
             features: top.get("features").map(|_| top.texts("features")).transpose()?,
             kinds: kinds(&top.object("kinds")?.ok_or("`kinds` is missing")?)?,
+            others: Arc::default(),
         })
     }
 
-    /// This manifest with the kinds that `discover` answered, in the same form. One that both name is the manifest's.
+    /// This manifest with kinds in the form of its own that the remote system was asked for; those without a `schema` are names
+    /// only. One that both have is the manifest's. Also what is wrong with kinds that are left out: a system may have one that
+    /// this engine cannot take, and its other kinds are none the worse for it.
     ///
     /// # Errors
     ///
-    /// As [`Manifest::parse`].
-    pub fn with_kinds(&self, discovered: &Json) -> Result<Self, String> {
-        let mut all = kinds(&Reader::new(discovered, "kinds".to_owned())?)?;
+    /// Where they are no mapping, or too many.
+    pub fn with_kinds(&self, discovered: &Json) -> Result<(Self, Vec<String>), String> {
+        let from = Reader::new(discovered, "kinds".to_owned())?;
+        from.bounded(MAX_KINDS)?;
+        let (mut all, mut others, mut wrong) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (name, value) in from.map {
+            if value.get("schema").is_none() {
+                others.push(name.clone());
+                continue;
+            }
+            match Reader::new(value, from.at(name)).and_then(|it| kind(name, &it)) {
+                Ok(kind) => drop(all.insert(name.clone(), Arc::new(kind))),
+                Err(rule) => wrong.push(rule),
+            }
+        }
         all.extend(self.kinds.iter().map(|(name, kind)| (name.clone(), kind.clone())));
-        Ok(Self { kinds: all, ..self.clone() })
+        Ok((Self { kinds: all, others: others.into(), ..self.clone() }, wrong))
     }
 }
 
@@ -151,6 +168,8 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
         nests: at.text("nests")?.map(Into::into),
         sole: at.text("sole")?.map(Into::into),
         solid: at.flag("solid")?,
+        order: order(at)?,
+        defines: at.flag("defines")?,
         hints,
         validator: crate::schema::Validator::default(),
     })
@@ -164,6 +183,12 @@ fn batch(at: &Reader<'_>) -> Result<Option<Batch>, String> {
         bytes: narrow(batch.number("bytes", 1, most, DEFAULT_BATCH_BYTES)?),
         atomic: batch.flag("atomic")?,
     }))
+}
+
+fn order(at: &Reader<'_>) -> Result<i32, String> {
+    let Some(value) = at.get("order") else { return Ok(0) };
+    let number = value.as_i64().and_then(|it| i32::try_from(it).ok()).filter(|it| it.abs() <= MAX_ORDER);
+    number.ok_or_else(|| at.say("order", &format!("must be a whole number from -{MAX_ORDER} to {MAX_ORDER}")))
 }
 
 /// An RFC 6901 pointer to a field under `spec`.

@@ -219,6 +219,7 @@ fn step(world: &World<'_>, doubts: &Doubts, found: &Observed, claim: Claimed) ->
         ownership: Ownership::Owned,
         token: doubts.token(address, IntentAction::Delete, None),
         claim: Some(claim),
+        rank: 0,
     })
 }
 

@@ -365,6 +365,7 @@ impl Judge<'_> {
             ownership: Ownership::Owned,
             token,
             claim: None,
+            rank: 0,
         })
     }
 

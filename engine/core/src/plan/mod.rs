@@ -239,6 +239,9 @@ pub struct Step {
     pub token: Option<Arc<str>>,
     /// Of a delete of what is nobody's: who claims it.
     pub claim: Option<Claimed>,
+    /// The order of its kind ([`Kind::order`]), for a delete the reverse: of the same provider, what makes and what deletes each go by
+    /// it, as far as nothing else says so.
+    pub rank: i32,
 }
 
 /// The claim that a delete rests on.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
 use super::{Action, Draft, Plan, Refused, Step, World, claim, nest};
-use crate::address::{Address, ResourceId};
+use crate::address::{Address, ResourceId, Scope};
 use crate::diagnostic::codes;
 use crate::graph::Graph;
 use crate::inventory::{Entry, Ownership};
@@ -194,6 +194,7 @@ pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
             *slot = new;
         }
     }
+    rank(world, plan);
     for step in &mut plan.steps {
         step.after.clear();
     }
@@ -207,6 +208,18 @@ pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
     plan.steps.extend(order.iter().filter_map(|old| steps.get_mut(*old).and_then(Option::take)));
     for step in &mut plan.steps {
         step.after.sort_unstable();
+    }
+}
+
+/// Gives each step the order of its kind.
+fn rank(world: &World<'_>, plan: &mut Plan) {
+    let mut last: Option<(Scope, i32)> = None;
+    for step in &mut plan.steps {
+        let scope = &step.address.scope;
+        let known = last.take().filter(|(of, _)| of.provider == scope.provider && of.kind == scope.kind);
+        let (of, order) = known.unwrap_or_else(|| (scope.clone(), (world.kinds)(scope).map_or(0, |it| it.order)));
+        step.rank = if step.action == Action::Delete { -order } else { order };
+        last = Some((of, order));
     }
 }
 

@@ -153,6 +153,7 @@ fn step(left: &Leftover<'_>, action: Action, reason: Reason) -> Step {
         ownership: if action == Action::Adopt { Ownership::Owned } else { left.held.ownership },
         token: None,
         claim: None,
+        rank: 0,
     }
 }
 

@@ -27,7 +27,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::session::{LOOKING, Session};
 use crate::desired::{self, Desired, trial};
-use crate::engine::Bound;
+use crate::engine::{Bound, Wanted};
 use crate::observe::{self, Declared, Observation};
 use crate::output::Format;
 use crate::output::clean::clean;
@@ -67,7 +67,7 @@ async fn write(alias: &str, arguments: &AdoptArgs, shell: &mut Shell<'_>) -> Res
             .hint("clone the repository and run this in it"));
     }
     let mut session = Session::open(shell, &arguments.revision)?;
-    let around = session.surroundings(shell, Options::default()).await?;
+    let around = session.surroundings_with(Wanted::All, shell, Options::default()).await?;
     let bound = around.context.providers.get(alias).ok_or_else(|| {
         let known: Vec<&str> = around.context.providers.keys().map(|it| &**it).collect();
         CliError::usage(format!("{} has no provider `{alias}`", session.environment.name))

@@ -105,7 +105,18 @@ const TEXTS: &[(Code, &str)] = &[
         all::MISSING_FIELD,
         "The kind requires a field that the document does not have. `trueup plugin show PLUGIN KIND` lists the fields.",
     ),
-    (all::UNKNOWN_KIND, "The provider has no such kind. `trueup plugin show PLUGIN` lists its kinds."),
+    (
+        all::UNKNOWN_KIND,
+        "The provider has no such kind. `trueup plugin show PLUGIN` lists its kinds. Where a system has kinds of its own (a cluster), it was asked and has none of this name, and no document in a layer defines it: install or declare its definition.",
+    ),
+    (
+        all::API_VERSION,
+        "The system does not serve this version of the kind, or documents write one kind in two versions. Write all of them in one version that is served: what a document says is compared in the version that it names.",
+    ),
+    (
+        all::KIND_LEFT_OUT,
+        "The system has a kind whose schema this engine cannot take; documents of it are unknown here. The other kinds are none the worse.",
+    ),
     (
         all::PLAIN_SECRET,
         "A field for secrets holds a plain value, which is then in Git for everybody who can read it. The value is not shown.\nWrite `${{ secret('name') }}`, put the value into `credentials.yaml` under `secrets:`, and change the secret, as it is known now.",

@@ -11,9 +11,9 @@ mod list;
 mod new;
 mod publish;
 mod remove;
-mod show;
+pub(super) mod show;
 mod sign;
-mod supply;
+pub(super) mod supply;
 mod test;
 mod upgrade;
 

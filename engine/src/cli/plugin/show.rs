@@ -164,7 +164,7 @@ fn list_or_none(items: &[String]) -> String {
 }
 
 /// A kind's fields as people read them: name, type, what is special, the description.
-fn kind_text(kind: &Kind, style: &Style) -> String {
+pub(in crate::cli) fn kind_text(kind: &Kind, style: &Style) -> String {
     let mut out = format!("{}\n", style.paint(Tone::Strong, format!("kind {}", clean(&kind.name))));
     if let Some(text) = kind.schema.get("description").and_then(Json::as_str) {
         let _ = writeln!(out, "  {}", clip(text, 200, style.ellipsis()));

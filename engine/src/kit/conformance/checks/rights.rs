@@ -42,7 +42,7 @@ async fn cycle(world: &World<'_>) -> Result<Vec<Want>, String> {
     for kind in kinds {
         let _ = provider.scopes(&world.info(), kind).await.map_err(|error| error.to_string())?;
     }
-    let _ = provider.discover(&world.info(), None).await.map_err(|error| error.to_string())?;
+    let _ = provider.discover(&world.info(), None, None).await.map_err(|error| error.to_string())?;
     for (want, now) in wants.iter().zip(&made).rev() {
         let change = world.change(IntentAction::Delete, want, Some(now), Try::first(&token()));
         world.carry(&provider, change, Poller::Same).await?;
