@@ -28,7 +28,7 @@ use trueup_core::plan::{Action, Desired, Plan, Step};
 use trueup_core::progress::{Finished, Part, Progress};
 use trueup_core::value::Json;
 
-pub(crate) use batch::{edits, remote};
+pub(crate) use batch::{edits, pointer, remote};
 pub use gate::{Gate, Gates};
 
 use crate::desired::SecretValues;

@@ -14,6 +14,7 @@ use crate::kind::Info;
 use crate::list::name_of;
 use crate::managed;
 use crate::object::{self, Object};
+use crate::secret;
 
 /// What the server says of fields that cannot be changed in place.
 const IMMUTABLE: [&str; 7] = [
@@ -32,7 +33,9 @@ pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
     let mut asked = Vec::new();
     let mut requests = Vec::new();
     for (at, candidate) in candidates.iter().enumerate() {
-        if let Ok(Some((info, body))) = question(kinds, candidate) {
+        if let (Some(verdict), Some(slot)) = (fixed(candidate), verdicts.get_mut(at)) {
+            *slot = verdict;
+        } else if let Ok(Some((info, body))) = question(kinds, candidate) {
             // Whose fields they are is judged when the change is made: here it is about what would come of it.
             requests.push(patch(&info, &candidate.address, &body, true, true));
             asked.push((at, info));
@@ -46,6 +49,27 @@ pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
         }
     }
     verdicts
+}
+
+/// What of a Secret cannot change in place. Its values must not be sent in a plan, so that the server cannot be asked.
+fn fixed(candidate: &Candidate) -> Option<Verdict> {
+    let object = candidate.object.as_ref().filter(|_| candidate.action == Action::Update)?;
+    if candidate.address.kind != secret::KIND {
+        return None;
+    }
+    let sealed = serde_json::from_str::<Json>(&object.doc).ok()?.get("immutable") == Some(&Json::Bool(true));
+    let is_fixed = |path: &str| match path.split('/').nth(1) {
+        Some("type") => true,
+        Some("data" | "stringData" | "immutable") => sealed,
+        _ => false,
+    };
+    let paths: Vec<String> = candidate.edits.iter().map(|it| it.path.clone()).filter(|it| is_fixed(it)).collect();
+    let first = paths.first()?;
+    let reason = match first.as_str() {
+        "/type" => "`type`: field is immutable",
+        _ => "field is immutable when `immutable` is set",
+    };
+    Some(Verdict::Replace(Replacement { reason: reason.to_owned(), paths, create_first: false, ext: Vec::new() }))
 }
 
 fn question(kinds: &Kinds, candidate: &Candidate) -> Result<Option<(std::rc::Rc<Info>, Vec<u8>)>> {

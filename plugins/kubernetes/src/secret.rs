@@ -12,6 +12,9 @@ pub const KIND: &str = "Secret";
 /// The fields that hold values.
 pub const VALUES: [&str; 2] = ["data", "stringData"];
 
+/// What to write instead of a value.
+pub const ADVICE: &str = "write `${{ secret('name') }}` under `stringData`, and put the value into `secrets` of credentials.yaml";
+
 /// Brings every value to its place.
 ///
 /// # Errors

@@ -1,13 +1,14 @@
 //! Cases of the comparison; the paths in the hints are those of the table in `hints`.
 
 use super::*;
+use crate::manifest::ListKey;
 use crate::value::{Digest, blob, json, secret, unknown};
 
 fn hints() -> Hints {
     let path = |text: &str| Path::parse(text).unwrap();
     Hints {
         computed: vec![path("computed"), path("nested.computed"), path("plain.id"), path("keyed.id"), path("users.id")],
-        list_keys: vec![(path("keyed"), "name".into()), (path("items"), "name".into()), (path("items.ports"), "port".into())],
+        list_keys: vec![(path("keyed"), ListKey::new(&["name"])), (path("items"), ListKey::new(&["name"])), (path("items.ports"), ListKey::new(&["port"]))],
         unordered: vec![path("set"), path("users")],
         caseless: vec![path("host"), path("hosts"), path("plain.host"), path("keyed.name"), path("users.name")],
         write_only: vec![path("password"), path("plain.password"), path("keyed.password"), path("users.password")],

@@ -67,9 +67,10 @@ struct Written<'a> {
 
 impl<'a> Written<'a> {
     fn parse(text: &'a str) -> Option<Self> {
+        // A colon further on is part of a name (`ClusterRole/system:foo`).
         let (alias, local) = match text.split_once(':') {
-            Some((alias, local)) => (Some(alias), local),
-            None => (None, text),
+            Some((alias, local)) if !alias.contains('/') => (Some(alias), local),
+            _ => (None, text),
         };
         let mut parts = local.split('/');
         let (kind, second, third) = (parts.next()?, parts.next()?, parts.next());
@@ -181,10 +182,11 @@ impl Shortener {
     ///
     /// As [`Shortener::resolve`].
     pub fn resolve_typed(&self, text: &str) -> Result<ResourceId, NameFault> {
-        if text.is_empty() || text.contains(['/', ':']) {
+        let named: Vec<&ResourceId> = self.ids.iter().filter(|it| it.name() == text).collect();
+        if text.is_empty() || text.contains('/') || (text.contains(':') && named.is_empty()) {
             return self.resolve(text);
         }
-        self.only(text, self.ids.iter().filter(|it| it.name() == text).collect(), |id| self.shorten(id))
+        self.only(text, named, |id| self.shorten(id))
     }
 
     /// The one resource among those `found` for `text`; where there are several they are told apart as `shown`.

@@ -6,6 +6,7 @@
 
 mod claim;
 mod hints;
+mod list_key;
 mod read;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use claim::Claim;
 pub(crate) use hints::resolve;
 pub use hints::{ANY_KEY, Hints};
+pub use list_key::ListKey;
 
 use crate::address::Address;
 use crate::schema::Validator;
