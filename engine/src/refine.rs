@@ -29,7 +29,7 @@ pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
     let steps = &plan.steps;
     let said = by_provider.into_iter().filter_map(|(alias, asked)| {
         let bound = context.providers.get(&alias)?;
-        Some(async move { of_provider(context, bound, steps, &asked).await })
+        Some(async move { of_provider(context, bound, world, steps, &asked).await })
     });
     let mut verdicts: Vec<(usize, Verdict)> = join_all(said).await.into_iter().flatten().collect();
     verdicts.retain(|(_, verdict)| *verdict != Verdict::Accept);
@@ -37,10 +37,10 @@ pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
 }
 
 /// What one plugin says of its steps.
-async fn of_provider(context: &Context, bound: &Bound, steps: &[Step], asked: &[usize]) -> Vec<(usize, Verdict)> {
+async fn of_provider(context: &Context, bound: &Bound, world: &World<'_>, steps: &[Step], asked: &[usize]) -> Vec<(usize, Verdict)> {
     let mut verdicts = Vec::new();
     for batch in asked.chunks(BATCH) {
-        let candidates = batch.iter().filter_map(|at| steps.get(*at)).map(|step| candidate(&context.sealer, step)).collect();
+        let candidates = batch.iter().filter_map(|at| steps.get(*at)).map(|step| of_step(context, world, step)).collect();
         match bound.provider.refine(&bound.call(context.now), candidates).await {
             Ok(answers) => verdicts.extend(
                 batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(&context.sealer, steps.get(*at)?, it)))),
@@ -55,6 +55,11 @@ async fn of_provider(context: &Context, bound: &Bound, steps: &[Step], asked: &[
     verdicts
 }
 
+fn of_step(context: &Context, world: &World<'_>, step: &Step) -> host::Candidate {
+    let settings = step.source.and_then(|it| world.desired.get(it)).map(|it| crate::apply::told(&it.settings));
+    host::Candidate { ext: settings.unwrap_or_default(), ..candidate(&context.sealer, step) }
+}
+
 fn candidate(sealer: &Sealer, step: &Step) -> host::Candidate {
     let action = match step.action {
         Action::Create => IntentAction::Create,
@@ -67,6 +72,7 @@ fn candidate(sealer: &Sealer, step: &Step) -> host::Candidate {
         desired: step.desired.as_deref().map(|it| Arc::new(sealer.to_handles(it))),
         object: step.prior.as_deref().map(|it| crate::apply::remote(sealer, it)),
         edits: crate::apply::edits(step),
+        ext: Vec::new(),
     }
 }
 

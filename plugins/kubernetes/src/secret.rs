@@ -52,6 +52,15 @@ pub fn place(doc: &mut Map<String, Json>) -> Result<()> {
     Ok(())
 }
 
+/// Where a document holds values.
+pub fn pointers(doc: &Map<String, Json>) -> Vec<String> {
+    let below = |field: &&str| {
+        let values = doc.get(*field).and_then(Json::as_object).into_iter().flatten();
+        values.map(|(key, _)| format!("/{field}/{}", key.replace('~', "~0").replace('/', "~1"))).collect::<Vec<_>>()
+    };
+    VALUES.iter().flat_map(below).collect()
+}
+
 /// Puts every value into `data`, as the server takes it. Secrets are opened already.
 ///
 /// # Errors

@@ -85,6 +85,9 @@ pub struct Kind {
     pub sole: Option<Arc<str>>,
     /// Nothing can stand in what the object is the place of: a file.
     pub solid: bool,
+    /// Whoever takes an object over writes it, even where nothing differs: it carries the owner's mark, and its system keeps account of
+    /// who wrote which field.
+    pub marked: bool,
     pub hints: Hints,
     /// The schema made ready to judge documents, on first use.
     pub validator: Validator,

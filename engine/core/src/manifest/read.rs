@@ -151,6 +151,7 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
         nests: at.text("nests")?.map(Into::into),
         sole: at.text("sole")?.map(Into::into),
         solid: at.flag("solid")?,
+        marked: at.flag("marked")?,
         hints,
         validator: crate::schema::Validator::default(),
     })

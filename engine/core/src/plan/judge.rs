@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::intents::Doubts;
 use super::join::{Join, Look, Pair, answers_to, records};
 use super::prune::vanished_scopes;
-use super::{Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, World};
+use super::{Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, UNMARKED, World};
 use crate::address::{Address, ResourceId, Scope};
 use crate::diagnostic::{Code, codes};
 use crate::diff;
@@ -155,6 +155,9 @@ impl Judge<'_> {
             return Err((codes::REPLACE_REFUSED, text, Some(hint)));
         }
         let mut reasons = vec![reason];
+        if changes.is_empty() && self.want.kind.marked && found.mark.as_deref() != Some(ours.as_str()) {
+            reasons.push(Reason::new(UNMARKED, "it is to carry this environment's mark"));
+        }
         reasons.extend(why(&changes));
         let step = Step { ownership, ..self.step(Action::Adopt, reasons, changes, Some(found))? };
         draft.plan.steps.push(step);
