@@ -37,7 +37,13 @@ pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
 }
 
 /// What one plugin says of its steps.
-async fn of_provider(context: &Context, bound: &Bound, world: &World<'_>, steps: &[Step], asked: &[usize]) -> Vec<(usize, Verdict)> {
+async fn of_provider(
+    context: &Context,
+    bound: &Bound,
+    world: &World<'_>,
+    steps: &[Step],
+    asked: &[usize],
+) -> Vec<(usize, Verdict)> {
     let mut verdicts = Vec::new();
     for batch in asked.chunks(BATCH) {
         let candidates = batch.iter().filter_map(|at| steps.get(*at)).map(|step| of_step(context, world, step)).collect();

@@ -282,7 +282,8 @@ impl fmt::Display for Path {
                 Segment::Index(at) => write!(f, "[{at}]")?,
                 Segment::Item { key, value } => {
                     let fields: Vec<&str> = key.split(',').collect();
-                    let pairs = fields.iter().zip(value.splitn(fields.len(), ',')).map(|(field, value)| format!("{field}={value}"));
+                    let pairs =
+                        fields.iter().zip(value.splitn(fields.len(), ',')).map(|(field, value)| format!("{field}={value}"));
                     write!(f, "[{}]", pairs.collect::<Vec<_>>().join(","))?;
                 }
             }
@@ -297,7 +298,16 @@ mod tests {
 
     #[test]
     fn a_path_reads_back_from_what_it_prints() {
-        for text in ["spec", "spec.ports[0].port", "spec[\"a.b\"].c", "spec.env[name=A].value", "[\"\"]", "data[\"x\\\"y\"]", "spec.ports[port=53,protocol=UDP].name", "env[name=a,b].x"] {
+        for text in [
+            "spec",
+            "spec.ports[0].port",
+            "spec[\"a.b\"].c",
+            "spec.env[name=A].value",
+            "[\"\"]",
+            "data[\"x\\\"y\"]",
+            "spec.ports[port=53,protocol=UDP].name",
+            "env[name=a,b].x",
+        ] {
             let path = Path::parse(text).unwrap_or_else(|| panic!("{text} does not parse"));
             assert_eq!(path.to_string(), text);
         }

@@ -453,7 +453,8 @@ fn settled_edits(
     if let Some(seen) = &seen {
         work.set_health(seen, work.sealer.mask(&seen.health_message));
     }
-    let differs = seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| differences(bound, item, desired, doc).into_iter().next());
+    let differs =
+        seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| differences(bound, item, desired, doc).into_iter().next());
     let differs = differs.map(|it| it.path.to_string());
     if let Some(outputs) = seen.as_ref().and_then(|it| it.outputs.as_deref()) {
         work.set_status(&step.resource, outputs);

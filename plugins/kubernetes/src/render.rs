@@ -120,9 +120,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_declared_is_refused_with_a_reason() {
-        for (doc, code) in [
-            (json!({ "metadata": { "labels": { "trueup.dev/project": "x" } } }), "k8s.own-label"),
-        ] {
+        for (doc, code) in [(json!({ "metadata": { "labels": { "trueup.dev/project": "x" } } }), "k8s.own-label")] {
             let rendered = rendered("Widget.example.com", "a", &doc);
             assert!(rendered.objects.is_empty());
             assert_eq!(rendered.diagnostics[0].code, code);

@@ -23,9 +23,21 @@ fn manifests_as_people_write_them_are_applied_once_and_healed_and_pruned() {
     let web = shop.get("/apis/apps/v1/namespaces/NS-in/deployments/web");
     assert_eq!(web["spec"]["template"]["spec"]["volumes"][1]["configMap"]["defaultMode"], 0o644);
     // By hand, as with `kubectl edit`.
-    shop.patch("/api/v1/namespaces/NS-in/configmaps/settings?fieldManager=kubectl-edit", "merge-patch", &json!({"data": {"PORT": "1"}}));
-    shop.patch("/apis/apps/v1/namespaces/NS-in/deployments/web?fieldManager=kubectl-edit", "strategic-merge-patch", &json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "other"}]}}}}));
-    shop.patch("/apis/rbac.authorization.k8s.io/v1/clusterroles/system:NS:reader?fieldManager=kubectl-edit", "merge-patch", &json!({"rules": []}));
+    shop.patch(
+        "/api/v1/namespaces/NS-in/configmaps/settings?fieldManager=kubectl-edit",
+        "merge-patch",
+        &json!({"data": {"PORT": "1"}}),
+    );
+    shop.patch(
+        "/apis/apps/v1/namespaces/NS-in/deployments/web?fieldManager=kubectl-edit",
+        "strategic-merge-patch",
+        &json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "other"}]}}}}),
+    );
+    shop.patch(
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:NS:reader?fieldManager=kubectl-edit",
+        "merge-patch",
+        &json!({"rules": []}),
+    );
     shop.delete("/api/v1/namespaces/NS-in/services/lb");
     let drift = [
         "create Service/NS-in/lb",
@@ -78,14 +90,15 @@ spec:
               free: {type: object, x-kubernetes-preserve-unknown-fields: true}
 ");
     shop.apply_settled();
-    let gadget = |spec: &str| format!("apiVersion: NS.example.org/v1\nkind: Gadget\nmetadata: {{name: g}}\nspec: {spec}\nstatus: {{}}\n");
+    let gadget =
+        |spec: &str| format!("apiVersion: NS.example.org/v1\nkind: Gadget\nmetadata: {{name: g}}\nspec: {spec}\nstatus: {{}}\n");
     let whole = "{on: yes, limit: 10%, cpu: 1000m, tags: [b, a], free: {x: {y: [1, null, {}]}, e: {}}, hosts: [{host: a, port: 80, weight: 1}, {host: a, port: 81, weight: 2}]}";
     shop.declare("gadget", &gadget(whole)).apply_settled();
     let path = "/apis/NS.example.org/v1/namespaces/NS/gadgets/g";
     shop.patch(path, "merge-patch", &json!({"spec": {"tags": ["a", "b"], "extra": 1, "size": 4}}));
     assert_eq!(shop.changes(), [""; 0], "the order of a set, and what nobody declared");
     shop.patch(path, "json-patch", &json!([{"op": "replace", "path": "/spec/hosts/1/weight", "value": 5}]));
-    assert_eq!(shop.changes(), ["update Gadget/NS/g spec.hosts[host=a,port=81].weight drift"]);
+    assert_eq!(shop.changes(), ["update Gadget/g spec.hosts[host=a,port=81].weight drift"]);
     shop.apply_settled();
     shop.withdraw("gadget").apply_settled();
     assert!(!shop.exists(path));
@@ -113,7 +126,7 @@ fn ports_that_differ_in_their_protocol_alone_are_two() {
     shop.patch(path, "json-patch", &json!([{"op": "replace", "path": "/spec/ports", "value": [ports[1], ports[0]]}]));
     assert_eq!(shop.changes(), [""; 0], "the order of ports means nothing");
     shop.patch(path, "json-patch", &json!([{"op": "replace", "path": "/spec/ports/0/targetPort", "value": "dns"}]));
-    assert_eq!(shop.changes(), ["update Service/NS/dns spec.ports[port=53,protocol=TCP].targetPort drift"]);
+    assert_eq!(shop.changes(), ["update Service/dns spec.ports[port=53,protocol=TCP].targetPort drift"]);
     shop.apply_settled();
     // One of two goes, and the other stays.
     let service = "[{name: tcp, port: 53, targetPort: 5353}]";
@@ -122,9 +135,9 @@ fn ports_that_differ_in_their_protocol_alone_are_two() {
     assert_eq!(
         shop.changes(),
         [
-            "update Deployment/NS/dns spec.template.spec.containers[name=dns].ports[containerPort=53,protocol=TCP] git",
-            "update Deployment/NS/dns spec.template.spec.containers[name=dns].ports[containerPort=80,protocol=TCP] git",
-            "update Service/NS/dns spec.ports[port=53,protocol=UDP] git",
+            "update Deployment/dns spec.template.spec.containers[name=dns].ports[containerPort=53,protocol=TCP] git",
+            "update Deployment/dns spec.template.spec.containers[name=dns].ports[containerPort=80,protocol=TCP] git",
+            "update Service/dns spec.ports[port=53,protocol=UDP] git",
         ]
     );
     shop.apply_settled();
@@ -139,7 +152,9 @@ fn a_field_an_item_and_a_label_that_leave_git_go_from_the_server_and_those_of_ot
     let env = |more: &str| format!("[{{name: dns, image: dns, env: [{{name: A, value: a}}{more}]}}]");
     let ports = "[{port: 80}]";
     let mut text = lists(ports, &env(", {name: B, value: b}, {name: C, value: c}"));
-    text = text.replace("{name: dns, labels: {a: b}}", "{name: dns, labels: {a: b, c: d}, annotations: {x: y, z: z}}").replace("  template:", "  paused: true\n  template:");
+    text = text
+        .replace("{name: dns, labels: {a: b}}", "{name: dns, labels: {a: b, c: d}, annotations: {x: y, z: z}}")
+        .replace("  template:", "  paused: true\n  template:");
     shop.declare("web", &text).apply_settled();
     let path = "/apis/apps/v1/namespaces/NS/deployments/dns";
     // What another manager adds is its own, and no drift.
@@ -156,13 +171,16 @@ fn a_field_an_item_and_a_label_that_leave_git_go_from_the_server_and_those_of_ot
     shop.declare("web", &text.replace("{name: A, value: a}, {name: B, value: b}", "{name: B, value: b}, {name: A, value: a}"));
     assert_eq!(shop.changes(), [""; 0]);
     shop.declare("web", &lists(ports, &env("")));
-    let of = |it: &str| format!("update Deployment/NS/dns {it} git");
+    let of = |it: &str| format!("update Deployment/dns {it} git");
     let item = "spec.template.spec.containers[name=dns].env";
-    let want = ["metadata.annotations", "metadata.labels.c", "spec.paused", &format!("{item}[name=B]"), &format!("{item}[name=C]")].map(of);
+    let want =
+        ["metadata.annotations", "metadata.labels.c", "spec.paused", &format!("{item}[name=B]"), &format!("{item}[name=C]")]
+            .map(of);
     assert_eq!(shop.changes(), want);
     shop.apply_settled();
     let now = shop.get(path);
-    let labels: Vec<&String> = now["metadata"]["labels"].as_object().unwrap().keys().filter(|it| !it.starts_with("trueup.dev/")).collect();
+    let labels: Vec<&String> =
+        now["metadata"]["labels"].as_object().unwrap().keys().filter(|it| !it.starts_with("trueup.dev/")).collect();
     assert_eq!(labels, ["a", "theirs"]);
     assert_eq!(now["metadata"]["annotations"], json!({"theirs": "1"}));
     assert_eq!(now["spec"]["paused"], Json::Null);
@@ -190,7 +208,7 @@ fn what_the_server_does_not_keep_is_neither_a_failure_nor_a_change() {
     // Real drift beside it is found and healed.
     let path = "/apis/apps/v1/namespaces/NS/deployments/dns";
     shop.patch(path, "json-patch", &json!([{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "x"}]));
-    assert!(shop.changes().contains(&"update Deployment/NS/dns spec.template.spec.containers[name=dns].image drift".to_owned()));
+    assert!(shop.changes().contains(&"update Deployment/dns spec.template.spec.containers[name=dns].image drift".to_owned()));
     shop.apply_settled();
 }
 
@@ -209,14 +227,19 @@ fn what_cannot_be_an_object_is_refused_with_a_reason() {
     shop.plan().expect_exit(1).expect_text(&["is trueup's own"]);
     // What the server itself would refuse is told by the plan, not halfway through the apply.
     shop.declare("own", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}]}\n").apply();
-    shop.declare("own", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}], sessionAffinity: Sometimes}\n");
+    shop.declare(
+        "own",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 80}], sessionAffinity: Sometimes}\n",
+    );
     shop.plan().expect_exit(1).expect_text(&["sessionAffinity"]);
 }
 
 #[test]
 fn a_list_of_documents_is_as_good_as_its_items() {
     let shop = Shop::new("list");
-    shop.declare("list", "
+    shop.declare(
+        "list",
+        "
 # nothing
 
 ---
@@ -241,7 +264,8 @@ items:
   rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]
 ---
 # the end
-");
+",
+    );
     shop.apply_settled();
     for name in ["configmaps/one", "configmaps/two", "configmaps/three"] {
         assert!(shop.exists(&format!("/api/v1/namespaces/NS/{name}")), "{name}");

@@ -202,9 +202,7 @@ fn item_mut<'a>(items: &'a mut [Json], segment: &Segment) -> Option<&'a mut Json
     match segment {
         Segment::Key(_) => None,
         Segment::Index(at) => items.get_mut(*at),
-        Segment::Item { key, value } => {
-            items.iter_mut().find(|item| is_item(key, value, |field| item_key(item.get(field)?)))
-        }
+        Segment::Item { key, value } => items.iter_mut().find(|item| is_item(key, value, |field| item_key(item.get(field)?))),
     }
 }
 

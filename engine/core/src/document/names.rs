@@ -262,6 +262,7 @@ mod tests {
             "k8s:Ingress.networking.k8s.io/shop/web",
             "k8s:Ingress.extensions/shop/web",
             "site:File/motd",
+            "k8s:ClusterRole.rbac.authorization.k8s.io/system:foo",
         ];
         texts.iter().map(|it| ResourceId::parse(it).unwrap()).collect()
     }
@@ -295,6 +296,8 @@ mod tests {
         check("Service/blog/web", Ok("k8s:Service/blog/web"));
         check("old:RecordSet/www", Ok("old:RecordSet/www"));
         check("File/motd", Ok("site:File/motd"));
+        check("ClusterRole/system:foo", Ok("k8s:ClusterRole.rbac.authorization.k8s.io/system:foo"));
+        check("k8s:ClusterRole/system:foo", Ok("k8s:ClusterRole.rbac.authorization.k8s.io/system:foo"));
     }
 
     #[test]
@@ -312,6 +315,7 @@ mod tests {
         let shortener = Shortener::new(ids());
         assert_eq!(shortener.resolve_typed("motd").unwrap().as_str(), "site:File/motd");
         assert_eq!(shortener.resolve_typed("File/motd").unwrap().as_str(), "site:File/motd");
+        assert_eq!(shortener.resolve_typed("system:foo").unwrap().name(), "system:foo");
         let fault = shortener.resolve_typed("www").unwrap_err();
         assert_eq!(fault.hint().as_deref(), Some("write one of dns:RecordSet/www, old:RecordSet/www"));
         assert_eq!(shortener.resolve_typed("nope").unwrap_err().code(), codes::REFERENCE_MISSING);

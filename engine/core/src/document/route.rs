@@ -176,7 +176,8 @@ impl Router<'_> {
             let text = it.node.text()?.strip_suffix("List").filter(|it| !it.is_empty())?.to_owned();
             Some(Member { node: Node { span: it.node.span, value: Value::Text(text) }, ..it })
         });
-        let given: Vec<Member> = kind.map(|it| (it, header("apiVersion"))).into_iter().flat_map(|(kind, api)| [Some(kind), api]).flatten().collect();
+        let given: Vec<Member> =
+            kind.map(|it| (it, header("apiVersion"))).into_iter().flat_map(|(kind, api)| [Some(kind), api]).flatten().collect();
         let items = raw.node.take("items").map(|it| it.node);
         let Some(Node { value: Value::List(items), .. }) = items else {
             return Err(self.error(codes::SHAPE, span.part(span.start, 0), "a List has a list of documents under `items`"));

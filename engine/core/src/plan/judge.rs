@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::intents::Doubts;
 use super::join::{Join, Look, Pair, answers_to, records};
 use super::prune::vanished_scopes;
-use super::{Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, UNMARKED, World};
+use super::{
+    Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, UNMARKED, World,
+};
 use crate::address::{Address, ResourceId, Scope};
 use crate::diagnostic::{Code, codes};
 use crate::diff;

@@ -10,7 +10,8 @@ use crate::inventory::Ownership;
 use crate::manifest::ReplaceOrder;
 use crate::value::Path;
 
-const REPLACE_HINT: &str = "take the change back, or write the annotation `trueup.dev/replace: allow`: the object is then deleted and made anew";
+const REPLACE_HINT: &str =
+    "take the change back, or write the annotation `trueup.dev/replace: allow`: the object is then deleted and made anew";
 
 /// What a plugin says of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -163,3 +163,16 @@ fn a_failed_scope_stops_none_but_its_own_objects() {
     sim.views.get_mut(&at("").scope).unwrap().coverage = Coverage::Failed("timeout".into());
     sim.check_plan(&["create b", &code(codes::OBSERVE_FAILED, "a")]);
 }
+
+#[test]
+fn an_object_that_carries_a_mark_is_written_when_it_is_taken_over_though_nothing_differs() {
+    for (marked, want) in [(false, vec!["claimed"]), (true, vec!["claimed", "unmarked"])] {
+        let mut sim = Sim::new();
+        sim.kind = Arc::new(Kind { marked, ..kind() });
+        sim.options.adopt_declared = true;
+        sim.want("a", json!({"x": 1}));
+        sim.see("a", json!({"x": 1}));
+        let plan = sim.check_plan(&["adopt a"]);
+        assert_eq!(reasons(&plan.steps[0]), want);
+    }
+}
