@@ -15,7 +15,7 @@ use crate::diagnostic::{Code, codes};
 use crate::diff;
 use crate::document::{DriftMode, ReplaceMode};
 use crate::inventory::{Entry, IntentAction, Ownership};
-use crate::manifest::{Recover, ReplaceOrder};
+use crate::manifest::{Kind, Recover, ReplaceOrder};
 use crate::observation::Observed;
 use crate::value::{Json, Path};
 
@@ -389,7 +389,7 @@ impl Judge<'_> {
     }
 
     fn not_foreign(&self, held: &Entry, found: &Observed) -> Result<(), No> {
-        foreign(self.world, held, found, &[&self.want.resource], Some(self.want.kind.recover)).map_or(Ok(()), |text| {
+        foreign(self.world, held, found, &[&self.want.resource], &self.want.kind).map_or(Ok(()), |text| {
             let forget = forget(self.world, &held.resource);
             let hint = format!("if it is to be managed, forget the old entry ({forget}) and adopt the object");
             Err((codes::CLAIM, text, Some(hint)))
@@ -437,13 +437,7 @@ pub(super) fn recovered(found: &Observed) -> &'static str {
 
 /// Why the object is not the one that the entry means, if it is not: another one came under its name or identity.
 /// `heirs` are resources whose mark it may carry besides that of the entry.
-pub(super) fn foreign(
-    world: &World<'_>,
-    held: &Entry,
-    found: &Observed,
-    heirs: &[&ResourceId],
-    recover: Option<Recover>,
-) -> Option<String> {
+pub(super) fn foreign(world: &World<'_>, held: &Entry, found: &Observed, heirs: &[&ResourceId], kind: &Kind) -> Option<String> {
     let same = held.identity.is_empty() || found.identity.is_empty() || held.identity == found.identity;
     match found.mark.as_deref() {
         Some(mark) => {
@@ -451,8 +445,9 @@ pub(super) fn foreign(
             let known = mark == ours || heirs.iter().any(|it| (world.mark)(it) == mark) || (same && realm(mark) == realm(&ours));
             (!known).then(|| format!("the object now carries the mark of another owner (`{}`)", realm(mark)))
         }
-        // A kind known by its key alone is the same object under whatever identity; elsewhere ours was taken away.
-        None if same || matches!(recover, Some(Recover::Key | Recover::Conditional)) => None,
+        // A kind known by its key alone is the same object under whatever identity; elsewhere, and where ours would carry a mark, ours
+        // was taken away.
+        None if same || (!kind.marked && matches!(kind.recover, Recover::Key | Recover::Conditional)) => None,
         None => Some(format!("the object is gone, and another one (`{}`) has its place", found.identity)),
     }
 }
