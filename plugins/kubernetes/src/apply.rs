@@ -232,7 +232,7 @@ fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
         return Ok(Outcome { object: seen(job, object), ..Outcome::failed(error) });
     }
     let diagnostics = warning(&response).into_iter().collect();
-    let object = match left_over(job, &response).or_else(|| taken_over(job, &response)) {
+    let object = match afterwards(job, &response) {
         Some(request) => {
             let response = fetch::ok(request.send()?, asked).map_err(Error::unsettled)?;
             Object::parse(response.bytes()).map_err(Error::unsettled)?
@@ -262,40 +262,39 @@ pub fn may_take(info: &Info, address: &Address, status: &Status, takes_over: boo
     Ok(response.status() == 200 && managed::may_take(&managed::entries(response.bytes()), &managers, takes_over))
 }
 
-/// Ends what applied the object before it was taken over: otherwise a field that leaves Git would stay, held by a tool that is gone.
-fn taken_over(job: &Job<'_>, response: &Response) -> Option<Request> {
-    if !job.takes_over() {
-        return None;
-    }
-    let ends = managed::former(&managed::entries(response.bytes()));
-    let removals = ends.iter().map(|at| json!({ "op": "remove", "path": format!("/metadata/managedFields/{at}") }));
-    json_patch(job, response, removals.collect())
-}
-
-/// A patch of the object as it is in this answer; None where there is nothing to do.
-fn json_patch(job: &Job<'_>, response: &Response, operations: Vec<Json>) -> Option<Request> {
-    if operations.is_empty() {
-        return None;
-    }
-    let object: Json = serde_json::from_slice(response.bytes()).ok()?;
-    let version = object.pointer("/metadata/resourceVersion")?;
-    let test = json!({ "op": "test", "path": "/metadata/resourceVersion", "value": version });
-    let body = serde_json::to_vec(&std::iter::once(test).chain(operations).collect::<Vec<_>>()).ok()?;
-    let url = job.info.object(&job.address().scope, &job.address().key);
-    Some(fetch::signed(http::patch(url)).query("fieldManager", MANAGER).body("application/json-patch+json", body))
-}
-
-/// Fields that Git no longer declares, and that what applied the document before us still holds: the server leaves them, we do not.
-fn left_over(job: &Job<'_>, response: &Response) -> Option<Request> {
-    let removed = job.change.edits.iter().filter(|it| it.op == EditOp::Remove);
-    let paths: BTreeSet<String> = removed.map(|it| on_server(&job.address().kind, &it.path)).collect();
-    if paths.is_empty() {
+/// What an apply leaves to do: fields to take away, and entries of managers to end.
+fn afterwards(job: &Job<'_>, response: &Response) -> Option<Request> {
+    let removed = job.change.edits.iter().any(|it| it.op == EditOp::Remove);
+    if !removed && !job.takes_over() {
         return None;
     }
     let object: Json = serde_json::from_slice(response.bytes()).ok()?;
     let entries = managed::entries(response.bytes());
-    let gone = paths.iter().filter(|it| object.pointer(it).is_some() && managed::is_left_over(&entries, it));
-    json_patch(job, response, gone.map(|path| json!({ "op": "remove", "path": path })).collect())
+    let mut paths = left_over(job, &object, &entries);
+    paths.extend(taken_over(job, &entries));
+    if paths.is_empty() {
+        return None;
+    }
+    let version = object.pointer("/metadata/resourceVersion")?;
+    let test = json!({ "op": "test", "path": "/metadata/resourceVersion", "value": version });
+    let removals = paths.iter().map(|path| json!({ "op": "remove", "path": path }));
+    let body = serde_json::to_vec(&std::iter::once(test).chain(removals).collect::<Vec<_>>()).ok()?;
+    let url = job.info.object(&job.address().scope, &job.address().key);
+    Some(fetch::signed(http::patch(url)).query("fieldManager", MANAGER).body("application/json-patch+json", body))
+}
+
+/// Entries of what applied the object before it was taken over. With them a field that leaves Git would stay, held by a tool that is
+/// gone.
+fn taken_over(job: &Job<'_>, entries: &[managed::Entry]) -> Vec<String> {
+    let ends = if job.takes_over() { managed::former(entries) } else { Vec::new() };
+    ends.into_iter().map(|at| format!("/metadata/managedFields/{at}")).collect()
+}
+
+/// Fields that Git no longer declares, and that what applied the document before us still holds: the server leaves them, we do not.
+fn left_over(job: &Job<'_>, object: &Json, entries: &[managed::Entry]) -> Vec<String> {
+    let removed = job.change.edits.iter().filter(|it| it.op == EditOp::Remove);
+    let paths: BTreeSet<String> = removed.map(|it| on_server(&job.address().kind, &it.path)).collect();
+    paths.into_iter().filter(|it| object.pointer(it).is_some() && managed::is_left_over(entries, it)).collect()
 }
 
 /// Where the server has what a document has at this pointer.
