@@ -257,8 +257,9 @@ fn a_plan_tells_a_conflict_and_decides_one_that_needs_no_person() {
     let mut held = config_map("theirs");
     held["metadata"]["managedFields"] = json!([{ "manager": "helm", "operation": "Update", "time": "2026-01-01T00:00:00Z" }]);
     let (get, patch) = (format!("GET {URL}"), format!("PATCH {URL}"));
+    let (get, patch) = (get.as_str(), patch.as_str());
     // Taken over from Helm: a person's word was given.
-    let script = [(patch.as_str(), 409, conflict("helm")), (&patch, 200, config_map("new")), (&get, 200, held)];
+    let script = [(patch, 409, conflict("helm")), (patch, 200, config_map("new")), (get, 200, held)];
     let server = Server::start(&script);
     let verdict = server.provider().refine(vec![candidate(&config_map("theirs"))], &info()).remove(0);
     assert!(matches!(verdict, Verdict::Accept), "{verdict:?}");
