@@ -12,6 +12,7 @@ use trueup_host as host;
 
 use crate::desired::Context;
 use crate::engine::{Bound, code_of};
+use crate::seal::Sealer;
 
 /// Differing objects in one call.
 const BATCH: usize = 500;
@@ -28,7 +29,7 @@ pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
     let steps = &plan.steps;
     let said = by_provider.into_iter().filter_map(|(alias, asked)| {
         let bound = context.providers.get(&alias)?;
-        Some(async move { of_provider(context, bound, steps, &asked).await })
+        Some(async move { of_provider(context, bound, world, steps, &asked).await })
     });
     let mut verdicts: Vec<(usize, Verdict)> = join_all(said).await.into_iter().flatten().collect();
     verdicts.retain(|(_, verdict)| *verdict != Verdict::Accept);
@@ -36,13 +37,20 @@ pub async fn refine(context: &Context, world: &World<'_>, plan: Plan) -> Plan {
 }
 
 /// What one plugin says of its steps.
-async fn of_provider(context: &Context, bound: &Bound, steps: &[Step], asked: &[usize]) -> Vec<(usize, Verdict)> {
+async fn of_provider(
+    context: &Context,
+    bound: &Bound,
+    world: &World<'_>,
+    steps: &[Step],
+    asked: &[usize],
+) -> Vec<(usize, Verdict)> {
     let mut verdicts = Vec::new();
     for batch in asked.chunks(BATCH) {
-        let candidates = batch.iter().filter_map(|at| steps.get(*at)).map(|step| candidate(context, step)).collect();
+        let candidates = batch.iter().filter_map(|at| steps.get(*at)).map(|step| of_step(context, world, step)).collect();
         match bound.provider.refine(&bound.call(context.now), candidates).await {
-            Ok(answers) => verdicts
-                .extend(batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(context, steps.get(*at)?, it))))),
+            Ok(answers) => verdicts.extend(
+                batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(&context.sealer, steps.get(*at)?, it)))),
+            ),
             Err(error) => {
                 let halt =
                     Halted { code: code_of(error.fault(), codes::PLUGIN_CALL), reason: context.sealer.mask(&error.to_string()) };
@@ -53,7 +61,12 @@ async fn of_provider(context: &Context, bound: &Bound, steps: &[Step], asked: &[
     verdicts
 }
 
-fn candidate(context: &Context, step: &Step) -> host::Candidate {
+fn of_step(context: &Context, world: &World<'_>, step: &Step) -> host::Candidate {
+    let settings = step.source.and_then(|it| world.desired.get(it)).map(|it| crate::apply::told(&it.settings));
+    host::Candidate { ext: settings.unwrap_or_default(), ..candidate(&context.sealer, step) }
+}
+
+fn candidate(sealer: &Sealer, step: &Step) -> host::Candidate {
     let action = match step.action {
         Action::Create => IntentAction::Create,
         Action::Delete => IntentAction::Delete,
@@ -62,26 +75,52 @@ fn candidate(context: &Context, step: &Step) -> host::Candidate {
     host::Candidate {
         action,
         address: step.address.clone(),
-        desired: step.desired.as_deref().map(|it| Arc::new(context.sealer.to_handles(it))),
-        object: step.prior.as_deref().map(|it| crate::apply::remote(&context.sealer, it)),
+        desired: step.desired.as_deref().map(|it| Arc::new(sealer.to_handles(it))),
+        object: step.prior.as_deref().map(|it| crate::apply::remote(sealer, it)),
         edits: crate::apply::edits(step),
+        ext: Vec::new(),
     }
 }
 
-fn verdict(context: &Context, step: &Step, verdict: host::Verdict) -> Verdict {
-    let null = Json::Null;
-    let root = step.desired.as_deref().or(step.prior.as_deref().and_then(|it| it.doc.as_deref())).unwrap_or(&null);
-    let paths = |pointers: Vec<String>| pointers.iter().map(|it| Path::from_pointer(it, root)).collect();
+/// Which of these changes a plugin says do not matter, as it would say in a plan. A plugin that fails says nothing.
+pub(crate) async fn ignored(bound: &Bound, now: u64, sealer: &Sealer, steps: &[Step]) -> Vec<Vec<Path>> {
+    let none = || steps.iter().map(|_| Vec::new()).collect();
+    if !bound.refines() || steps.is_empty() {
+        return none();
+    }
+    let candidates = steps.iter().map(|step| candidate(sealer, step)).collect();
+    let Ok(answers) = bound.provider.refine(&bound.call(now), candidates).await else { return none() };
+    let each = |(step, answer)| match verdict(sealer, step, answer) {
+        Verdict::Ignore(paths) => paths,
+        _ => Vec::new(),
+    };
+    steps.iter().zip(answers).map(each).collect()
+}
+
+fn verdict(sealer: &Sealer, step: &Step, verdict: host::Verdict) -> Verdict {
     match verdict {
         host::Verdict::Accept => Verdict::Accept,
-        host::Verdict::Ignore(pointers) => Verdict::Ignore(paths(pointers)),
+        host::Verdict::Ignore(pointers) => Verdict::Ignore(named(step, &pointers)),
         host::Verdict::Replace { paths: pointers, create_first, reason } => {
-            Verdict::Replace { paths: paths(pointers), create_first, reason: context.sealer.mask(&reason) }
+            Verdict::Replace { paths: named(step, &pointers), create_first, reason: sealer.mask(&reason) }
         }
-        host::Verdict::Hold(reason) => Verdict::Hold(context.sealer.mask(&reason)),
+        host::Verdict::Hold(reason) => Verdict::Hold(sealer.mask(&reason)),
         host::Verdict::Refuse(failure) if failure.fault == host::Fault::Contract => {
-            Verdict::Halted(Halted { code: codes::PLUGIN_CONTRACT, reason: context.sealer.mask(&failure.to_string()) })
+            Verdict::Halted(Halted { code: codes::PLUGIN_CONTRACT, reason: sealer.mask(&failure.to_string()) })
         }
-        host::Verdict::Refuse(failure) => Verdict::Refuse(context.sealer.mask(&failure.to_string())),
+        host::Verdict::Refuse(failure) => Verdict::Refuse(sealer.mask(&failure.to_string())),
     }
+}
+
+/// The paths that a plugin means. It names the changes as they were shown to it, by pointers with positions in lists; the engine's own
+/// paths have items by their keys.
+fn named(step: &Step, pointers: &[String]) -> Vec<Path> {
+    let null = Json::Null;
+    let root = step.desired.as_deref().or(step.prior.as_deref().and_then(|it| it.doc.as_deref())).unwrap_or(&null);
+    let mut out: Vec<Path> = pointers.iter().map(|it| Path::from_pointer(it, root)).collect();
+    let at_or_below = |path: &str, of: &str| path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let meant = |path: &str| pointers.iter().any(|it| at_or_below(path, it));
+    let changes = step.changes.iter().filter(|it| crate::apply::pointer(step, it).is_some_and(|it| meant(&it)));
+    out.extend(changes.map(|it| it.path.clone()));
+    out
 }

@@ -90,6 +90,12 @@ impl Sealer {
         marker
     }
 
+    /// A declared document with the plain values of `hints` (`x-trueup-plain`) taken in, as if they were secrets of ours. None where it
+    /// has none.
+    pub fn take_plain(&self, document: &Json, hints: &[(Path, String)]) -> Option<Json> {
+        without_plain(document, hints, &|text| self.take("", text))
+    }
+
     /// `document` as a plugin may see it: each secret's marker becomes `{"$secret": handle}`.
     pub fn to_handles(&self, document: &Json) -> Json {
         map_markers(document, &|found| match found {
@@ -171,6 +177,28 @@ impl Sealer {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Sealed>> {
         self.by_handle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A document whose texts at `hints` are what `instead` gives; None where it has none there.
+pub fn without_plain(document: &Json, hints: &[(Path, String)], instead: &dyn Fn(String) -> Json) -> Option<Json> {
+    let field = |hint: &Path| hint.to_pointer(document).filter(|it| document.pointer(it).is_some());
+    let fields: Vec<String> = hints.iter().filter_map(|(hint, _)| field(hint)).collect();
+    let mut out = (!fields.is_empty()).then(|| document.clone())?;
+    for pointer in fields {
+        out.pointer_mut(&pointer).into_iter().for_each(|it| texts_instead(it, instead));
+    }
+    Some(out)
+}
+
+/// Every text below. Depth is that of a parsed document.
+fn texts_instead(value: &mut Json, instead: &dyn Fn(String) -> Json) {
+    match value {
+        Json::String(text) => *value = instead(std::mem::take(text)),
+        Json::Array(items) => items.iter_mut().for_each(|it| texts_instead(it, instead)),
+        Json::Object(_) if matches!(marker(value), Some(Marker::Secret { .. })) => {}
+        Json::Object(map) => map.values_mut().for_each(|it| texts_instead(it, instead)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
     }
 }
 
@@ -258,6 +286,19 @@ mod tests {
         let handle = seen.pointer("/spec/a/$secret").and_then(Json::as_str).unwrap();
         assert_eq!(sealer.reveal(handle).as_deref(), Some("hunter2"));
         assert_eq!(sealer.reveal("guessed"), None);
+    }
+
+    #[test]
+    fn a_plain_value_that_a_kind_lets_pass_becomes_a_secret_and_opens_again() {
+        let sealer = sealer();
+        let hints = [(Path::parse("stringData").unwrap(), "advice".to_owned()), (Path::parse("data").unwrap(), String::new())];
+        let document = json!({"stringData": {"user": "ann", "own": secret("db", "01")}, "type": "Opaque"});
+        let taken = sealer.take_plain(&document, &hints).unwrap();
+        assert!(!taken.to_string().contains("ann") && taken["stringData"]["own"] == document["stringData"]["own"], "{taken}");
+        assert_eq!(taken["type"], "Opaque");
+        let handles = sealer.to_handles(&taken);
+        assert_eq!(sealer.reveal(handles["stringData"]["user"]["$secret"].as_str().unwrap()).as_deref(), Some("ann"));
+        assert_eq!(sealer.take_plain(&json!({"type": "Opaque"}), &hints), None);
     }
 
     #[test]

@@ -208,9 +208,8 @@ fn bracket(inner: &str) -> Option<(Segment, &str)> {
         return Some((Segment::Key(key), after));
     }
     let (text, after) = inner.split_once(']')?;
-    let segment = match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Segment::Item { key: key.to_owned(), value: value.to_owned() },
-        Some(_) => return None,
+    let segment = match item_parts(text) {
+        Some((key, value)) => Segment::Item { key, value },
         None => Segment::Index(text.parse().ok()?),
     };
     Some((segment, after))
@@ -218,14 +217,47 @@ fn bracket(inner: &str) -> Option<(Segment, &str)> {
 
 fn position(list: &Json, segment: &Segment) -> Option<usize> {
     let Segment::Item { key, value } = segment else { return None };
-    let matches = |item: &Json| {
-        item.get(key).is_some_and(|it| match it {
-            Json::String(it) => it == value,
-            // Numbers and booleans as they are written.
-            it => it.to_string().as_str() == value,
-        })
-    };
-    list.as_array()?.iter().position(matches)
+    list.as_array()?.iter().position(|item| is_item(key, value, |field| item_key(item.get(field)?)))
+}
+
+/// The text that stands for a value of a merge key in a path: texts bare, numbers and booleans as they are written.
+pub(crate) fn item_key(value: &Json) -> Option<String> {
+    match value {
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
+        Json::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Whether an item whose fields `get` gives as texts is the one that `[key=value]` means. Of several fields it may lack all but the
+/// first: they have defaults.
+pub(crate) fn is_item(key: &str, value: &str, get: impl Fn(&str) -> Option<String>) -> bool {
+    let fields: Vec<&str> = key.split(',').collect();
+    let mut pairs = fields.iter().zip(value.splitn(fields.len(), ',')).enumerate();
+    pairs.all(|(at, (field, want))| get(field).map_or(at > 0, |it| it == want))
+}
+
+/// The fields and values of `port=53,protocol=UDP`: one of each where it has no second one.
+fn item_parts(text: &str) -> Option<(String, String)> {
+    let (key, value) = text.split_once('=').filter(|(key, _)| !key.is_empty())?;
+    let (mut keys, mut values) = (key.to_owned(), String::new());
+    for (at, part) in value.split(',').enumerate() {
+        let pair = part.split_once('=').filter(|(key, _)| at > 0 && is_field(key));
+        let value = pair.map_or(part, |(key, value)| {
+            keys.push(',');
+            keys.push_str(key);
+            value
+        });
+        if at > 0 {
+            values.push(',');
+        }
+        values.push_str(value);
+    }
+    Some((keys, values))
+}
+
+fn is_field(text: &str) -> bool {
+    text.starts_with(|it: char| it.is_ascii_alphabetic()) && text.bytes().all(|it| it.is_ascii_alphanumeric())
 }
 
 fn step<'a>(value: &'a Json, segment: &Segment) -> Option<&'a Json> {
@@ -248,7 +280,12 @@ impl fmt::Display for Path {
                 Segment::Key(key) if index == 0 => f.write_str(key)?,
                 Segment::Key(key) => write!(f, ".{key}")?,
                 Segment::Index(at) => write!(f, "[{at}]")?,
-                Segment::Item { key, value } => write!(f, "[{key}={value}]")?,
+                Segment::Item { key, value } => {
+                    let fields: Vec<&str> = key.split(',').collect();
+                    let pairs =
+                        fields.iter().zip(value.splitn(fields.len(), ',')).map(|(field, value)| format!("{field}={value}"));
+                    write!(f, "[{}]", pairs.collect::<Vec<_>>().join(","))?;
+                }
             }
         }
         Ok(())
@@ -261,7 +298,16 @@ mod tests {
 
     #[test]
     fn a_path_reads_back_from_what_it_prints() {
-        for text in ["spec", "spec.ports[0].port", "spec[\"a.b\"].c", "spec.env[name=A].value", "[\"\"]", "data[\"x\\\"y\"]"] {
+        for text in [
+            "spec",
+            "spec.ports[0].port",
+            "spec[\"a.b\"].c",
+            "spec.env[name=A].value",
+            "[\"\"]",
+            "data[\"x\\\"y\"]",
+            "spec.ports[port=53,protocol=UDP].name",
+            "env[name=a,b].x",
+        ] {
             let path = Path::parse(text).unwrap_or_else(|| panic!("{text} does not parse"));
             assert_eq!(path.to_string(), text);
         }

@@ -487,7 +487,7 @@ pub(crate) mod to {
             desired: it.desired.as_deref().map(canonical),
             object: it.object.as_ref().map(remote),
             edits: it.edits.iter().map(edit).collect(),
-            ext: Vec::new(),
+            ext: it.ext.clone(),
         }
     }
 

@@ -352,6 +352,8 @@ pub struct Candidate {
     pub desired: Option<Arc<Json>>,
     pub object: Option<Remote>,
     pub edits: Vec<Edit>,
+    /// Settings of the document, as in a change.
+    pub ext: Vec<(String, String)>,
 }
 
 /// What the plugin says to a candidate.

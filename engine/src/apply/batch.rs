@@ -43,6 +43,8 @@ pub(super) struct Item {
     pub announced: bool,
     /// How the plugin broke the contract while it carried the change out, if it did.
     pub breach: Option<String>,
+    /// Paths at which the object is not as asked for, and which the plugin would ignore in a plan: what its server does not keep.
+    pub spared: Vec<Path>,
 }
 
 /// The object that a part of a step acts on.
@@ -122,23 +124,29 @@ async fn prepare(work: &Work, bound: &Bound, index: usize, part: Part) -> Result
         edits,
         ext: work.ext(&step),
     };
-    Ok(Item { index, part, token, step, change, attempt: 0, announced: unsettled, breach: None })
+    Ok(Item { index, part, token, step, change, attempt: 0, announced: unsettled, breach: None, spared: Vec::new() })
 }
 
 /// The differences of a step as the plugin is told of them, secrets as markers.
 pub(crate) fn edits(step: &Step) -> Vec<host::Edit> {
+    let edit = |change: &Change| {
+        let op = match (&change.before, &change.after) {
+            (None, _) => host::EditOp::Add,
+            (_, None) => host::EditOp::Remove,
+            _ => host::EditOp::Replace,
+        };
+        Some(host::Edit { op, path: pointer(step, change)?, value: change.after.clone() })
+    };
+    step.changes.iter().filter_map(edit).collect()
+}
+
+/// Where a change is, as a plugin is told: in what is desired, or in what was there where it is removed.
+pub(crate) fn pointer(step: &Step, change: &Change) -> Option<String> {
     let null = Json::Null;
     let desired = step.desired.as_deref().unwrap_or(&null);
     let prior = step.prior.as_deref().and_then(|it| it.doc.as_deref()).unwrap_or(&null);
-    let edit = |change: &Change| {
-        let (op, root) = match (&change.before, &change.after) {
-            (None, _) => (host::EditOp::Add, desired),
-            (_, None) => (host::EditOp::Remove, prior),
-            _ => (host::EditOp::Replace, desired),
-        };
-        Some(host::Edit { op, path: change.path.to_pointer(root)?, value: change.after.clone() })
-    };
-    step.changes.iter().filter_map(edit).collect()
+    let removed = change.before.is_some() && change.after.is_none();
+    change.path.to_pointer(if removed { prior } else { desired })
 }
 
 /// 128 random bits as hex digits.
@@ -445,7 +453,9 @@ fn settled_edits(
     if let Some(seen) = &seen {
         work.set_health(seen, work.sealer.mask(&seen.health_message));
     }
-    let differs = seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| difference(bound, item, desired, doc));
+    let differs =
+        seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| differences(bound, item, desired, doc).into_iter().next());
+    let differs = differs.map(|it| it.path.to_string());
     if let Some(outputs) = seen.as_ref().and_then(|it| it.outputs.as_deref()) {
         work.set_status(&step.resource, outputs);
     }
@@ -481,15 +491,17 @@ fn settled_edits(
     (edits, differs)
 }
 
-/// The first path at which `found` is not what the change asks for. An update asks for its changes alone: what else differs the
-/// plan left as it is, as the plugin itself said that it does not matter.
-pub(super) fn difference(bound: &Bound, item: &Item, desired: &Json, found: &Json) -> Option<String> {
-    let kind = bound.manifest.kinds.get(&*item.change.address.scope.kind)?;
+/// Where `found` is not what the change asks for. An update asks for its changes alone: what else differs the plan left as it is, as
+/// the plugin itself said that it does not matter.
+pub(super) fn differences(bound: &Bound, item: &Item, desired: &Json, found: &Json) -> Vec<Change> {
+    let Some(kind) = bound.manifest.kinds.get(&*item.change.address.scope.kind) else { return Vec::new() };
     let asked = |path: &Path| {
         let touches = |it: &Path| it.0.iter().zip(&path.0).all(|(one, other)| one == other);
-        item.change.action != IntentAction::Update || item.step.changes.iter().any(|it| touches(&it.path))
+        let all = item.change.action != IntentAction::Update;
+        (all || item.step.changes.iter().any(|it| touches(&it.path))) && !item.spared.iter().any(|it| it.covers(path))
     };
     // What is never shown is compared with what was sent, which is this document.
-    let changes = diff::compare(desired, Some(desired), found, &kind.hints, &[]);
-    changes.iter().find(|it| asked(&it.path)).map(|it| it.path.to_string())
+    let mut changes = diff::compare(desired, Some(desired), found, &kind.hints, &[]);
+    changes.retain(|it| asked(&it.path));
+    changes
 }

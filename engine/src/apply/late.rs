@@ -58,7 +58,8 @@ async fn render(work: &Work, bound: &Bound, step: &Step, resource: &Resource, do
     }
     let object = rendered.objects.into_iter().find(|it| it.address == step.address);
     let object = object.ok_or_else(|| Ended::Moved("with its unknowns known it renders to another object".to_owned()))?;
-    Ok(Arc::new(work.sealer.from_handles(&object.doc)))
+    let document = work.sealer.from_handles(&object.doc);
+    Ok(Arc::new(work.sealer.take_plain(&document, &resource.kind.hints.plain).unwrap_or(document)))
 }
 
 /// Whether an unknown stands anywhere in a document.

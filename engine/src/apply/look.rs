@@ -1,14 +1,18 @@
 //! Looking at an object after a change: where nobody knows its outcome, and where a plugin says that it is done.
 
+use std::sync::Arc;
+
 use trueup_core::inventory::IntentAction;
 use trueup_core::manifest::{Kind, Recover};
 use trueup_core::observation::Observed;
+use trueup_core::plan::{Action, Step};
 use trueup_host as host;
 
 use super::Work;
-use super::batch::{Item, difference, over};
+use super::batch::{Item, differences, over};
 use crate::engine::Bound;
 use crate::observe::remember;
+use crate::refine;
 use crate::veil::Veil;
 
 /// Turns `unsettled` into `settled` or `rejected` where a look at the object proves it, in one call for all of them; otherwise
@@ -107,6 +111,7 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
             return;
         }
     };
+    spare(work, bound, followed, &asked, &answers).await;
     for (at, answer) in asked.into_iter().zip(answers) {
         let Some((item, outcome)) = followed.get_mut(at) else { continue };
         let deletes = item.change.action == IntentAction::Delete;
@@ -130,6 +135,34 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
     }
 }
 
+/// Has the plugin judge what is not as it was asked for, as it would in the next plan: a zero value that the server does not keep is no
+/// reason to doubt the change.
+async fn spare(
+    work: &Work,
+    bound: &Bound,
+    followed: &mut [(Item, host::Outcome)],
+    asked: &[usize],
+    answers: &[host::Observation],
+) {
+    let (mut doubtful, mut steps) = (Vec::new(), Vec::new());
+    for (at, answer) in asked.iter().zip(answers) {
+        let (Some((item, _)), host::Observation::Found(found)) = (followed.get(*at), answer) else { continue };
+        let seen = covered(work, item, (**found).clone());
+        let pair = item.step.desired.as_deref().zip(seen.doc.as_deref());
+        let changes = pair.map(|(desired, doc)| differences(bound, item, desired, doc)).unwrap_or_default();
+        if item.change.action != IntentAction::Delete && !changes.is_empty() {
+            steps.push(Step { action: Action::Update, changes, prior: Some(Arc::new(seen)), ..item.step.clone() });
+            doubtful.push(*at);
+        }
+    }
+    let ignored = refine::ignored(bound, work.now, &work.sealer, &steps).await;
+    for (at, paths) in doubtful.into_iter().zip(ignored) {
+        if let Some((item, _)) = followed.get_mut(at) {
+            item.spared = paths;
+        }
+    }
+}
+
 /// An object that was read, with its secrets covered and its document at hand.
 fn covered(work: &Work, item: &Item, found: host::Remote) -> Observed {
     let address = &item.change.address;
@@ -142,7 +175,7 @@ fn covered(work: &Work, item: &Item, found: host::Remote) -> Observed {
 fn differs(bound: &Bound, item: &Item, seen: &Observed) -> Option<String> {
     let desired = item.step.desired.as_deref()?;
     match seen.doc.as_deref() {
-        Some(doc) => difference(bound, item, desired, doc),
+        Some(doc) => differences(bound, item, desired, doc).first().map(|it| it.path.to_string()),
         None => Some("spec".to_owned()),
     }
 }

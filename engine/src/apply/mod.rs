@@ -20,15 +20,15 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Code, Diagnostic, codes};
-use trueup_core::document::{ReplaceMode, Resource};
+use trueup_core::document::{ReplaceMode, Resource, Settings};
 use trueup_core::inventory::Entry;
 use trueup_core::manifest::ReplaceOrder;
 use trueup_core::observation::Observed;
-use trueup_core::plan::{Action, Desired, Plan, Step};
+use trueup_core::plan::{Action, Desired, Plan, Step, UNMARKED};
 use trueup_core::progress::{Finished, Part, Progress};
 use trueup_core::value::Json;
 
-pub(crate) use batch::{edits, remote};
+pub(crate) use batch::{edits, pointer, remote};
 pub use gate::{Gate, Gates};
 
 use crate::desired::SecretValues;
@@ -147,14 +147,7 @@ impl Work {
 
     /// What the document's settings tell the plugin: `force` and `replace`.
     fn ext(&self, step: &Step) -> Vec<(String, String)> {
-        let Some(settings) = step.source.and_then(|it| self.sources.get(&it)).map(|it| &it.settings) else { return Vec::new() };
-        let replace = settings.replace.map(|it| match it {
-            ReplaceMode::Allow => "allow",
-            ReplaceMode::CreateFirst => "create-first",
-            ReplaceMode::DeleteFirst => "delete-first",
-        });
-        let force = settings.force.then(|| ("force".to_owned(), "true".to_owned()));
-        force.into_iter().chain(replace.map(|it| ("replace".to_owned(), it.to_owned()))).collect()
+        step.source.and_then(|it| self.sources.get(&it)).map(|it| told(&it.settings)).unwrap_or_default()
     }
 
     fn status(&self, resource: &ResourceId) -> Option<Arc<Json>> {
@@ -279,11 +272,22 @@ fn failed(step: &Step, code: Code, message: impl Into<String>) -> Ended {
     })
 }
 
+/// What of a document's settings a plugin is told.
+pub(crate) fn told(settings: &Settings) -> Vec<(String, String)> {
+    let replace = settings.replace.map(|it| match it {
+        ReplaceMode::Allow => "allow",
+        ReplaceMode::CreateFirst => "create-first",
+        ReplaceMode::DeleteFirst => "delete-first",
+    });
+    let force = settings.force.then(|| ("force".to_owned(), "true".to_owned()));
+    force.into_iter().chain(replace.map(|it| ("replace".to_owned(), it.to_owned()))).collect()
+}
+
 /// Whether a step sends anything; the others only move ownership and are recorded before an apply begins.
 pub fn has_effect(step: &Step) -> bool {
     match step.action {
         Action::Create | Action::Update | Action::Replace(_) | Action::Delete => true,
-        Action::Adopt | Action::Move => !step.changes.is_empty(),
+        Action::Adopt | Action::Move => !step.changes.is_empty() || step.reasons.iter().any(|it| it.code == UNMARKED),
         Action::Forget => false,
     }
 }

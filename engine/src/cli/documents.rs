@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 use trueup_core::diagnostic::Diagnostic;
 use trueup_core::document::{Resource, Shortener};
+use trueup_core::value::secret;
 
 use super::Shell;
 use super::arguments::{RenderArgs, RevisionArgs, ValidateArgs};
@@ -20,6 +21,7 @@ use crate::output::plan::short_revision;
 use crate::output::style::Tone;
 use crate::output::value::count;
 use crate::output::yaml::to_yaml;
+use crate::seal::without_plain;
 
 /// What judging one environment found.
 struct Judged {
@@ -160,7 +162,8 @@ fn document(resource: &Resource) -> Json {
         None => out.insert("apiVersion".to_owned(), Json::from(format!("{}/v1", resource.id.alias()))),
     };
     out.insert("metadata".to_owned(), Json::Object(metadata));
-    if let Json::Object(body) = public(&resource.doc) {
+    let hidden = without_plain(&resource.doc, &resource.kind.hints.plain, &|_| secret("", ""));
+    if let Json::Object(body) = public(hidden.as_ref().unwrap_or(&resource.doc)) {
         out.extend(body);
     }
     Json::Object(out)

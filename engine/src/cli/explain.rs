@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Location, codes};
 use trueup_core::document::{Provenance, Shortener};
-use trueup_core::value::{Marker, Path, marker};
+use trueup_core::manifest::Hints;
+use trueup_core::value::{Marker, Path, marker, secret};
 
 use super::Shell;
 use super::arguments::ExplainArgs;
@@ -19,6 +20,7 @@ use crate::output::clean::clean;
 use crate::output::json::public;
 use crate::output::style::{Style, Tone};
 use crate::output::value::inline;
+use crate::seal::without_plain;
 use crate::source::Commit;
 
 /// Fields whose commit is looked up; more would read much history.
@@ -45,7 +47,8 @@ pub async fn run(arguments: &ExplainArgs, shell: &mut Shell<'_>) -> Result<Exit,
         let hint = format!("`trueup explain {}` lists every field", names.shorten(&id));
         return Err(CliError::new(codes::UNKNOWN_FIELD, text).hint(hint));
     }
-    let values = final_values(&opened, &id).await?;
+    let (values, hidden) = final_values(&opened, &id).await?;
+    let found: Vec<Provenance> = found.into_iter().map(|it| covered(it, &hidden)).collect();
     if shell.output.format.is_object() {
         let fields: Vec<Json> = found.iter().take(SHOWN).enumerate().map(|(at, it)| shape(it, &values, &opened, at)).collect();
         let object = json!({"format": "trueup.explain/1", "resource": names.shorten(&id), "id": id.as_str(), "revision": opened.session.engine.revision(), "fields": fields});
@@ -64,11 +67,27 @@ pub async fn run(arguments: &ExplainArgs, shell: &mut Shell<'_>) -> Result<Exit,
     Ok(Exit::Fine)
 }
 
-/// The document after layers and expressions.
-async fn final_values(opened: &Opened, id: &ResourceId) -> Result<Arc<Json>, CliError> {
+/// The document after layers and expressions, and the fields whose plain values are nobody's to see.
+async fn final_values(opened: &Opened, id: &ResourceId) -> Result<(Arc<Json>, Vec<Path>), CliError> {
     let all = opened.desired.resources(&opened.context).await;
     let all = all.map_err(|found| CliError::from_diagnostics(found).texts(opened.session.texts()))?;
-    Ok(all.into_iter().find(|it| it.id == *id).map(|it| it.doc).unwrap_or_default())
+    let Some(it) = all.into_iter().find(|it| it.id == *id) else { return Ok(Default::default()) };
+    let plain = &it.kind.hints.plain;
+    let document = without_plain(&it.doc, plain, &|_| secret("", "")).map_or(it.doc, Arc::new);
+    Ok((document, plain.iter().map(|(path, _)| path.clone()).collect()))
+}
+
+/// What documents say in such a field, hidden where it is no expression.
+fn covered(it: Provenance, hidden: &[Path]) -> Provenance {
+    if !Hints::covers(hidden, &it.path) {
+        return it;
+    }
+    let cover = |written: Json| match written {
+        Json::String(text) if !text.contains("${{") => secret("", ""),
+        written => written,
+    };
+    let sources = it.sources.into_iter().map(|(layer, place, written)| (layer, place, cover(written)));
+    Provenance { sources: sources.collect(), ..it }
 }
 
 fn commit(opened: &Opened, it: &Provenance) -> Option<Commit> {

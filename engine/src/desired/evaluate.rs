@@ -375,7 +375,7 @@ async fn render_batch(
             }
         }
         let objects = answer.objects.into_iter().map(|mut it| {
-            let document = if resource.secrets.is_empty() { it.doc } else { Arc::new(context.sealer.from_handles(&it.doc)) };
+            let document = sealed(&context.sealer, &resource, it.doc);
             it.after.sort_unstable();
             it.after.dedup();
             Rendered { address: it.address, document, siblings: it.after }
@@ -383,6 +383,12 @@ async fn render_batch(
         made.push(Resolved { objects: objects.collect(), resource });
     }
     Ok(())
+}
+
+/// What a plugin rendered, with its secrets as markers again, and with plain values of fields for secrets as markers too.
+fn sealed(sealer: &Sealer, resource: &Resource, document: Arc<Json>) -> Arc<Json> {
+    let document = if resource.secrets.is_empty() { document } else { Arc::new(sealer.from_handles(&document)) };
+    sealer.take_plain(&document, &resource.kind.hints.plain).map_or(document, Arc::new)
 }
 
 fn handles(context: &Context, resource: &Resource) -> Arc<Json> {

@@ -1,5 +1,6 @@
 //! Progress of long work, on stderr: a moving line on a terminal, a bounded number of plain lines elsewhere.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,8 @@ struct State {
     lines: usize,
     failures: usize,
     last: Option<Instant>,
+    /// What was told of steps that wait.
+    waits: HashSet<String>,
 }
 
 impl Progress {
@@ -83,11 +86,16 @@ impl Progress {
         phase
     }
 
-    /// What a step waits for.
+    /// What a step waits for; as a line of its own it is told once.
     pub fn waits(&self, text: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(clean(text).into_owned());
             bar.tick();
+        } else if !self.quiet {
+            let mut state = self.state();
+            if state.waits.len() < LINES && state.waits.insert(text.to_owned()) {
+                (self.write)(&format!("{} {}", self.style.ellipsis(), clean(text)));
+            }
         }
     }
 

@@ -67,9 +67,9 @@ fn ownership(around: &Surroundings, planned: &Planned) -> Vec<Edit> {
                 entry.claims = step.source.is_some_and(|it| planned.plan.claims(it));
                 let document = step.source.and_then(|it| planned.desired.document(it));
                 if apply::has_effect(step) {
-                    // Claimed now, applied later: until then what was applied is what was found.
+                    // Claimed now, applied later: until then nothing was applied, so that what nobody declares is nobody's to remove.
                     entry.applied = prior.digest;
-                    edits.push(put(around, entry, prior.doc.clone()));
+                    edits.push(put(around, entry, None));
                 } else {
                     entry.agreed = Some(prior.digest);
                     edits.push(put(around, entry, document.cloned()));

@@ -99,7 +99,12 @@ impl Recorder {
 
     pub(super) fn handle(&self, name: &str, hmac: &str, handle: &str, value: &str) {
         let mut kept = self.lock();
-        kept.composed.insert(value.to_owned());
+        if name.is_empty() {
+            // A plain value of a document: no secret of ours that could be cut in its place.
+            kept.sensitives.insert(value.to_owned(), hmac.to_owned());
+        } else {
+            kept.composed.insert(value.to_owned());
+        }
         kept.handles.insert(handle.to_owned(), cut::handle(name, hmac));
     }
 

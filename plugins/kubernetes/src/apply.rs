@@ -58,6 +58,12 @@ impl Job<'_> {
         forced(&self.change.ext)
     }
 
+    /// The object was not ours until now.
+    fn takes_over(&self) -> bool {
+        let prior = self.change.prior.as_ref();
+        self.change.action == Action::Update && prior.is_some_and(|it| it.mark.as_deref() != Some(self.change.mark.as_str()))
+    }
+
     fn version(&self) -> Option<&str> {
         self.change.prior.as_ref()?.version.as_deref()
     }
@@ -205,8 +211,8 @@ fn free(job: &Job<'_>, response: Response) -> Result<()> {
 fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
     let name = job.name();
     let asked = asked("apply", &name, &job.address().kind, true);
-    let response = if response.status() == 409 && !job.is_forced() && is_drift(&job.info, job.address(), &Status::of(&response))?
-    {
+    let refused = response.status() == 409 && !job.is_forced();
+    let response = if refused && may_take(&job.info, job.address(), &Status::of(&response), job.takes_over())? {
         patch(&job.info, job.address(), &job.body, true, false).send()?
     } else {
         response
@@ -226,7 +232,7 @@ fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
         return Ok(Outcome { object: seen(job, object), ..Outcome::failed(error) });
     }
     let diagnostics = warning(&response).into_iter().collect();
-    let object = match left_over(job, &response) {
+    let object = match afterwards(job, &response) {
         Some(request) => {
             let response = fetch::ok(request.send()?, asked).map_err(Error::unsettled)?;
             Object::parse(response.bytes()).map_err(Error::unsettled)?
@@ -242,37 +248,53 @@ fn seen(job: &Job<'_>, object: Object) -> Option<trueup_sdk::Remote> {
     Some(remote)
 }
 
-/// Whether a conflict of fields is with changes made by hand to what we had applied.
-pub fn is_drift(info: &Info, address: &Address, status: &Status) -> Result<bool> {
+/// Whether a conflict of fields may be decided without a person: see [`managed::may_take`].
+///
+/// # Errors
+/// Where the object cannot be read.
+pub fn may_take(info: &Info, address: &Address, status: &Status, takes_over: bool) -> Result<bool> {
     let conflicts = status.conflicts();
     if conflicts.is_empty() {
         return Ok(false);
     }
     let response = fetch::get(info.object(&address.scope, &address.key)).send()?;
     let managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
-    Ok(response.status() == 200 && managed::is_drift(&managed::entries(response.bytes()), &managers))
+    Ok(response.status() == 200 && managed::may_take(&managed::entries(response.bytes()), &managers, takes_over))
 }
 
-/// Fields that Git no longer declares, and that what applied the document before us still holds: the server leaves them, we do not.
-fn left_over(job: &Job<'_>, response: &Response) -> Option<Request> {
-    let removed = job.change.edits.iter().filter(|it| it.op == EditOp::Remove);
-    let paths: BTreeSet<String> = removed.map(|it| on_server(&job.address().kind, &it.path)).collect();
-    if paths.is_empty() {
+/// What an apply leaves to do: fields to take away, and entries of managers to end.
+fn afterwards(job: &Job<'_>, response: &Response) -> Option<Request> {
+    let removed = job.change.edits.iter().any(|it| it.op == EditOp::Remove);
+    if !removed && !job.takes_over() {
         return None;
     }
     let object: Json = serde_json::from_slice(response.bytes()).ok()?;
     let entries = managed::entries(response.bytes());
-    let mut operations =
-        vec![json!({ "op": "test", "path": "/metadata/resourceVersion", "value": object.pointer("/metadata/resourceVersion")? })];
-    for path in paths.iter().filter(|it| object.pointer(it).is_some() && managed::is_left_over(&entries, it)) {
-        operations.push(json!({ "op": "remove", "path": path }));
-    }
-    if operations.len() == 1 {
+    let mut paths = left_over(job, &object, &entries);
+    paths.extend(taken_over(job, &entries));
+    if paths.is_empty() {
         return None;
     }
+    let version = object.pointer("/metadata/resourceVersion")?;
+    let test = json!({ "op": "test", "path": "/metadata/resourceVersion", "value": version });
+    let removals = paths.iter().map(|path| json!({ "op": "remove", "path": path }));
+    let body = serde_json::to_vec(&std::iter::once(test).chain(removals).collect::<Vec<_>>()).ok()?;
     let url = job.info.object(&job.address().scope, &job.address().key);
-    let body = serde_json::to_vec(&operations).ok()?;
     Some(fetch::signed(http::patch(url)).query("fieldManager", MANAGER).body("application/json-patch+json", body))
+}
+
+/// Entries of what applied the object before it was taken over. With them a field that leaves Git would stay, held by a tool that is
+/// gone.
+fn taken_over(job: &Job<'_>, entries: &[managed::Entry]) -> Vec<String> {
+    let ends = if job.takes_over() { managed::former(entries) } else { Vec::new() };
+    ends.into_iter().map(|at| format!("/metadata/managedFields/{at}")).collect()
+}
+
+/// Fields that Git no longer declares, and that what applied the document before us still holds: the server leaves them, we do not.
+fn left_over(job: &Job<'_>, object: &Json, entries: &[managed::Entry]) -> Vec<String> {
+    let removed = job.change.edits.iter().filter(|it| it.op == EditOp::Remove);
+    let paths: BTreeSet<String> = removed.map(|it| on_server(&job.address().kind, &it.path)).collect();
+    paths.into_iter().filter(|it| object.pointer(it).is_some() && managed::is_left_over(entries, it)).collect()
 }
 
 /// Where the server has what a document has at this pointer.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Map;
 use trueup_sdk::Json;
 
+use crate::openapi::DEFAULT;
 use crate::quantity;
 
 /// The largest integer that every reader of JSON keeps exactly.
@@ -19,7 +20,7 @@ const MAX_REFS: usize = 64;
 /// The engine's markers.
 const MARKERS: [&str; 3] = ["$unknown", "$secret", "$blob"];
 
-/// Where the quantities of a kind are.
+/// Where the quantities of a kind are, and the values that stand for a list's key which an item leaves out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Shape {
     /// Neither here nor below.
@@ -30,6 +31,8 @@ pub enum Shape {
         named: BTreeMap<String, Shape>,
         /// Under every other name.
         others: Box<Shape>,
+        /// What counts where a field is left out by which items of a list are told apart.
+        defaults: BTreeMap<String, Json>,
     },
     Items(Box<Shape>),
 }
@@ -41,7 +44,7 @@ impl Shape {
         reader.node(schema)
     }
 
-    /// Brings every quantity below into its canonical spelling.
+    /// Brings every quantity below into its canonical spelling, and writes out the keys of lists' items.
     pub fn spell(&self, value: &mut Json) {
         match (self, value) {
             (Self::Quantity, value) => {
@@ -55,7 +58,10 @@ impl Shape {
                 }
             }
             (Self::Items(shape), Json::Array(items)) => items.iter_mut().for_each(|it| shape.spell(it)),
-            (Self::Fields { named, others }, Json::Object(map)) => {
+            (Self::Fields { named, others, defaults }, Json::Object(map)) => {
+                for (name, value) in defaults {
+                    map.entry(name.clone()).or_insert_with(|| value.clone());
+                }
                 for (name, value) in map {
                     named.get(name).unwrap_or(others).spell(value);
                 }
@@ -90,10 +96,13 @@ impl<'a> Reader<'a> {
         let named: BTreeMap<String, Shape> =
             fields.map(|(name, it)| (name.clone(), self.node(it))).filter(|(_, it)| *it != Shape::Nothing).collect();
         let others = node.get("additionalProperties").map(|it| self.node(it)).unwrap_or_default();
-        if named.is_empty() && others == Shape::Nothing {
+        let fields = node.get("properties").and_then(Json::as_object).into_iter().flatten();
+        let defaults: BTreeMap<String, Json> =
+            fields.filter_map(|(name, it)| Some((name.clone(), it.get(DEFAULT)?.clone()))).collect();
+        if named.is_empty() && defaults.is_empty() && others == Shape::Nothing {
             return Shape::Nothing;
         }
-        Shape::Fields { named, others: Box::new(others) }
+        Shape::Fields { named, others: Box::new(others), defaults }
     }
 
     fn reference(&mut self, reference: &'a str) -> Shape {

@@ -109,6 +109,7 @@ impl Served {
             "recover": "key",
             "settleTime": 0,
             "replace": "delete-first",
+            "marked": true,
             "plural": self.plural,
             "version": self.version,
             "versions": self.versions,

@@ -1,7 +1,7 @@
 //! Who manages which field (`metadata.managedFields`), as far as decisions hang on it.
 //!
-//! Two questions, both pure: whether a conflict is drift that may be put back, and whether a field that Git no longer declares is
-//! held by nothing but what once applied the same documents.
+//! Three questions, all pure: whether a conflict may be decided without a person, whose entries end when an object is taken over, and
+//! whether a field that Git no longer declares is held by nothing but what once applied the same documents.
 
 use serde::Deserialize;
 use serde_json::Map;
@@ -9,10 +9,28 @@ use trueup_sdk::Json;
 
 use crate::manifest::MANAGER;
 
-/// What people apply documents with by hand.
-const KUBECTL: [&str; 4] = ["kubectl-client-side-apply", "kubectl-last-applied", "kubectl", "before-first-apply"];
-/// What applies documents by itself.
-const APPLIERS: [&str; 5] = ["helm", "Helm", "kustomize-controller", "helm-controller", "argocd-controller"];
+/// What applies whole documents, by hand or by itself: who takes an object over takes it over from these.
+const APPLIERS: [&str; 17] = [
+    "kubectl-client-side-apply",
+    "kubectl-last-applied",
+    "kubectl-create",
+    "kubectl-replace",
+    "kubectl",
+    "before-first-apply",
+    "helm",
+    "Helm",
+    "helm-controller",
+    "kustomize-controller",
+    "flux",
+    "argocd-controller",
+    "argocd-application-controller",
+    "Terraform",
+    "HashiCorp",
+    "pulumi-kubernetes",
+    "kapp-server",
+];
+/// Of these, what people run by hand: what they changed after us is drift.
+const BY_HAND: &str = "kubectl";
 
 /// One entry of `managedFields`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -43,32 +61,46 @@ pub fn entries(object: &[u8]) -> Vec<Entry> {
     serde_json::from_slice::<Whole>(object).map(|it| it.metadata.managed_fields).unwrap_or_default()
 }
 
-/// Whether every one of these managers only changed, after we applied the object, what we had applied: drift, to be put back.
+impl Entry {
+    /// Of something that applies whole documents.
+    fn is_applier(&self) -> bool {
+        self.subresource.is_empty() && APPLIERS.contains(&self.manager.as_str())
+    }
+}
+
+/// Whether the fields of all these managers may be taken without a person's word.
 ///
-/// A manager that applies documents of its own, one that writes a subresource (an autoscaler by `scale`), and one that held its
-/// fields before us are other owners: their conflict is for a person to decide.
-pub fn is_drift(entries: &[Entry], managers: &[&str]) -> bool {
-    let Some(ours) = entries.iter().find(|it| it.manager == MANAGER && it.operation == "Apply") else { return false };
-    let drifted = |manager: &&str| {
-        if APPLIERS.contains(manager) {
-            return false;
-        }
-        let mut theirs = entries.iter().filter(|it| it.manager == **manager && it.subresource != "status").peekable();
-        theirs.peek().is_some()
-            && theirs.all(|it| it.operation == "Update" && it.subresource.is_empty() && ours.time.as_str() <= it.time.as_str())
+/// So it is where a manager only changed, after we applied the object, what we had applied (drift, to be put back), and where it applied
+/// the object's documents before we took it over: that was a person's word. A manager that applies documents of its own after us, one
+/// that writes a subresource (an autoscaler by `scale`), and one that held its fields before us are other owners: their conflict is for
+/// a person to decide. `takes_over`: we are about to take the object over.
+pub fn may_take(entries: &[Entry], managers: &[&str], takes_over: bool) -> bool {
+    let ours = entries.iter().find(|it| it.manager == MANAGER && it.operation == "Apply");
+    let since = ours.map(|it| it.time.as_str());
+    let drifted = |it: &Entry| {
+        let by_hand = !it.is_applier() || it.manager.starts_with(BY_HAND);
+        by_hand && it.operation == "Update" && it.subresource.is_empty() && since.is_some_and(|since| since <= it.time.as_str())
     };
-    !managers.is_empty() && managers.iter().all(drifted)
+    let former = |it: &Entry| it.is_applier() && (takes_over || since.is_some_and(|since| it.time.as_str() < since));
+    let may = |manager: &&str| {
+        let mut theirs = entries.iter().filter(|it| it.manager == **manager && it.subresource != "status").peekable();
+        theirs.peek().is_some() && theirs.all(|it| drifted(it) || former(it))
+    };
+    !managers.is_empty() && managers.iter().all(may)
+}
+
+/// Positions of the entries of former appliers, last first: with them gone, what they applied and we apply is ours alone, and what
+/// they applied and nobody declares any more stays as it is.
+pub fn former(entries: &[Entry]) -> Vec<usize> {
+    let former = entries.iter().enumerate().filter(|(_, it)| it.is_applier());
+    former.map(|(at, _)| at).rev().collect()
 }
 
 /// Whether the field at this pointer, which we do not manage any more, is held by former appliers alone. False too where nobody
 /// holds it: then it is the server's.
 pub fn is_left_over(entries: &[Entry], pointer: &str) -> bool {
     let holders: Vec<&Entry> = entries.iter().filter(|it| holds(&it.fields, pointer)).collect();
-    let former = |it: &&Entry| {
-        let manager = it.manager.as_str();
-        it.subresource.is_empty() && (KUBECTL.contains(&manager) || APPLIERS.contains(&manager))
-    };
-    !holders.is_empty() && holders.iter().all(former)
+    !holders.is_empty() && holders.iter().all(|it| it.is_applier())
 }
 
 /// Whether a set of fields has the one at this pointer, which leads through mappings only.
@@ -107,20 +139,27 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_after_our_apply_is_drift_and_other_owners_are_not() {
+    fn an_edit_after_our_apply_and_what_was_applied_before_it_may_be_taken_and_other_owners_fields_may_not() {
         let ours = entry("trueup", "Apply", "", "2026-01-01T00:00:05Z");
         for (other, want) in [
             (entry("kubectl-edit", "Update", "", "2026-01-01T00:00:06Z"), true),
             (entry("kubectl-edit", "Update", "", "2026-01-01T00:00:05Z"), true),
             (entry("kubectl-edit", "Update", "", "2026-01-01T00:00:04Z"), false),
             (entry("kube-controller-manager", "Update", "scale", "2026-01-01T00:00:06Z"), false),
+            (entry("kubectl-client-side-apply", "Update", "", "2026-01-01T00:00:06Z"), true),
+            (entry("kubectl-client-side-apply", "Update", "", "2026-01-01T00:00:04Z"), true),
             (entry("helm", "Update", "", "2026-01-01T00:00:06Z"), false),
+            (entry("helm", "Update", "", "2026-01-01T00:00:05Z"), false),
+            (entry("helm", "Update", "", "2026-01-01T00:00:04Z"), true),
+            (entry("kustomize-controller", "Apply", "", "2026-01-01T00:00:04Z"), true),
             (entry("operator", "Apply", "", "2026-01-01T00:00:06Z"), false),
         ] {
-            assert_eq!(is_drift(&[ours.clone(), other.clone()], &[&other.manager]), want, "{other:?}");
-            assert!(!is_drift(std::slice::from_ref(&other), &[&other.manager]), "we never applied: {other:?}");
+            assert_eq!(may_take(&[ours.clone(), other.clone()], &[&other.manager], false), want, "{other:?}");
+            let alone = std::slice::from_ref(&other);
+            assert!(!may_take(alone, &[&other.manager], false), "we never applied: {other:?}");
+            assert_eq!(may_take(alone, &[&other.manager], true), other.is_applier(), "{other:?}");
         }
-        assert!(!is_drift(std::slice::from_ref(&ours), &["nobody"]) && !is_drift(&[ours], &[]));
+        assert!(!may_take(std::slice::from_ref(&ours), &["nobody"], true) && !may_take(&[ours], &[], true));
     }
 
     #[test]

@@ -113,13 +113,13 @@ impl Object {
         let kind = info.name();
         let health = health::assess(&kind, &self);
         let mark = self.mark();
-        let sensitive = if kind == secret::KIND { secret::VALUES.map(|it| format!("/{it}")).to_vec() } else { Vec::new() };
         let Self { meta, mut status, mut body } = self;
         body.retain(|_, it| !it.is_null());
         if kind == secret::KIND && secret::place(&mut body).is_err() {
             // The server itself would not take such data.
             body.remove("data");
         }
+        let sensitive = if kind == secret::KIND { secret::pointers(&body) } else { Vec::new() };
         let metadata = shown(&meta);
         if !metadata.is_empty() {
             body.insert("metadata".to_owned(), Json::Object(metadata));
@@ -311,6 +311,6 @@ mod tests {
         let text = json!({ "metadata": { "name": "db", "namespace": "shop" }, "type": "Opaque", "data": { "password": "aHVudGVyMg==", "key": "AP8=" } });
         let remote = Object::parse(text.to_string().as_bytes()).unwrap().into_remote(&info("Secret", "", "secrets", true));
         assert_eq!(doc(&remote), json!({ "type": "Opaque", "stringData": { "password": "hunter2" }, "data": { "key": "AP8=" } }));
-        assert_eq!(remote.sensitive, ["/data", "/stringData"]);
+        assert_eq!(remote.sensitive, ["/data/key", "/stringData/password"]);
     }
 }

@@ -7,6 +7,7 @@
 //! Invariant: what comes out refers to itself through `$defs` only and never in a circle, is at most [`MAX_BYTES`] long and
 //! [`MAX_DEPTH`] levels deep.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
@@ -22,6 +23,8 @@ const MAX_BYTES: usize = 900 << 10;
 const MAX_DEPTH: usize = 52;
 /// How the pattern of a quantity begins in definitions of custom resources.
 const QUANTITY_PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))";
+/// What counts where an item of a list does not say, for fields by which items are told apart.
+pub const DEFAULT: &str = "x-trueup-default";
 /// Keywords that mean the same on both sides.
 const SAME: [&str; 9] =
     ["enum", "required", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties"];
@@ -31,6 +34,9 @@ const SAME: [&str; 9] =
 #[serde(default)]
 pub struct Document {
     components: Components,
+    /// See [`shared_keys`].
+    #[serde(skip)]
+    keys: OnceCell<BTreeSet<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,8 +63,13 @@ impl Document {
     }
 
     fn kind(&self, component: &str, group: &str, kind: &str) -> Json {
-        let mut converter =
-            Converter { components: &self.components.schemas, short: BTreeMap::new(), defs: Map::new(), inside: BTreeSet::new() };
+        let mut converter = Converter {
+            components: &self.components.schemas,
+            short: BTreeMap::new(),
+            defs: Map::new(),
+            inside: BTreeSet::new(),
+            keys: self.keys.get_or_init(|| shared_keys(self.components.schemas.values())).iter().map(String::as_str).collect(),
+        };
         let whole = self.components.schemas.get(component).unwrap_or(&Json::Null);
         let schema = converter.root(whole, &kind_of(group, kind));
         if schema.to_string().len() <= MAX_BYTES { schema } else { shallow(whole, &kind_of(group, kind)) }
@@ -68,9 +79,34 @@ impl Document {
 /// The schema of a kind (`Widget.example.com`), out of the one that its definition has for a version.
 pub fn of_definition(whole: &Json, name: &str) -> Json {
     let components = Map::new();
-    let mut converter = Converter { components: &components, short: BTreeMap::new(), defs: Map::new(), inside: BTreeSet::new() };
+    let keys = shared_keys(std::iter::once(whole));
+    let mut converter = Converter {
+        components: &components,
+        short: BTreeMap::new(),
+        defs: Map::new(),
+        inside: BTreeSet::new(),
+        keys: keys.iter().map(String::as_str).collect(),
+    };
     let schema = converter.root(whole, name);
     if schema.to_string().len() <= MAX_BYTES { schema } else { shallow(whole, name) }
+}
+
+/// Names of fields that tell items of some list apart together with others: `port` and `protocol`.
+fn shared_keys<'a>(schemas: impl Iterator<Item = &'a Json>) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    let mut todo: Vec<&Json> = schemas.collect();
+    while let Some(node) = todo.pop() {
+        match node {
+            Json::Object(map) => {
+                let keys = map.get("x-kubernetes-list-map-keys").and_then(Json::as_array).filter(|it| it.len() > 1);
+                out.extend(keys.into_iter().flatten().filter_map(Json::as_str).map(str::to_owned));
+                todo.extend(map.values());
+            }
+            Json::Array(items) => todo.extend(items),
+            _ => {}
+        }
+    }
+    out
 }
 
 fn kind_of(group: &str, kind: &str) -> String {
@@ -85,7 +121,7 @@ pub fn open(name: &str) -> Json {
     if name == secret::KIND {
         // Whatever the server told or did not tell.
         for field in secret::VALUES {
-            properties.insert(field.to_owned(), json!({ "x-trueup-sensitive": true }));
+            properties.insert(field.to_owned(), json!({ "x-trueup-sensitive": true, "x-trueup-plain": secret::ADVICE }));
         }
     }
     json!({ "type": "object", "properties": properties })
@@ -120,8 +156,8 @@ fn metadata() -> Json {
         };
         properties.insert(name.to_owned(), list);
     }
-    for name in SERVERS.iter().filter(|it| **it != "generateName") {
-        properties.insert((*name).to_owned(), json!({ "x-trueup-computed": true }));
+    for name in SERVERS {
+        properties.insert(name.to_owned(), json!({ "x-trueup-computed": true }));
     }
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
@@ -133,6 +169,8 @@ struct Converter<'a> {
     defs: Map<String, Json>,
     /// Components that are being converted.
     inside: BTreeSet<&'a str>,
+    /// Names of fields that tell items of some list apart together with others.
+    keys: BTreeSet<&'a str>,
 }
 
 impl<'a> Converter<'a> {
@@ -149,6 +187,7 @@ impl<'a> Converter<'a> {
             for name in secret::VALUES {
                 if let Some(Json::Object(field)) = properties.get_mut(name) {
                     field.insert("x-trueup-sensitive".to_owned(), Json::Bool(true));
+                    field.insert("x-trueup-plain".to_owned(), Json::from(secret::ADVICE));
                 }
             }
         }
@@ -225,14 +264,14 @@ impl<'a> Converter<'a> {
             return;
         }
         let kind = map.get("x-kubernetes-list-type").and_then(Json::as_str);
-        // Several keys (`port` and `protocol`): the first is what tells items apart as a rule, as in kubectl's own merge. Where it
-        // does not, the engine compares such a list as a whole.
-        let key = map.get("x-kubernetes-list-map-keys").and_then(|it| it.get(0)).and_then(Json::as_str);
+        let several = map.get("x-kubernetes-list-map-keys").filter(|it| it.as_array().is_some_and(|it| !it.is_empty()));
+        let one = several.and_then(|it| it.as_array().filter(|it| it.len() == 1)?.first());
+        let key = one.or(several).cloned();
         let strategy = map.get("x-kubernetes-patch-strategy").and_then(Json::as_str).unwrap_or_default();
-        let merge = map.get("x-kubernetes-patch-merge-key").and_then(Json::as_str).filter(|_| strategy.contains("merge"));
+        let merge = map.get("x-kubernetes-patch-merge-key").filter(|_| strategy.contains("merge")).cloned();
         match (kind, key.or(merge)) {
             (Some("map"), Some(key)) | (None, Some(key)) => {
-                out.insert("x-trueup-list-key".to_owned(), Json::from(key));
+                out.insert("x-trueup-list-key".to_owned(), key);
             }
             (Some("set"), _) => {
                 out.insert("x-trueup-unordered".to_owned(), Json::Bool(true));
@@ -250,6 +289,13 @@ impl<'a> Converter<'a> {
         let Some(fields) = map.get("properties").and_then(Json::as_object) else { return };
         let mut properties: Map<String, Json> =
             fields.iter().map(|(name, field)| (name.clone(), self.node(field, depth + 2))).collect();
+        for (name, field) in fields.iter().filter(|(name, _)| self.keys.contains(name.as_str())) {
+            // Of two ports that differ in their protocol alone, one may leave it out.
+            let default = field.get("default").filter(|it| it.as_str().is_some_and(|it| !it.is_empty()));
+            if let (Some(default), Some(Json::Object(field))) = (default, properties.get_mut(name)) {
+                field.insert(DEFAULT.to_owned(), default.clone());
+            }
+        }
         if map.get("x-kubernetes-embedded-resource") == Some(&Json::Bool(true)) {
             for name in ["apiVersion", "kind", "metadata"] {
                 properties.entry(name).or_insert_with(|| json!({}));
@@ -398,10 +444,11 @@ mod tests {
         let schema = &kinds["Deployment"];
         let hints = hints(schema);
         let shown =
-            |it: &[(trueup_core::value::Path, String)]| it.iter().map(|(path, key)| format!("{path} {key}")).collect::<Vec<_>>();
+            |it: &[(trueup_core::value::Path, String)]| it.iter().map(|(path, it)| format!("{path} {it}")).collect::<Vec<_>>();
+        let keys: Vec<_> = hints.list_keys.iter().map(|(path, key)| (path.clone(), key.name().to_owned())).collect();
         assert_eq!(
-            shown(&hints.list_keys),
-            ["metadata.ownerReferences uid", "spec.containers name", "spec.containers.ports containerPort"]
+            shown(&keys),
+            ["metadata.ownerReferences uid", "spec.containers name", "spec.containers.ports containerPort,protocol"]
         );
         assert_eq!(shown(&hints.formats), ["spec.containers.limits.* quantity"]);
         let container = |it: Json| json!({ "spec": { "containers": [it] }, "metadata": { "labels": { "a": "b" } } });

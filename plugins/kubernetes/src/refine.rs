@@ -7,13 +7,14 @@
 use trueup_sdk::http::{self, Response};
 use trueup_sdk::{Action, Candidate, EditOp, Error, Fault, Json, Replacement, Result, Verdict};
 
-use crate::apply::{asked, on_server, patch};
+use crate::apply::{asked, forced, may_take, on_server, patch};
 use crate::error::{self, Status};
 use crate::fetch::{Kinds, PARALLEL};
 use crate::kind::Info;
 use crate::list::name_of;
 use crate::managed;
 use crate::object::{self, Object};
+use crate::secret;
 
 /// What the server says of fields that cannot be changed in place.
 const IMMUTABLE: [&str; 7] = [
@@ -32,28 +33,60 @@ pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
     let mut asked = Vec::new();
     let mut requests = Vec::new();
     for (at, candidate) in candidates.iter().enumerate() {
-        if let Ok(Some((info, body))) = question(kinds, candidate) {
-            // Whose fields they are is judged when the change is made: here it is about what would come of it.
-            requests.push(patch(&info, &candidate.address, &body, true, true));
-            asked.push((at, info));
+        if let (Some(verdict), Some(slot)) = (fixed(candidate), verdicts.get_mut(at)) {
+            *slot = verdict;
+        } else if let Ok(Some((info, body))) = question(kinds, candidate) {
+            requests.push(patch(&info, &candidate.address, &body, forced(&candidate.ext), true));
+            asked.push((at, info, body));
         }
     }
     let answers = if requests.is_empty() { Vec::new() } else { http::send_all(requests, PARALLEL) };
-    for ((at, info), answer) in asked.into_iter().zip(answers) {
+    for ((at, info, body), answer) in asked.into_iter().zip(answers) {
+        let (Some(candidate), Some(slot)) = (candidates.get(at), verdicts.get_mut(at)) else { continue };
         // No answer says nothing about the change.
-        if let (Ok(response), Some(candidate), Some(slot)) = (answer, candidates.get(at), verdicts.get_mut(at)) {
+        if let Ok(response) = answer.and_then(|it| decided(candidate, &info, &body, it)) {
             *slot = verdict(candidate, &info, &response);
         }
     }
     verdicts
 }
 
+/// The answer to the change as it would be sent: a conflict that needs no person is not one.
+fn decided(candidate: &Candidate, info: &Info, body: &[u8], response: Response) -> Result<Response> {
+    let takes_over = candidate.object.as_ref().is_some_and(|it| it.mark.is_none());
+    if response.status() != 409 || !may_take(info, &candidate.address, &Status::of(&response), takes_over)? {
+        return Ok(response);
+    }
+    patch(info, &candidate.address, body, true, true).send()
+}
+
+/// What of a Secret cannot change in place. Its values must not be sent in a plan, so that the server cannot be asked.
+fn fixed(candidate: &Candidate) -> Option<Verdict> {
+    let object = candidate.object.as_ref().filter(|_| candidate.action == Action::Update)?;
+    if candidate.address.kind != secret::KIND {
+        return None;
+    }
+    let sealed = serde_json::from_str::<Json>(&object.doc).ok()?.get("immutable") == Some(&Json::Bool(true));
+    let is_fixed = |path: &str| match path.split('/').nth(1) {
+        Some("type") => true,
+        Some("data" | "stringData" | "immutable") => sealed,
+        _ => false,
+    };
+    let paths: Vec<String> = candidate.edits.iter().map(|it| it.path.clone()).filter(|it| is_fixed(it)).collect();
+    let first = paths.first()?;
+    let reason = match first.as_str() {
+        "/type" => "`type`: field is immutable",
+        _ => "field is immutable when `immutable` is set",
+    };
+    Some(Verdict::Replace(Replacement { reason: reason.to_owned(), paths, create_first: false, ext: Vec::new() }))
+}
+
 fn question(kinds: &Kinds, candidate: &Candidate) -> Result<Option<(std::rc::Rc<Info>, Vec<u8>)>> {
     let (Action::Update, Some(doc), Some(object)) = (candidate.action, &candidate.desired, &candidate.object) else {
         return Ok(None);
     };
-    // What is secret or not yet known cannot be sent in a plan.
-    if object::is_open(doc) {
+    // What is secret or not yet known cannot be sent in a plan; what is written for its mark alone changes nothing.
+    if object::is_open(doc) || candidate.edits.is_empty() {
         return Ok(None);
     }
     let Some(info) = kinds.find(&candidate.address.kind)? else { return Ok(None) };
@@ -71,7 +104,7 @@ fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
         let paths = touched(candidate, &refusal);
         return Verdict::Replace(Replacement { paths, create_first: false, reason, ext: Vec::new() });
     }
-    let certain = matches!(status, 400 | 422)
+    let certain = (matches!(status, 400 | 422) || !refusal.conflicts().is_empty())
         && !refusal.is_another()
         && !refusal.message.contains("dry run")
         && !refusal.message.contains("dryRun");
@@ -80,7 +113,8 @@ fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
     }
     let name = name_of(&candidate.address.kind, &candidate.address.scope, &candidate.address.key);
     let error = error::of(response, asked("apply", &name, &candidate.address.kind, false));
-    Verdict::Refuse(Error { fault: Fault::Invalid, ..error }.into())
+    let fault = if refusal.conflicts().is_empty() { Fault::Invalid } else { Fault::Conflict };
+    Verdict::Refuse(Error { fault, ..error }.into())
 }
 
 /// Whether the change would leave the object as it is.

@@ -53,10 +53,6 @@ fn one(kinds: &Kinds, config: &Config, item: &Declared) -> Result<Desired> {
 
 fn metadata(doc: &mut serde_json::Map<String, Json>) -> Result<()> {
     let Some(Json::Object(metadata)) = doc.get_mut("metadata") else { return Ok(()) };
-    if metadata.contains_key("generateName") {
-        let text = "`generateName` has the server draw a name, and no two applies would mean the same object; write `name` alone";
-        return Err(Error::invalid("k8s.generate-name", text).at("/metadata/generateName"));
-    }
     metadata.retain(|name, _| !SERVERS.contains(&name.as_str()));
     if let Some(Json::Object(labels)) = metadata.get("labels")
         && let Some(name) = labels.keys().find(|it| it.starts_with(mark::PREFIX))
@@ -130,10 +126,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_declared_is_refused_with_a_reason() {
-        for (doc, code) in [
-            (json!({ "metadata": { "generateName": "a-" } }), "k8s.generate-name"),
-            (json!({ "metadata": { "labels": { "trueup.dev/project": "x" } } }), "k8s.own-label"),
-        ] {
+        for (doc, code) in [(json!({ "metadata": { "labels": { "trueup.dev/project": "x" } } }), "k8s.own-label")] {
             let rendered = rendered("Widget.example.com", "a", &doc);
             assert!(rendered.objects.is_empty());
             assert_eq!(rendered.diagnostics[0].code, code);

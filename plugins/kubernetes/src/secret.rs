@@ -12,6 +12,9 @@ pub const KIND: &str = "Secret";
 /// The fields that hold values.
 pub const VALUES: [&str; 2] = ["data", "stringData"];
 
+/// What to write instead of a value.
+pub const ADVICE: &str = "write `${{ secret('name') }}` under `stringData`, and put the value into `secrets` of credentials.yaml";
+
 /// Brings every value to its place.
 ///
 /// # Errors
@@ -47,6 +50,15 @@ pub fn place(doc: &mut Map<String, Json>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where a document holds values.
+pub fn pointers(doc: &Map<String, Json>) -> Vec<String> {
+    let below = |field: &&str| {
+        let values = doc.get(*field).and_then(Json::as_object).into_iter().flatten();
+        values.map(|(key, _)| format!("/{field}/{}", key.replace('~', "~0").replace('/', "~1"))).collect::<Vec<_>>()
+    };
+    VALUES.iter().flat_map(below).collect()
 }
 
 /// Puts every value into `data`, as the server takes it. Secrets are opened already.

@@ -11,7 +11,7 @@ mod walk;
 use std::sync::Arc;
 
 use crate::manifest::Hints;
-use crate::value::{Json, Map, Path, Segment, marker};
+use crate::value::{Json, Map, Path, Segment, is_item, item_key, marker};
 
 pub use equal::{hollow, same_value};
 use walk::Walk;
@@ -155,18 +155,16 @@ fn located(path: &Path, desired: &Json, observed: &Json, hints: &Hints) -> Path 
             .list_keys
             .iter()
             .find(|(hint, _)| hint.0.len() == bare.len() && hint.0.iter().zip(&bare).all(|(segment, key)| names(segment, key)));
-        let next = match (segment, list, merge) {
-            (Segment::Index(at), Some(items), Some((_, key))) => {
-                let value = items.get(*at).and_then(|item| item.get(key)).map(walk::key_text);
-                value.map(|value| Segment::Item { key: key.clone(), value })
-            }
-            (Segment::Item { key, .. }, Some(_), Some((_, merge))) if key == merge => None,
-            (Segment::Item { key, value }, Some(items), _) => {
-                let at = items.iter().position(|item| item.get(key).is_some_and(|it| walk::key_text(it) == *value));
-                at.map(Segment::Index)
+        // The item that is meant, however it is written: by its position, by one of its fields, by all of its key.
+        let meant = match (segment, list) {
+            (Segment::Index(at), Some(items)) => items.get(*at).map(|it| (*at, it)),
+            (Segment::Item { key, value }, Some(items)) => {
+                items.iter().enumerate().find(|(_, item)| is_item(key, value, |field| item_key(item.get(field)?)))
             }
             _ => None,
         };
+        let keyed = |item: &Json| merge.and_then(|(_, key)| Some(key.segment(key.value(item)?)));
+        let next = meant.map(|(at, item)| keyed(item).unwrap_or(Segment::Index(at)));
         out.0.push(next.unwrap_or_else(|| segment.clone()));
     }
     out
@@ -204,9 +202,7 @@ fn item_mut<'a>(items: &'a mut [Json], segment: &Segment) -> Option<&'a mut Json
     match segment {
         Segment::Key(_) => None,
         Segment::Index(at) => items.get_mut(*at),
-        Segment::Item { key, value } => {
-            items.iter_mut().find(|item| item.get(key).is_some_and(|it| walk::key_text(it) == *value))
-        }
+        Segment::Item { key, value } => items.iter_mut().find(|item| is_item(key, value, |field| item_key(item.get(field)?))),
     }
 }
 

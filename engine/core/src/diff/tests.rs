@@ -1,13 +1,19 @@
 //! Cases of the comparison; the paths in the hints are those of the table in `hints`.
 
 use super::*;
+use crate::manifest::ListKey;
 use crate::value::{Digest, blob, json, secret, unknown};
 
 fn hints() -> Hints {
     let path = |text: &str| Path::parse(text).unwrap();
     Hints {
         computed: vec![path("computed"), path("nested.computed"), path("plain.id"), path("keyed.id"), path("users.id")],
-        list_keys: vec![(path("keyed"), "name".into()), (path("items"), "name".into()), (path("items.ports"), "port".into())],
+        list_keys: vec![
+            (path("keyed"), ListKey::new(&["name"])),
+            (path("items"), ListKey::new(&["name"])),
+            (path("items.ports"), ListKey::new(&["port"])),
+            (path("service"), ListKey::new(&["port", "protocol"])),
+        ],
         unordered: vec![path("set"), path("users")],
         caseless: vec![path("host"), path("hosts"), path("plain.host"), path("keyed.name"), path("users.name")],
         write_only: vec![path("password"), path("plain.password"), path("keyed.password"), path("users.password")],
@@ -272,4 +278,21 @@ fn a_change_touches_a_hint_at_below_and_above_it() {
     assert!(touches(&change("l", json!([{"x": 1}]), json!([{"x": 2}])), &items));
     assert!(!touches(&change("l", json!([{"x": 1}]), json!([{"x": 1, "y": 2}])), &items));
     assert!(touches(&change("m.any.x", json!(1), json!(2)), &Path::parse("m.*.x").unwrap()));
+}
+
+#[test]
+fn items_that_several_fields_tell_apart_are_matched_by_all_of_them() {
+    let of = |port: u16, protocol: &str, to: u16| json!({"port": port, "protocol": protocol, "to": to});
+    let both = json!({"service": [of(53, "UDP", 1), of(53, "TCP", 2)]});
+    equal(both.clone(), json!({"service": [of(53, "TCP", 2), of(80, "TCP", 3), of(53, "UDP", 1)]}));
+    differs(both.clone(), json!({"service": [of(53, "TCP", 2), of(53, "UDP", 9)]}), "service[port=53,protocol=UDP].to: 9 -> 1");
+    let one = json!({"service": [of(53, "TCP", 2)]});
+    let gone = r#"service[port=53,protocol=UDP]: {"port":53,"protocol":"UDP","to":1} -> - git"#;
+    check(one.clone(), both.clone(), both.clone(), &[gone]);
+    // Ignored by one of the fields, where people do not name the other.
+    for ignored in ["service[port=53].to", "service[port=53,protocol=UDP].to", "service[0].to"] {
+        let ignore = [Path::parse(ignored).unwrap()];
+        let found = json!({"service": [of(53, "UDP", 9), of(53, "TCP", 2)]});
+        assert_eq!(told(&compare(&both, None, &found, &hints(), &ignore)), [""; 0], "{ignored}");
+    }
 }

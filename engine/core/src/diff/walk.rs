@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::equal::{hollow, same_value};
 use super::{Change, Origin, gather, key_of, names};
-use crate::manifest::Hints;
+use crate::manifest::{Hints, ListKey};
 use crate::value::{Json, Map, Marker, Path, Segment, canonical, marker};
 
 /// Pairs of list items that are compared one by one before two long sets simply count as different.
@@ -95,7 +95,7 @@ impl<'a> Walk<'a> {
     fn list(&mut self, whole: &Json, desired: &[Json], applied: Option<&Json>, observed: &[Json], found: Option<&Json>) {
         let was = applied.and_then(Json::as_array).map(Vec::as_slice);
         if let Some(key) = self.merge_key() {
-            let caseless = self.is_caseless(&key);
+            let caseless = self.is_caseless(key.name());
             if let Some(items) = keyed(desired, &key, caseless) {
                 return self.keyed(&key, caseless, &items, was.unwrap_or_default(), observed);
             }
@@ -115,21 +115,16 @@ impl<'a> Walk<'a> {
     }
 
     /// Items by merge key. Items that only the server has stay its own, as a field would.
-    fn keyed(&mut self, key: &str, caseless: bool, desired: &[(String, &Json)], applied: &[Json], observed: &[Json]) {
+    fn keyed(&mut self, key: &ListKey, caseless: bool, desired: &[(String, &Json)], applied: &[Json], observed: &[Json]) {
         let (was, found) = (by_key(applied, key, caseless), by_key(observed, key, caseless));
-        let segment = |item: &Json| {
-            let value = item.get(key).map(key_text).unwrap_or_default();
-            Segment::Item { key: key.to_owned(), value }
-        };
+        let segment = |item: &Json| key.segment(key.value(item).unwrap_or_default());
         for (value, wanted) in desired {
             let (was, found) = (was.get(value).copied(), found.get(value).copied());
             self.step(segment(wanted), |walk| walk.node(Some(wanted), was, found));
         }
         let wanted: HashSet<&str> = desired.iter().map(|(value, _)| value.as_str()).collect();
         for before in applied {
-            let Some(value) = before.get(key).map(|it| folded(it, caseless)).filter(|it| !wanted.contains(it.as_str())) else {
-                continue;
-            };
+            let Some(value) = folded(key, before, caseless).filter(|it| !wanted.contains(it.as_str())) else { continue };
             let now = found.get(&value).copied();
             self.step(segment(before), |walk| walk.node(None, Some(before), now));
         }
@@ -247,7 +242,7 @@ impl<'a> Walk<'a> {
         self.path.0.pop();
     }
 
-    fn merge_key(&self) -> Option<String> {
+    fn merge_key(&self) -> Option<ListKey> {
         self.hints.list_keys.iter().find(|(hint, _)| self.is(hint)).map(|(_, key)| key.clone())
     }
 
@@ -278,24 +273,18 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The text that stands for a merge key's value in a path.
-pub(super) fn key_text(value: &Json) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// As [`key_text`], in lower case where case means nothing.
-fn folded(value: &Json, caseless: bool) -> String {
-    let text = key_text(value);
-    if caseless { text.to_lowercase() } else { text }
+/// The value of an item's merge key, in lower case where case means nothing.
+fn folded(key: &ListKey, item: &Json, caseless: bool) -> Option<String> {
+    let text = key.value(item)?;
+    Some(if caseless { text.to_lowercase() } else { text })
 }
 
 /// The items by merge key; None where one has none, an unknown one, or shares it.
-fn keyed<'a>(items: &'a [Json], key: &str, caseless: bool) -> Option<Vec<(String, &'a Json)>> {
+fn keyed<'a>(items: &'a [Json], key: &ListKey, caseless: bool) -> Option<Vec<(String, &'a Json)>> {
     let mut seen = HashSet::with_capacity(items.len());
     let mut out = Vec::with_capacity(items.len());
     for item in items {
-        let value = item.get(key).filter(|it| !it.is_object() && !it.is_array() && !it.is_null())?;
-        let text = folded(value, caseless);
+        let text = folded(key, item, caseless)?;
         if !seen.insert(text.clone()) {
             return None;
         }
@@ -305,8 +294,8 @@ fn keyed<'a>(items: &'a [Json], key: &str, caseless: bool) -> Option<Vec<(String
 }
 
 /// Items by the text of their merge key; the first of several that share it.
-fn by_key<'a>(items: &'a [Json], key: &str, caseless: bool) -> HashMap<String, &'a Json> {
-    items.iter().rev().filter_map(|item| Some((folded(item.get(key)?, caseless), item))).collect()
+fn by_key<'a>(items: &'a [Json], key: &ListKey, caseless: bool) -> HashMap<String, &'a Json> {
+    items.iter().rev().filter_map(|item| Some((folded(key, item, caseless)?, item))).collect()
 }
 
 fn there(value: Option<&Json>) -> Option<&Json> {

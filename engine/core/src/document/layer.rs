@@ -75,11 +75,11 @@ impl<'a> Merge<'a> {
             return;
         };
         let mut index: HashMap<String, usize> =
-            items.iter().enumerate().filter_map(|(at, item)| Some((item.get(key)?.key_text()?, at))).collect();
+            items.iter().enumerate().filter_map(|(at, item)| Some((item.merge_key(key)?, at))).collect();
         let mut gone = vec![false; items.len()];
         for mut patch in patches {
-            let Some(value) = patch.get(key).and_then(Node::key_text) else {
-                let message = format!("an item of {path} has no `{key}`, by which layers merge this list");
+            let Some(value) = patch.merge_key(key) else {
+                let message = format!("an item of {path} has no `{}`, by which layers merge this list", key.name());
                 self.findings.push(Diagnostic::error(codes::SHAPE, message).at(self.sources.location(first_line(&patch))));
                 continue;
             };
@@ -87,7 +87,7 @@ impl<'a> Merge<'a> {
             let at = index.get(&value).copied();
             match (at, remove) {
                 (Some(at), None) => {
-                    self.path.push(Segment::Item { key: key.clone(), value });
+                    self.path.push(key.segment(value));
                     if let Some(item) = items.get_mut(at) {
                         self.over(item, patch);
                     }
@@ -98,7 +98,7 @@ impl<'a> Merge<'a> {
                     items.push(without_nulls(patch));
                     gone.push(false);
                 }
-                (at, Some(remove)) => self.remove(at, &value, key, &remove, &mut gone),
+                (at, Some(remove)) => self.remove(at, &value, key.name(), &remove, &mut gone),
             }
         }
         let mut gone = gone.into_iter();

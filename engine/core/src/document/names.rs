@@ -67,9 +67,10 @@ struct Written<'a> {
 
 impl<'a> Written<'a> {
     fn parse(text: &'a str) -> Option<Self> {
+        // A colon further on is part of a name (`ClusterRole/system:foo`).
         let (alias, local) = match text.split_once(':') {
-            Some((alias, local)) => (Some(alias), local),
-            None => (None, text),
+            Some((alias, local)) if !alias.contains('/') => (Some(alias), local),
+            _ => (None, text),
         };
         let mut parts = local.split('/');
         let (kind, second, third) = (parts.next()?, parts.next()?, parts.next());
@@ -181,10 +182,11 @@ impl Shortener {
     ///
     /// As [`Shortener::resolve`].
     pub fn resolve_typed(&self, text: &str) -> Result<ResourceId, NameFault> {
-        if text.is_empty() || text.contains(['/', ':']) {
+        let named: Vec<&ResourceId> = self.ids.iter().filter(|it| it.name() == text).collect();
+        if text.is_empty() || text.contains('/') || (text.contains(':') && named.is_empty()) {
             return self.resolve(text);
         }
-        self.only(text, self.ids.iter().filter(|it| it.name() == text).collect(), |id| self.shorten(id))
+        self.only(text, named, |id| self.shorten(id))
     }
 
     /// The one resource among those `found` for `text`; where there are several they are told apart as `shown`.
@@ -260,6 +262,7 @@ mod tests {
             "k8s:Ingress.networking.k8s.io/shop/web",
             "k8s:Ingress.extensions/shop/web",
             "site:File/motd",
+            "k8s:ClusterRole.rbac.authorization.k8s.io/system:foo",
         ];
         texts.iter().map(|it| ResourceId::parse(it).unwrap()).collect()
     }
@@ -293,6 +296,8 @@ mod tests {
         check("Service/blog/web", Ok("k8s:Service/blog/web"));
         check("old:RecordSet/www", Ok("old:RecordSet/www"));
         check("File/motd", Ok("site:File/motd"));
+        check("ClusterRole/system:foo", Ok("k8s:ClusterRole.rbac.authorization.k8s.io/system:foo"));
+        check("k8s:ClusterRole/system:foo", Ok("k8s:ClusterRole.rbac.authorization.k8s.io/system:foo"));
     }
 
     #[test]
@@ -310,6 +315,7 @@ mod tests {
         let shortener = Shortener::new(ids());
         assert_eq!(shortener.resolve_typed("motd").unwrap().as_str(), "site:File/motd");
         assert_eq!(shortener.resolve_typed("File/motd").unwrap().as_str(), "site:File/motd");
+        assert_eq!(shortener.resolve_typed("system:foo").unwrap().name(), "system:foo");
         let fault = shortener.resolve_typed("www").unwrap_err();
         assert_eq!(fault.hint().as_deref(), Some("write one of dns:RecordSet/www, old:RecordSet/www"));
         assert_eq!(shortener.resolve_typed("nope").unwrap_err().code(), codes::REFERENCE_MISSING);

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Number;
 
 use crate::diagnostic::Location;
-use crate::manifest::ANY_KEY;
-use crate::value::{Json, Map, Path, Segment};
+use crate::manifest::{ANY_KEY, ListKey};
+use crate::value::{Json, Map, Path, Segment, is_item};
 
 /// A byte range in one of the files at hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -236,7 +236,7 @@ impl Node {
             (Value::Map(_), Segment::Key(key)) => self.get(key),
             (Value::List(items), Segment::Index(at)) => items.get(*at),
             (Value::List(items), Segment::Item { key, value }) => {
-                items.iter().find(|item| item.get(key).and_then(Self::key_text).is_some_and(|it| it == *value))
+                items.iter().find(|item| is_item(key, value, |field| item.get(field)?.key_text()))
             }
             _ => None,
         }
@@ -254,6 +254,11 @@ impl Node {
             }
             _ => {}
         }
+    }
+
+    /// The value of a list's merge key of this item of it.
+    pub(crate) fn merge_key(&self, key: &ListKey) -> Option<String> {
+        key.value_by(|field| self.get(field)?.key_text())
     }
 
     /// Text under which a list item is found by its key's value: texts bare, other scalars as JSON.

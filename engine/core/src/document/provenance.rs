@@ -9,7 +9,7 @@ use super::{Input, Limits, Provenance, ReadFrom, Shortener};
 use crate::address::ResourceId;
 use crate::diagnostic::Location;
 use crate::expression::Template;
-use crate::manifest::{Hints, Kind};
+use crate::manifest::{Hints, Kind, ListKey};
 use crate::value::{Json, Path, Segment};
 
 /// Values that one question is answered for.
@@ -109,8 +109,8 @@ fn named<'a>(root: &'a Node, path: &Path, kind: &Kind) -> Option<(Path, &'a Node
     Some((out, at))
 }
 
-fn item(node: &Node, key: &str) -> Option<Segment> {
-    Some(Segment::Item { key: key.to_owned(), value: node.get(key)?.key_text()? })
+fn item(node: &Node, key: &ListKey) -> Option<Segment> {
+    node.merge_key(key).map(|value| key.segment(value))
 }
 
 /// Paths of the scalars and empty collections below a node.

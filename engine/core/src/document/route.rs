@@ -105,7 +105,7 @@ impl Router<'_> {
         let target = self.target(&api, api_span, provider_annotation(&raw.node))?;
         let Some(provider) = self.input.providers.get(target.provider) else { return Ok(None) };
         let dialect = provider.manifest.yaml;
-        if kind == "List" && target.group.is_empty() && dialect == YamlDialect::Kubectl {
+        if dialect == YamlDialect::Kubectl && self.is_list(&kind, &target, &raw.node) {
             return self.list(raw, rest, lists).map(|()| None);
         }
         let before = self.findings.len();
@@ -158,8 +158,29 @@ impl Router<'_> {
         Err(finding.hint("move it there, or remove it"))
     }
 
+    /// Whether a document is a list of documents: `List`, or a typed one (`ConfigMapList`) as `kubectl get --raw` answers it.
+    fn is_list(&self, kind: &str, target: &Target, node: &Node) -> bool {
+        let known = || self.kind_of(kind, target).is_some();
+        let named = || node.get("metadata").is_some_and(|it| it.get("name").is_some());
+        let typed = kind.len() > "List".len() && kind.ends_with("List") && node.get("items").is_some();
+        (kind == "List" && target.group.is_empty()) || (typed && !named() && !known())
+    }
+
+    fn kind_of(&self, kind: &str, target: &Target) -> Option<&Arc<Kind>> {
+        let name = if target.group.is_empty() { kind.to_owned() } else { format!("{kind}.{}", target.group) };
+        self.input.providers.get(target.provider)?.manifest.kinds.get(&name)
+    }
+
     fn list(&self, mut raw: Raw, rest: &mut Vec<(Raw, usize)>, lists: usize) -> Result<(), Diagnostic> {
         let span = raw.node.span;
+        let header = |name: &str| raw.node.member(name).cloned();
+        // Items of a typed list are of its kind, and need not say so.
+        let kind = header("kind").and_then(|it| {
+            let text = it.node.text()?.strip_suffix("List").filter(|it| !it.is_empty())?.to_owned();
+            Some(Member { node: Node { span: it.node.span, value: Value::Text(text) }, ..it })
+        });
+        let given: Vec<Member> =
+            kind.map(|it| (it, header("apiVersion"))).into_iter().flat_map(|(kind, api)| [Some(kind), api]).flatten().collect();
         let items = raw.node.take("items").map(|it| it.node);
         let Some(Node { value: Value::List(items), .. }) = items else {
             return Err(self.error(codes::SHAPE, span.part(span.start, 0), "a List has a list of documents under `items`"));
@@ -172,7 +193,7 @@ impl Router<'_> {
             ));
         }
         // Taken from the end, so that they come out in order.
-        let documents = items.into_iter().rev();
+        let documents = items.into_iter().rev().map(|node| of_list(node, &given));
         rest.extend(documents.map(|node| (Raw { node, dynamic: raw.dynamic, reserved: raw.reserved }, lists + 1)));
         Ok(())
     }
@@ -332,15 +353,21 @@ impl Router<'_> {
             }
         }
         let Some(name) = metadata.node.take("name") else {
-            let mut finding = self.error(codes::SHAPE, metadata.key_span, "the document has no metadata.name");
-            finding.hint =
-                metadata.node.member("generateName").map(|_| "generated names are not stable: write `name:`".to_owned());
-            return Err(finding);
+            if let Some(generate) = metadata.node.member("generateName") {
+                let text = "`generateName` has the server draw a name, and no two applies would mean the same object";
+                return Err(self.error(codes::SHAPE, generate.underline(), text).hint("write `name:` in its place"));
+            }
+            return Err(self.error(codes::SHAPE, metadata.key_span, "the document has no metadata.name"));
         };
-        let name = self.name("name", &name)?;
+        let foreign = self.input.providers.get(target.provider).is_some_and(|it| it.manifest.any_api_version);
+        let name = self.name("name", &name, foreign)?;
         let namespace = metadata.node.take("namespace").filter(|it| it.node.value != Value::Null);
-        let namespace = namespace.map(|it| self.name("namespace", &it)).transpose()?;
+        let namespace = namespace.map(|it| self.name("namespace", &it, false)).transpose()?;
         let alias = self.input.providers.get(target.provider).map_or("", |it| &it.alias);
+        if foreign {
+            // Other tools write it into documents (`status: {}`), and it never was anybody's wish.
+            raw.node.take("status");
+        }
         let id = ResourceId::new(alias, &kind.name, namespace.as_deref(), &name);
         let settings = self.settings(&mut metadata);
         self.leftovers(&mut metadata, &kind);
@@ -388,12 +415,12 @@ impl Router<'_> {
     }
 
     /// `metadata.name` or `metadata.namespace`.
-    fn name(&self, field: &str, member: &Member) -> Result<Arc<str>, Diagnostic> {
+    fn name(&self, field: &str, member: &Member, colon: bool) -> Result<Arc<str>, Diagnostic> {
         let Value::Text(text) = &member.node.value else {
             let message = format!("metadata.{field} is {}, and must be a text", member.node.type_name());
             return Err(self.error(codes::NAME, member.underline(), message).hint("quote it"));
         };
-        if is_name(text) {
+        if is_name(text, colon) {
             return Ok(text.as_str().into());
         }
         let message = match text.len() {
@@ -401,7 +428,8 @@ impl Router<'_> {
             length if length > 253 => format!("metadata.{field} has {length} characters, and 253 are allowed"),
             _ => format!("metadata.{field} is {}", shown(text)),
         };
-        Err(self.error(codes::NAME, member.node.span, message).hint("use letters, digits and `.` `_` `*` `@` `-`"))
+        let more = if colon { " `:`" } else { "" };
+        Err(self.error(codes::NAME, member.node.span, message).hint(format!("use letters, digits and `.` `_` `*` `@` `-`{more}")))
     }
 
     /// Takes the `trueup.dev/` annotations off.
@@ -461,14 +489,24 @@ impl Router<'_> {
     }
 }
 
+/// An item of a list with those header fields of it that it does not have itself.
+fn of_list(mut node: Node, given: &[Member]) -> Node {
+    if let Value::Map(members) = &mut node.value {
+        let missing: Vec<Member> = given.iter().filter(|it| members.iter().all(|own| own.key != it.key)).cloned().collect();
+        members.extend(missing);
+    }
+    node
+}
+
 /// A kustomization or a chart where documents are expected.
 pub(crate) fn foreign(what: &str) -> Diagnostic {
     Diagnostic::error(codes::FOREIGN_FORMAT, format!("this is {what}, not a document"))
         .hint("commit what it renders to, or exclude its folder with `exclude:`")
 }
 
-/// 1 to 253 of letters, digits and `.` `_` `*` `@` `-`, and no step of a path.
-fn is_name(text: &str) -> bool {
-    let fits = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'_' | b'*' | b'@' | b'-');
+/// 1 to 253 of letters, digits and `.` `_` `*` `@` `-`, and no step of a path. A `colon` may stand in names of other systems
+/// (`system:foo`).
+fn is_name(text: &str, colon: bool) -> bool {
+    let fits = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'_' | b'*' | b'@' | b'-') || (colon && it == b':');
     (1..=253).contains(&text.len()) && text.bytes().all(fits) && text != "." && text != ".."
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use super::ListKey;
 use crate::value::{Json, Path, Segment};
 
 /// Stands for every key of a mapping in the paths of [`Hints`].
@@ -26,13 +27,16 @@ pub struct Hints {
     /// A change means a replacement.
     pub immutable: Vec<Path>,
     /// Merge key of a list of mappings, by the list's path.
-    pub list_keys: Vec<(Path, String)>,
+    pub list_keys: Vec<(Path, ListKey)>,
     /// Lists whose order means nothing.
     pub unordered: Vec<Path>,
     /// Texts compared without regard to case.
     pub caseless: Vec<Path>,
     /// Never shown; kept as HMACs. Those of outputs start with `status`.
     pub sensitive: Vec<Path>,
+    /// Sensitive fields in which a plain value is worth a warning and no error, with what to do about it: documents of other tools
+    /// have it.
+    pub plain: Vec<(Path, String)>,
     /// Never read back; compared with the last applied document only.
     pub write_only: Vec<Path>,
     /// Names a file of the revision.
@@ -109,7 +113,16 @@ impl Hints {
             "identity" if flag()? => return only(&mut self.identity, path()),
             "list-key" => {
                 expect_type(visit, "array")?;
-                self.list_keys.push((path(), text()?.to_owned()));
+                let several = value.as_array().map(|it| it.iter().map(|it| it.as_str().unwrap_or_default()).collect::<Vec<_>>());
+                let fields = several.map_or_else(|| text().map(|it| vec![it]), Ok)?;
+                if fields.is_empty() || fields.iter().any(|it| it.is_empty() || it.contains(',')) {
+                    return Err("must be the name of a field, or a list of such".to_owned());
+                }
+                self.list_keys.push((path(), ListKey::new(&fields)));
+                return Ok(());
+            }
+            "plain" => {
+                self.plain.push((path(), text()?.to_owned()));
                 return Ok(());
             }
             "format" => {
@@ -169,6 +182,16 @@ impl Hints {
         sort_pairs(&mut self.list_keys, "list-key")?;
         sort_pairs(&mut self.defaults, "default")?;
         sort_pairs(&mut self.formats, "format")?;
+        sort_pairs(&mut self.plain, "plain")?;
+        for (list, key) in &mut self.list_keys {
+            for (path, value) in &self.defaults {
+                if let Some(field) = path.0.strip_prefix(list.0.as_slice()).and_then(|it| <&[Segment; 1]>::try_from(it).ok())
+                    && let [Segment::Key(field)] = field
+                {
+                    key.assume(field, value);
+                }
+            }
+        }
         sort_pairs(&mut self.status_from, "status-from")?;
         for (name, field) in [("scope", &self.scope), ("key", &self.key), ("identity", &self.identity)] {
             let Some(field) = field else { continue };

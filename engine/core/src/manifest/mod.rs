@@ -6,6 +6,7 @@
 
 mod claim;
 mod hints;
+mod list_key;
 mod read;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub use claim::Claim;
 pub(crate) use hints::resolve;
 pub use hints::{ANY_KEY, Hints};
+pub use list_key::ListKey;
 
 use crate::address::Address;
 use crate::schema::Validator;
@@ -87,6 +89,9 @@ pub struct Kind {
     pub order: i32,
     /// Its documents define kinds: rendering one says which, as `defines` in the object's `ext`.
     pub defines: bool,
+    /// Whoever takes an object over writes it, even where nothing differs: it carries the owner's mark, and its system keeps account of
+    /// who wrote which field.
+    pub marked: bool,
     pub hints: Hints,
     /// The schema made ready to judge documents, on first use.
     pub validator: Validator,

@@ -170,6 +170,7 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
         solid: at.flag("solid")?,
         order: order(at)?,
         defines: at.flag("defines")?,
+        marked: at.flag("marked")?,
         hints,
         validator: crate::schema::Validator::default(),
     })

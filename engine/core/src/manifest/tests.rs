@@ -158,7 +158,7 @@ fn hints_are_found_behind_references_lists_mappings_and_choices() {
     );
     assert_eq!(found.identity.unwrap().to_string(), "status.id");
     assert_eq!(paths(&found.immutable), ["spec.dir", "spec.path"]);
-    assert_eq!(found.list_keys, [(Path::parse("spec.ports").unwrap(), "name".to_owned())]);
+    assert_eq!(found.list_keys, [(Path::parse("spec.ports").unwrap(), ListKey::new(&["name"]))]);
     assert_eq!(paths(&found.caseless), ["spec.ports.name"]);
     assert_eq!(found.formats, [(Path::parse("spec.ports.cpu").unwrap(), "quantity".to_owned())]);
     assert_eq!(found.defaults, [(Path::parse("spec.ports.cpu").unwrap(), json!("1"))]);

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use super::intents::Doubts;
 use super::join::{Join, Look, Pair, answers_to, records};
 use super::prune::vanished_scopes;
-use super::{Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, World};
+use super::{
+    Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, UNMARKED, World,
+};
 use crate::address::{Address, ResourceId, Scope};
 use crate::diagnostic::{Code, codes};
 use crate::diff;
 use crate::document::{DriftMode, ReplaceMode};
 use crate::inventory::{Entry, IntentAction, Ownership};
-use crate::manifest::{Recover, ReplaceOrder};
+use crate::manifest::{Kind, Recover, ReplaceOrder};
 use crate::observation::Observed;
 use crate::value::{Json, Path};
 
@@ -155,6 +157,9 @@ impl Judge<'_> {
             return Err((codes::REPLACE_REFUSED, text, Some(hint)));
         }
         let mut reasons = vec![reason];
+        if changes.is_empty() && self.want.kind.marked && found.mark.as_deref() != Some(ours.as_str()) {
+            reasons.push(Reason::new(UNMARKED, "it is to carry this environment's mark"));
+        }
         reasons.extend(why(&changes));
         let step = Step { ownership, ..self.step(Action::Adopt, reasons, changes, Some(found))? };
         draft.plan.steps.push(step);
@@ -385,7 +390,7 @@ impl Judge<'_> {
     }
 
     fn not_foreign(&self, held: &Entry, found: &Observed) -> Result<(), No> {
-        foreign(self.world, held, found, &[&self.want.resource], Some(self.want.kind.recover)).map_or(Ok(()), |text| {
+        foreign(self.world, held, found, &[&self.want.resource], &self.want.kind).map_or(Ok(()), |text| {
             let forget = forget(self.world, &held.resource);
             let hint = format!("if it is to be managed, forget the old entry ({forget}) and adopt the object");
             Err((codes::CLAIM, text, Some(hint)))
@@ -433,13 +438,7 @@ pub(super) fn recovered(found: &Observed) -> &'static str {
 
 /// Why the object is not the one that the entry means, if it is not: another one came under its name or identity.
 /// `heirs` are resources whose mark it may carry besides that of the entry.
-pub(super) fn foreign(
-    world: &World<'_>,
-    held: &Entry,
-    found: &Observed,
-    heirs: &[&ResourceId],
-    recover: Option<Recover>,
-) -> Option<String> {
+pub(super) fn foreign(world: &World<'_>, held: &Entry, found: &Observed, heirs: &[&ResourceId], kind: &Kind) -> Option<String> {
     let same = held.identity.is_empty() || found.identity.is_empty() || held.identity == found.identity;
     match found.mark.as_deref() {
         Some(mark) => {
@@ -447,8 +446,9 @@ pub(super) fn foreign(
             let known = mark == ours || heirs.iter().any(|it| (world.mark)(it) == mark) || (same && realm(mark) == realm(&ours));
             (!known).then(|| format!("the object now carries the mark of another owner (`{}`)", realm(mark)))
         }
-        // A kind known by its key alone is the same object under whatever identity; elsewhere ours was taken away.
-        None if same || matches!(recover, Some(Recover::Key | Recover::Conditional)) => None,
+        // A kind known by its key alone is the same object under whatever identity; elsewhere, and where ours would carry a mark, ours
+        // was taken away.
+        None if same || (!kind.marked && matches!(kind.recover, Recover::Key | Recover::Conditional)) => None,
         None => Some(format!("the object is gone, and another one (`{}`) has its place", found.identity)),
     }
 }

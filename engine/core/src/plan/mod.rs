@@ -187,11 +187,14 @@ impl Action {
     }
 }
 
+/// Code of the reason why an object is written that is taken over as it is.
+pub const UNMARKED: &str = "unmarked";
+
 /// Why a step is in the plan; stable code, words for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// `new changed drifted immutable removed destroyed moved renamed claimed mark recovered vanished deposed replaced
-    /// gone released collision unsettled plugin`
+    /// gone released collision unsettled plugin unmarked`
     pub code: &'static str,
     pub text: String,
     pub path: Option<Path>,

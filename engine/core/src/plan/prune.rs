@@ -96,7 +96,7 @@ fn decide(world: &World<'_>, docs: &Docs, doubts: &Doubts, left: &Leftover<'_>) 
         return Err((codes::NO_EVIDENCE, text, Some(hint)));
     };
     let release = || Some(format!("release the entry with {}", forget(world, &held.resource)));
-    if let Some(text) = foreign(world, held, found, &[], Some(kind.recover)) {
+    if let Some(text) = foreign(world, held, found, &[], &kind) {
         return Err((codes::CLAIM, text, release()));
     }
     if !held.prune && held.ownership != Ownership::Deposed {

@@ -10,6 +10,9 @@ use crate::inventory::Ownership;
 use crate::manifest::ReplaceOrder;
 use crate::value::Path;
 
+const REPLACE_HINT: &str =
+    "take the change back, or write the annotation `trueup.dev/replace: allow`: the object is then deleted and made anew";
+
 /// What a plugin says of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -104,11 +107,15 @@ fn replace(
             Err((codes::RECOVERED, text, Some(judge::RECOVERED_HINT.to_owned())))
         }
         Action::Update => {
-            let order = match want.and_then(|it| it.settings.replace) {
-                Some(ReplaceMode::CreateFirst) => ReplaceOrder::CreateFirst,
-                Some(ReplaceMode::DeleteFirst) => ReplaceOrder::DeleteFirst,
-                Some(ReplaceMode::Allow) | None if create_first => ReplaceOrder::CreateFirst,
-                Some(ReplaceMode::Allow) | None => ReplaceOrder::DeleteFirst,
+            // What a schema says everybody can read beforehand; a verdict comes as a surprise, and takes the object away.
+            let Some(mode) = want.and_then(|it| it.settings.replace) else {
+                let text = format!("the change cannot be made in place: {reason}");
+                return Err((codes::REPLACE_REFUSED, text, Some(REPLACE_HINT.to_owned())));
+            };
+            let order = match mode {
+                ReplaceMode::CreateFirst => ReplaceOrder::CreateFirst,
+                ReplaceMode::Allow if create_first => ReplaceOrder::CreateFirst,
+                ReplaceMode::DeleteFirst | ReplaceMode::Allow => ReplaceOrder::DeleteFirst,
             };
             let collides = want.is_some_and(|it| it.kind.natural());
             step.action = Action::Replace(if collides { ReplaceOrder::DeleteFirst } else { order });

@@ -116,31 +116,52 @@ fn any(doc: &Json) -> bool {
     false
 }
 
-/// Plain values in fields that the schema marks sensitive. The values are not in the findings.
-pub fn plain_secrets(doc: &Json, sensitive: &[Path]) -> Vec<Finding> {
+/// Plain values in fields that the schema marks sensitive. The values are not in the findings. Where documents of other tools have
+/// plain values they are worth one warning for the whole field.
+pub fn plain_secrets(doc: &Json, hints: &Hints) -> Vec<Finding> {
     let mut out = Vec::new();
-    for hint in sensitive {
-        let mut todo = vec![(doc, Path::default(), hint.0.as_slice())];
-        while let Some((value, path, rest)) = todo.pop() {
-            match (value, rest) {
-                _ if kind(value).is_some() => {}
-                (Json::Array(items), _) => {
-                    todo.extend(items.iter().enumerate().map(|(at, it)| (it, path.with(Segment::Index(at)), rest)));
-                }
-                (Json::Object(map), [Segment::Key(want), rest @ ..]) => {
-                    let wanted = map.iter().filter(|(key, _)| want == ANY_KEY || *key == want);
-                    todo.extend(wanted.map(|(key, it)| (it, path.key(key), rest)));
-                }
-                // Below the hint everything is sensitive.
-                (Json::Object(map), _) => todo.extend(map.iter().map(|(key, it)| (it, path.key(key), rest))),
-                (Json::Null | Json::Bool(_), _) | (_, [_, ..]) => {}
-                (Json::Number(_) | Json::String(_), []) => {
-                    let message = format!("`{path}` is a field for secrets and holds a plain value");
-                    let hint = "write `${{ secret('name') }}`, and put its value into `secrets` of credentials.yaml".to_owned();
-                    out.push(Finding::new(codes::PLAIN_SECRET, path, message).hint(Some(hint)));
-                }
+    for hint in &hints.sensitive {
+        let found = plain_below(doc, hint);
+        let advice = hints.plain.iter().find(|(path, _)| path == hint).map(|(_, advice)| advice);
+        match (advice, found.split_first()) {
+            (Some(advice), Some((first, more))) => {
+                let others = if more.is_empty() { String::new() } else { format!(" (and {} more below `{hint}`)", more.len()) };
+                let message = format!("`{first}`{others} is a secret that stands in Git as plain text");
+                let finding = Finding::new(codes::PLAIN_SECRET, first.clone(), message).hint(Some(advice.clone()));
+                out.push(Finding { warning: true, ..finding });
             }
+            (_, None) => {}
+            (None, Some(_)) => out.extend(found.into_iter().map(|path| {
+                let message = format!("`{path}` is a field for secrets and holds a plain value");
+                let hint = "write `${{ secret('name') }}`, and put its value into `secrets` of credentials.yaml".to_owned();
+                Finding::new(codes::PLAIN_SECRET, path, message).hint(Some(hint))
+            })),
         }
     }
+    out
+}
+
+/// Paths of plain values at or below a hint, sorted. What is empty tells nothing.
+fn plain_below(doc: &Json, hint: &Path) -> Vec<Path> {
+    let mut out = Vec::new();
+    let mut todo = vec![(doc, Path::default(), hint.0.as_slice())];
+    while let Some((value, path, rest)) = todo.pop() {
+        match (value, rest) {
+            _ if kind(value).is_some() => {}
+            (Json::Array(items), _) => {
+                todo.extend(items.iter().enumerate().map(|(at, it)| (it, path.with(Segment::Index(at)), rest)));
+            }
+            (Json::Object(map), [Segment::Key(want), rest @ ..]) => {
+                let wanted = map.iter().filter(|(key, _)| want == ANY_KEY || *key == want);
+                todo.extend(wanted.map(|(key, it)| (it, path.key(key), rest)));
+            }
+            // Below the hint everything is sensitive.
+            (Json::Object(map), _) => todo.extend(map.iter().map(|(key, it)| (it, path.key(key), rest))),
+            (Json::Null | Json::Bool(_), _) | (_, [_, ..]) => {}
+            (Json::String(text), []) if text.is_empty() => {}
+            (Json::Number(_) | Json::String(_), []) => out.push(path),
+        }
+    }
+    out.sort();
     out
 }

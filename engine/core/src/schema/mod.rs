@@ -30,11 +30,13 @@ pub struct Finding {
     pub path: Path,
     pub message: String,
     pub hint: Option<String>,
+    /// The document may be used nevertheless.
+    pub warning: bool,
 }
 
 impl Finding {
     fn new(code: Code, path: Path, message: impl Into<String>) -> Self {
-        Self { code, path, message: message.into(), hint: None }
+        Self { code, path, message: message.into(), hint: None, warning: false }
     }
 
     fn hint(mut self, hint: Option<String>) -> Self {
@@ -65,7 +67,7 @@ pub fn findings(doc: &Json, kind: &Kind) -> Vec<Finding> {
         return Vec::new();
     }
     let mut out = markers.misplaced(&kind.hints);
-    out.extend(markers::plain_secrets(doc, &kind.hints.sensitive));
+    out.extend(markers::plain_secrets(doc, &kind.hints));
     out.extend(words::errors(validator, doc, &markers, &kind.hints));
     settle(out)
 }
@@ -97,7 +99,8 @@ fn settle(mut out: Vec<Finding>) -> Vec<Finding> {
     };
     let misspelt: HashSet<String> = out.iter().filter(|it| it.code == codes::UNKNOWN_FIELD).filter_map(meant).collect();
     out.retain(|it| it.code != codes::MISSING_FIELD || !misspelt.contains(&it.message));
-    out.sort_by(|a, b| (&a.path, a.code, &a.message).cmp(&(&b.path, b.code, &b.message)));
+    // Errors first: what is cut off must not be why the document cannot be used.
+    out.sort_by(|a, b| (a.warning, &a.path, a.code, &a.message).cmp(&(b.warning, &b.path, b.code, &b.message)));
     out.dedup();
     out.truncate(MAX_FINDINGS);
     out
@@ -112,7 +115,8 @@ fn diagnostic(finding: Finding, locate: &dyn Fn(&Path) -> Option<Location>) -> D
             None => {}
         }
     };
-    Diagnostic { location, hint: finding.hint, ..Diagnostic::error(finding.code, finding.message) }
+    let judged = if finding.warning { Diagnostic::warning } else { Diagnostic::error };
+    Diagnostic { location, hint: finding.hint, ..judged(finding.code, finding.message) }
 }
 
 #[cfg(test)]

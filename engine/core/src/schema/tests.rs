@@ -152,6 +152,23 @@ fn a_plain_value_in_a_field_for_secrets_is_refused_and_never_shown() {
 }
 
 #[test]
+fn a_plain_value_where_other_tools_have_them_is_one_warning_for_its_field() {
+    let schema = json!({"type": "object", "properties": {
+        "data": {"type": "object", "x-trueup-sensitive": true, "x-trueup-plain": "write an expression"}
+    }});
+    let manifest = json!({"format": 1, "name": "t", "version": "1", "kinds": {"K": {"schema": schema}}});
+    let kind = crate::manifest::Manifest::parse(&manifest).unwrap().kinds.remove("K").unwrap();
+    let of = |data: Json| findings(&json!({"data": data}), &kind);
+    let found = of(json!({"b": "canary", "a": "canary", "c": "", "d": secret("db", "")}));
+    let told: Vec<_> = found.iter().map(|it| (it.warning, it.message.as_str(), it.hint.as_deref())).collect();
+    let want = "`data.a` (and 1 more below `data`) is a secret that stands in Git as plain text";
+    assert_eq!(told, [(true, want, Some("write an expression"))]);
+    assert!(of(json!({})).is_empty() && of(json!({"e": "", "s": secret("db", "")})).is_empty());
+    let diagnostics = validate(&json!({"data": {"a": "x"}}), &kind, &|_| None);
+    assert!(!diagnostics[0].is_error());
+}
+
+#[test]
 fn markers_are_not_judged_and_stand_only_where_they_may() {
     check(json!({"mode": unknown("A/b"), "size": unknown("A/b"), "backend": unknown("A/b"), "color": unknown("A/b")}), &[]);
     check(json!({"backend": {"kind": unknown("A/b"), "dir": "/"}, "limit": unknown("A/b"), "token": secret("t", "")}), &[]);

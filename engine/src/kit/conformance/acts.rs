@@ -399,6 +399,7 @@ impl World<'_> {
                 desired: change.desired,
                 object: change.prior,
                 edits: change.edits,
+                ext: change.ext,
             };
             let verdicts = self.called("refine", provider.refine(&self.info(), vec![candidate]).await)?;
             if let Some(host::Verdict::Ignore(ignored)) = verdicts.first() {

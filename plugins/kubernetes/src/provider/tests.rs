@@ -86,6 +86,13 @@ fn config_map(value: &str) -> Json {
     json!({ "metadata": { "name": "a", "namespace": "shop", "uid": "u1", "resourceVersion": "7" }, "data": { "k": value } })
 }
 
+/// The same with our mark.
+fn marked(value: &str) -> Json {
+    let mut object = config_map(value);
+    object["metadata"]["labels"] = json!({ "trueup.dev/project": "0123456789abcdef0123456789abcdef", "trueup.dev/environment": "test", "trueup.dev/resource": "fedcba9876543210fedcba9876543210" });
+    object
+}
+
 const URL: &str = "slot:cluster/api/v1/namespaces/shop/configmaps/a";
 
 fn address() -> Address {
@@ -150,8 +157,7 @@ fn a_create_leaves_what_is_not_ours_alone() {
 
 #[test]
 fn a_create_that_was_cut_off_meets_its_own_object() {
-    let mut ours = config_map("new");
-    ours["metadata"]["labels"] = json!({ "trueup.dev/project": "0123456789abcdef0123456789abcdef", "trueup.dev/environment": "test", "trueup.dev/resource": "fedcba9876543210fedcba9876543210" });
+    let ours = marked("new");
     let server = Server::start(&[(&format!("GET {URL}"), 200, ours.clone()), (&format!("PATCH {URL}"), 200, ours)]);
     let outcome = apply(&server, Change { unsettled: true, attempt: 1, ..change(Action::Create, None) });
     assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
@@ -208,13 +214,62 @@ fn a_field_that_a_former_applier_still_holds_is_taken_away() {
     let patch = format!("PATCH {URL}");
     let server = Server::start(&[(&patch, 200, held), (&patch, 200, config_map("new"))]);
     let edits = vec![Edit { op: EditOp::Remove, path: "/data/old".to_owned(), value: None }];
-    let outcome = apply(&server, Change { edits, ..change(Action::Update, Some(&config_map("old"))) });
+    let outcome = apply(&server, Change { edits, ..change(Action::Update, Some(&marked("old"))) });
     assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
     let sent = server.sent();
     assert!(
         sent[1].ends_with(r#"[{"op":"test","path":"/metadata/resourceVersion","value":"7"},{"op":"remove","path":"/data/old"}]"#),
         "{sent:?}"
     );
+}
+
+#[test]
+fn who_takes_an_object_over_ends_what_applied_it_before_and_nobody_else() {
+    let mut taken = marked("new");
+    taken["metadata"]["managedFields"] = json!([
+        { "manager": "helm", "operation": "Update", "fieldsV1": {} },
+        { "manager": "trueup", "operation": "Apply", "fieldsV1": {} },
+        { "manager": "operator", "operation": "Apply", "fieldsV1": {} },
+        { "manager": "kubectl", "operation": "Update", "subresource": "scale", "fieldsV1": {} },
+        { "manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": {} }
+    ]);
+    let patch = format!("PATCH {URL}");
+    let server = Server::start(&[(&patch, 200, taken), (&patch, 200, marked("new"))]);
+    let outcome = apply(&server, change(Action::Update, Some(&config_map("old"))));
+    assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
+    let sent = server.sent();
+    let removals = r#"{"op":"remove","path":"/metadata/managedFields/4"},{"op":"remove","path":"/metadata/managedFields/0"}]"#;
+    assert!(sent.len() == 2 && sent[1].ends_with(removals), "{sent:?}");
+    apply(&server, change(Action::Update, Some(&marked("old"))));
+    assert_eq!(server.sent().len(), 1, "it was ours before");
+}
+
+#[test]
+fn a_plan_tells_a_conflict_and_decides_one_that_needs_no_person() {
+    let candidate = |prior: &Json| Candidate {
+        action: Action::Update,
+        address: address(),
+        desired: Some(json!({ "data": { "k": "new" } }).to_string()),
+        object: Some(remote(prior)),
+        edits: vec![Edit { op: EditOp::Replace, path: "/data/k".to_owned(), value: Some("\"new\"".to_owned()) }],
+        ext: Vec::new(),
+    };
+    let mut held = config_map("theirs");
+    held["metadata"]["managedFields"] = json!([{ "manager": "helm", "operation": "Update", "time": "2026-01-01T00:00:00Z" }]);
+    let (get, patch) = (format!("GET {URL}"), format!("PATCH {URL}"));
+    let (get, patch) = (get.as_str(), patch.as_str());
+    // Taken over from Helm: a person's word was given.
+    let script = [(patch, 409, conflict("helm")), (patch, 200, config_map("new")), (get, 200, held)];
+    let server = Server::start(&script);
+    let verdict = server.provider().refine(vec![candidate(&config_map("theirs"))], &info()).remove(0);
+    assert!(matches!(verdict, Verdict::Accept), "{verdict:?}");
+    let sent = server.sent();
+    assert!(sent.len() == 3 && sent.iter().filter(|it| it.contains("dryRun=All")).count() == 2, "{sent:?}");
+    // Ours already, and Helm changes it nevertheless.
+    let server = Server::start(&script);
+    let verdict = server.provider().refine(vec![candidate(&marked("theirs"))], &info()).remove(0);
+    let Verdict::Refuse(failure) = verdict else { panic!("{verdict:?}") };
+    assert!(failure.fault == Fault::Conflict && failure.diagnostics[0].summary.contains("`helm` manages .data.k"), "{failure:?}");
 }
 
 #[test]

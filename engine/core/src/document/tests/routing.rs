@@ -84,6 +84,34 @@ fn lists_are_opened_for_kubectls_readers_only() {
 }
 
 #[test]
+fn items_of_a_typed_list_are_of_its_kind_unless_a_provider_has_a_kind_of_that_name() {
+    let text = "apiVersion: v1\nkind: ConfigMapList\nmetadata: {resourceVersion: '1'}\nitems:\n- {metadata: {name: a}, data: {on: yes}}\n\
+                - {apiVersion: v1, kind: Service, metadata: {name: b}}\n";
+    let docs = Case::new().file("base", "a.yaml", text).docs();
+    let ids: Vec<&str> = docs.iter().map(|it| it.0.as_str()).collect();
+    assert_eq!((ids, &docs[0].1["data"]), (vec!["k8s:ConfigMap/a", "k8s:Service/b"], &json!({"true": true})));
+    for text in [
+        "apiVersion: v1\nkind: AllowList\nmetadata: {name: x}\nitems: []\n",
+        "apiVersion: v1\nkind: AllowList\nspec: {}\nmetadata: {name: x}\n",
+    ] {
+        Case::new().file("base", "a.yaml", text).says(&["a.yaml:2:7+9 TU0303 the provider `k8s` has no kind `AllowList`"]);
+    }
+}
+
+#[test]
+fn what_other_tools_write_into_their_documents_is_let_pass_in_those_alone() {
+    let text =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: \"system:foo\"}\nstatus: {loadBalancer: {}}\nspec: {replicas: 1}\n";
+    let docs = Case::new().file("base", "a.yaml", text).docs();
+    assert_eq!(docs, [("k8s:Service/system:foo".to_owned(), json!({"spec": {"replicas": 1}}))]);
+    let own = "apiVersion: site/v1\nkind: File\nmetadata: {name: \"a:b\"}\nspec: {path: x}\nstatus: {}\n";
+    Case::new().file("base", "a.yaml", own).says(&["a.yaml:3:18+5 TU0108 metadata.name is `a:b`"]);
+    let generated = "apiVersion: v1\nkind: Service\nmetadata: {generateName: a-}\n";
+    let want = "a.yaml:3:12+12 TU0107 `generateName` has the server draw a name, and no two applies would mean the same object";
+    Case::new().file("base", "a.yaml", generated).says(&[want]);
+}
+
+#[test]
 fn kustomizations_and_charts_are_named_as_such() {
     let case = Case::new()
         .file("base", "x/kustomization.yaml", "resources: [a]\n")

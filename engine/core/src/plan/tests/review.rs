@@ -94,10 +94,17 @@ fn the_digest_follows_all_that_is_done_and_nothing_else() {
 
 #[track_caller]
 fn check_verdict(verdict: Verdict, want: &[&str], unchanged: usize) -> Plan {
+    check_allowed(Some(ReplaceMode::Allow), verdict, want, unchanged)
+}
+
+/// Where the document says this of replacements.
+#[track_caller]
+fn check_allowed(replace: Option<ReplaceMode>, verdict: Verdict, want: &[&str], unchanged: usize) -> Plan {
     let mut sim = Sim::new();
     sim.have("a", json!({"x": 1, "y": 1}));
     sim.see("a", json!({"x": 2, "y": 1}));
     sim.want("b", json!({})).after = [id("a")].into();
+    sim.desired[0].0.settings = Arc::new(settings(|it| it.replace = replace));
     let plan = sim.plan();
     assert_eq!(lines(&plan), ["update a", "create b"]);
     let before = plan.digest;
@@ -116,6 +123,9 @@ fn a_plugin_may_ignore_replace_hold_and_refuse() {
     let verdict = Verdict::Replace { paths: vec![path], create_first: true, reason: "the size class changes".into() };
     let plan = check_verdict(verdict, &["replace a", "create b"], 0);
     assert_eq!(plan.steps[0].action, Action::Replace(ReplaceOrder::DeleteFirst), "old and new have one name");
+    let verdict = Verdict::Replace { paths: Vec::new(), create_first: false, reason: "its size class".into() };
+    let refused = check_allowed(None, verdict, &["create b", &code(codes::REPLACE_REFUSED, "a")], 0).refused.remove(0);
+    assert!(refused.reason.contains("its size class") && refused.hint.unwrap().contains("trueup.dev/replace: allow"));
     assert_eq!(reasons(&plan.steps[0]), ["drifted", "plugin", "collision"]);
     check_verdict(Verdict::Hold("maintenance".into()), &["create b", &code(codes::REFUSED_BY_PLUGIN, "a")], 0);
     check_verdict(Verdict::Refuse("quota".into()), &["create b", &code(codes::REFUSED_BY_PLUGIN, "a")], 0);
@@ -130,6 +140,7 @@ fn a_plugin_cannot_replace_what_is_protected_nor_beyond_the_limits() {
         sim.have(&format!("n{at}"), json!({"x": 1}));
         sim.see(&format!("n{at}"), json!({"x": 2}));
     }
+    sim.desired.iter_mut().for_each(|(it, _)| it.settings = Arc::new(settings(|it| it.replace = Some(ReplaceMode::Allow))));
     sim.entries.get_mut(&at("n0")).unwrap().protect = true;
     let verdict = Verdict::Replace { paths: Vec::new(), create_first: false, reason: "so".into() };
     let plan = sim.plan();

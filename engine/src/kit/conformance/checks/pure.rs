@@ -94,7 +94,7 @@ fn of_kind(kind: &Kind, found: &mut Vec<String>) {
     }
     for (path, key) in &hints.list_keys {
         if let Some(items) = at(&kind.schema, path).and_then(|it| it.pointer("/items/properties"))
-            && items.get(key).is_none()
+            && let Some(key) = key.fields().find(|it| items.get(it).is_none())
         {
             found.push(format!("{name}: items of `{path}` have no field `{key}`, which is to tell them apart"));
         }
