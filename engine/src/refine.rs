@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use trueup_core::diagnostic::codes;
@@ -12,6 +13,7 @@ use trueup_host as host;
 
 use crate::desired::Context;
 use crate::engine::{Bound, code_of};
+use crate::patience;
 
 /// Differing objects in one call.
 const BATCH: usize = 500;
@@ -40,7 +42,7 @@ async fn of_provider(context: &Context, bound: &Bound, steps: &[Step], asked: &[
     let mut verdicts = Vec::new();
     for batch in asked.chunks(BATCH) {
         let candidates = batch.iter().filter_map(|at| steps.get(*at)).map(|step| candidate(context, step)).collect();
-        match bound.provider.refine(&bound.call(context.now), candidates).await {
+        match answers(context, bound, candidates).await {
             Ok(answers) => verdicts
                 .extend(batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(context, steps.get(*at)?, it))))),
             Err(error) => {
@@ -51,6 +53,31 @@ async fn of_provider(context: &Context, bound: &Bound, steps: &[Step], asked: &[
         }
     }
     verdicts
+}
+
+/// What one plugin says of some of its steps; what its system wants time for is asked again.
+async fn answers(
+    context: &Context,
+    bound: &Bound,
+    candidates: Vec<host::Candidate>,
+) -> Result<Vec<host::Verdict>, host::CallError> {
+    let mut answers = bound.provider.refine(&bound.call(context.now), candidates.clone()).await?;
+    let mut tries = 1;
+    loop {
+        let wait = |(at, answer): (usize, &host::Verdict)| match answer {
+            host::Verdict::Refuse(failure) => Some((at, patience::before_again(failure.fault, tries)?)),
+            _ => None,
+        };
+        let late: Vec<(usize, Duration)> = answers.iter().enumerate().filter_map(wait).collect();
+        let Some(pause) = late.iter().map(|(_, wait)| *wait).max() else { return Ok(answers) };
+        tokio::time::sleep(pause).await;
+        let again = late.iter().filter_map(|(at, _)| candidates.get(*at).cloned()).collect();
+        let got = bound.provider.refine(&bound.call(context.now), again).await?;
+        for ((at, _), answer) in late.into_iter().zip(got) {
+            answers.get_mut(at).into_iter().for_each(|it| *it = answer.clone());
+        }
+        tries += 1;
+    }
 }
 
 fn candidate(context: &Context, step: &Step) -> host::Candidate {
