@@ -127,21 +127,21 @@ fn runs<T>(items: &[T], scope: fn(&T) -> &Scope) -> impl Iterator<Item = (&Scope
     })
 }
 
-impl<'a> Declared for Interest<'a> {
+impl Declared for Interest<'_> {
     fn asks_for_status(&self) -> bool {
         !self.desired.waiting.is_empty()
     }
 
     fn named(&self, scope: &Scope) -> Option<Vec<host::Lookup>> {
         let all = self.runs.get_or_init(|| self.runs()).get(scope);
-        let runs = |them: fn(&Declarations<'a>) -> &Vec<Range<usize>>| all.map(them).into_iter().flatten().cloned();
-        let mut lookups: BTreeMap<Arc<str>, host::Lookup> = BTreeMap::new();
-        let declared = runs(|it| &it.declared).flatten().filter_map(|at| self.desired.objects.get(at)).map(|it| &it.address);
+        let declared = all.into_iter().flat_map(|it| it.declared.iter().cloned()).flatten();
+        let declared = declared.filter_map(|at| self.desired.objects.get(at)).map(|it| &it.address);
         let doubted = self.intents.iter().map(|it| &it.address).filter(|it| it.scope == *scope);
+        let mut lookups: BTreeMap<Arc<str>, host::Lookup> = BTreeMap::new();
         for address in declared.chain(doubted) {
             lookups.insert(address.key.clone(), host::Lookup::new(address.clone()));
         }
-        for held in runs(|it| &it.owned).filter_map(|run| self.entries.get(run)).flatten() {
+        for held in all.into_iter().flat_map(|it| &it.owned).filter_map(|run| self.entries.get(run.clone())).flatten() {
             let lookup = host::Lookup { identity: Some(held.identity.to_string()), ..host::Lookup::new(held.address.clone()) };
             lookups.insert(held.address.key.clone(), lookup);
         }
