@@ -212,7 +212,8 @@ impl<'a> Cursor<'a> {
         match (view.objects.get(&entry.address.key), &view.coverage) {
             (Some(found), _) => (found.health.into(), found.health_message.clone()),
             (None, Coverage::Whole) => (State::Missing, "".into()),
-            (None, Coverage::Partial | Coverage::Failed(_)) => (State::Unknown, "".into()),
+            (None, Coverage::Named(keys)) if keys.contains(&entry.address.key) => (State::Missing, "".into()),
+            (None, Coverage::Named(_) | Coverage::Partial | Coverage::Failed(_)) => (State::Unknown, "".into()),
         }
     }
 }
@@ -279,7 +280,7 @@ async fn look_again(around: &Surroundings, waiting: &mut [Waiting<'_>], applied:
         let bound = around.context.providers.get(&alias)?;
         let lookups = positions.iter().filter_map(|at| waiting.get(*at)).map(|it| host::Lookup::new(it.step.address.clone()));
         let lookups: Vec<host::Lookup> = lookups.collect();
-        Some(async move { (positions, bound.provider.read(&bound.call(around.context.now), lookups).await) })
+        Some(async move { (positions, crate::patience::read(bound, around.context.now, lookups).await) })
     });
     for (positions, answers) in join_all(reads).await {
         for (at, answer) in positions.into_iter().zip(answers.unwrap_or_default()) {

@@ -15,6 +15,7 @@ pub mod kit;
 pub mod observe;
 pub mod output;
 pub mod pass;
+pub mod patience;
 pub mod private;
 pub mod recording;
 pub mod recover;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use trueup_core::diagnostic::codes;
@@ -12,6 +13,7 @@ use trueup_host as host;
 
 use crate::desired::Context;
 use crate::engine::{Bound, code_of};
+use crate::patience;
 use crate::seal::Sealer;
 
 /// Differing objects in one call.
@@ -47,7 +49,7 @@ async fn of_provider(
     let mut verdicts = Vec::new();
     for batch in asked.chunks(BATCH) {
         let candidates = batch.iter().filter_map(|at| steps.get(*at)).map(|step| of_step(context, world, step)).collect();
-        match bound.provider.refine(&bound.call(context.now), candidates).await {
+        match answers(context, bound, candidates).await {
             Ok(answers) => verdicts.extend(
                 batch.iter().zip(answers).filter_map(|(at, it)| Some((*at, verdict(&context.sealer, steps.get(*at)?, it)))),
             ),
@@ -59,6 +61,31 @@ async fn of_provider(
         }
     }
     verdicts
+}
+
+/// What one plugin says of some of its steps; what its system wants time for is asked again.
+async fn answers(
+    context: &Context,
+    bound: &Bound,
+    candidates: Vec<host::Candidate>,
+) -> Result<Vec<host::Verdict>, host::CallError> {
+    let mut answers = bound.provider.refine(&bound.call(context.now), candidates.clone()).await?;
+    let mut tries = 1;
+    loop {
+        let wait = |(at, answer): (usize, &host::Verdict)| match answer {
+            host::Verdict::Refuse(failure) => Some((at, patience::before_again(failure.fault, tries)?)),
+            _ => None,
+        };
+        let late: Vec<(usize, Duration)> = answers.iter().enumerate().filter_map(wait).collect();
+        let Some(pause) = late.iter().map(|(_, wait)| *wait).max() else { return Ok(answers) };
+        tokio::time::sleep(pause).await;
+        let again = late.iter().filter_map(|(at, _)| candidates.get(*at).cloned()).collect();
+        let got = bound.provider.refine(&bound.call(context.now), again).await?;
+        for ((at, _), answer) in late.into_iter().zip(got) {
+            answers.get_mut(at).into_iter().for_each(|it| *it = answer.clone());
+        }
+        tries += 1;
+    }
 }
 
 fn of_step(context: &Context, world: &World<'_>, step: &Step) -> host::Candidate {

@@ -19,6 +19,8 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::private;
+use crate::servers::proxy::Proxy;
+use crate::servers::tls::Tls;
 use crate::servers::{free_port, http};
 
 /// Token of a member of `system:masters`, who may do everything.
@@ -158,7 +160,12 @@ impl Cluster {
 
     /// The text of a kubeconfig with one context `test`, whose user `ann` has these fields: `token: x`.
     pub fn kubeconfig_of(&self, user: &str) -> String {
-        let (base, ca) = (&self.base, self.folder.join("ca.pem"));
+        self.kubeconfig_at(self.port, user)
+    }
+
+    /// As [`Cluster::kubeconfig_of`], of a server of the same certificate on another port of the loopback.
+    pub fn kubeconfig_at(&self, port: u16, user: &str) -> String {
+        let (base, ca) = (format!("https://127.0.0.1:{port}"), self.folder.join("ca.pem"));
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              contexts:\n- name: test\n  context: {{cluster: local, user: ann}}\n\
@@ -166,6 +173,17 @@ impl Cluster {
              users:\n- name: ann\n  user: {{{user}}}\n",
             ca.display()
         )
+    }
+
+    /// What the server shows and who it believes, for a hand-made server in its place or beside it.
+    pub fn tls(&self) -> Tls {
+        let [cert, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|it| fs::read(self.folder.join(it)).expect("a file"));
+        Tls::new(&cert, &key, &ca)
+    }
+
+    /// A proxy before the server, to inject faults.
+    pub fn proxy(&self) -> Proxy {
+        Proxy::https(Some(self.port), self.tls())
     }
 
     /// Fields of a user that shows the certificate of an admin.

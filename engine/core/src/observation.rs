@@ -1,6 +1,6 @@
 //! What providers report of the objects in a scope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::address::{Address, Scope};
@@ -42,6 +42,8 @@ pub enum Coverage {
     Whole,
     /// Something may be missing: absence proves nothing.
     Partial,
+    /// These keys were asked for one by one: what is not there of them does not exist, and of all others nothing is known.
+    Named(BTreeSet<Arc<str>>),
     /// It could not be read; the text says why, for people.
     Failed(String),
 }

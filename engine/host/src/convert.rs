@@ -149,7 +149,8 @@ impl Reader<'_> {
         for (text, what) in [(&it.next, "next"), (&it.version, "version")] {
             text.as_deref().map_or(Ok(()), |text| short(text, what))?;
         }
-        Ok(Snapshot { objects, next: it.next, version: it.version, coverage, gone, findings: self.findings(it.diagnostics) })
+        let findings = self.findings(it.diagnostics);
+        Ok(Snapshot { objects, next: it.next, version: it.version, coverage, gone, findings, ext: it.ext })
     }
 
     pub(crate) fn observation(&self, it: lifecycle::Observation, lookup: &Lookup) -> Result<Observation, String> {

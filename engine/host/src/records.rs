@@ -217,6 +217,7 @@ pub struct Snapshot {
     pub coverage: Coverage,
     pub gone: Vec<Gone>,
     pub findings: Vec<Finding>,
+    pub ext: Attributes,
 }
 
 /// One object to look at by name.

@@ -20,6 +20,7 @@ use super::{Ended, Gate, Group, Work, failed, late, look};
 use crate::engine::{Bound, code_of};
 use crate::killpoint;
 use crate::observe::remember;
+use crate::patience;
 use crate::seal::{Sealer, holds_secret};
 use crate::store::{Edit, Ending, IntentRecord, OutcomeRecord};
 use crate::veil::Veil;
@@ -315,11 +316,6 @@ fn breach(outcome: &host::Outcome) -> Option<String> {
     }
 }
 
-/// A share of the spread between tries, from 0.0 to 1.0. Where there are no random numbers, none is as good as another.
-fn spread() -> f64 {
-    getrandom::u32().map_or(0.5, |it| f64::from(it) / f64::from(u32::MAX))
-}
-
 /// Polls what is pending, all of it in one call, until nothing is, within [`PENDING_LIMIT`]. New handles are recorded in one
 /// commit before they are waited for, so that a killed run leaves them to the next.
 async fn follow(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome)]) {
@@ -412,7 +408,8 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
             };
             if let Some(hint) = hint
                 && !work.cancel.is_cancelled()
-                && let retry::Next::Wait(pause) = retry::after(&TRIES, retry::Outcome::Retry(hint), item.attempt + 1, spread())
+                && let retry::Next::Wait(pause) =
+                    retry::after(&TRIES, retry::Outcome::Retry(hint), item.attempt + 1, patience::spread())
             {
                 let otherwise = ended(&item);
                 item.attempt += 1;

@@ -12,6 +12,7 @@ use super::Work;
 use super::batch::{Item, differences, over};
 use crate::engine::Bound;
 use crate::observe::remember;
+use crate::patience;
 use crate::refine;
 use crate::veil::Veil;
 
@@ -37,7 +38,7 @@ pub(super) async fn settle_doubts(work: &Work, bound: &Bound, followed: &mut [(I
     if lookups.is_empty() {
         return;
     }
-    let Ok(answers) = bound.provider.read(&bound.call(work.now), lookups).await else { return };
+    let Ok(answers) = patience::read(bound, work.now, lookups).await else { return };
     for (at, answer) in asked.into_iter().zip(answers) {
         if let Some((item, outcome)) = followed.get_mut(at)
             && let host::Settlement::Unsettled(failure) = &outcome.settlement
@@ -53,7 +54,8 @@ fn proved(work: &Work, bound: &Bound, item: &Item, failure: &host::Failure, seen
     let settled = |object| Some(host::Outcome { object, ..over(host::Settlement::Settled) });
     let undone = || {
         let fault = match failure.fault {
-            own @ (host::Fault::Contract | host::Fault::Crash) => own,
+            // With the time that the system asks for, where it does.
+            own @ (host::Fault::Contract | host::Fault::Crash | host::Fault::Throttled(_) | host::Fault::Transient(_)) => own,
             _ => host::Fault::Transient(None),
         };
         Some(over(host::Settlement::Rejected(host::Failure { fault, ..failure.clone() })))
@@ -98,7 +100,7 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
     if lookups.is_empty() {
         return;
     }
-    let answers = match bound.provider.read(&bound.call(work.now), lookups).await {
+    let answers = match patience::read(bound, work.now, lookups).await {
         Ok(answers) => answers,
         Err(error) => {
             let text = format!("the plugin says it is done, and looking at it failed: {error}");

@@ -21,6 +21,7 @@ use super::{Bound, Engine, Reading, now_ms};
 use crate::config::lock;
 use crate::config::project::Environment;
 use crate::desired::{Context, Head, Mentions, definitions};
+use crate::patience;
 use crate::store::cache::CacheFile;
 
 /// How long an answer is kept that nobody asks about again.
@@ -298,7 +299,15 @@ async fn asked(
     }
     let info = host::CallInfo { now_ms: now_ms(), ..host::CallInfo::default() };
     let since = kept.as_ref().and_then(|it| it.version.as_deref());
-    let answer = match provider.discover(&info, since, names).await {
+    let mut tries = 1;
+    let answer = loop {
+        let answer = provider.discover(&info, since, names).await;
+        let late = if let Ok(Some(Err(failure))) = &answer { patience::before_again(failure.fault, tries) } else { None };
+        let Some(pause) = late else { break answer };
+        tokio::time::sleep(pause).await;
+        tries += 1;
+    };
+    let answer = match answer {
         Ok(Some(Ok(answer))) => answer,
         Ok(None) => return Err("were not told".to_owned()),
         failed => {

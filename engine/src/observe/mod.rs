@@ -5,9 +5,11 @@
 //! looks empty.
 
 mod memory;
+mod named;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use trueup_core::address::{Address, Scope};
@@ -17,6 +19,7 @@ use trueup_core::value::{Digest, canonical};
 use trueup_host as host;
 
 use crate::engine::Bound;
+use crate::patience;
 use crate::seal::{Sealer, escape};
 use crate::store::ScopeRecord;
 use crate::veil::Veil;
@@ -30,6 +33,9 @@ const MAX_PAGES: usize = 10_000;
 
 /// Objects that are read in one call because a scan did not: each may be large.
 const UNREAD: usize = 256;
+
+/// Why a scope cannot be listed, where its provider does not say.
+const UNLISTED: &str = "it cannot be listed";
 
 /// Why a scope is not observed whose record the store gave back as it was put, and which is none all the same.
 const UNSOUND: &str = "what was remembered of it is damaged; delete `cache.db` beside the state";
@@ -69,6 +75,12 @@ pub trait Declared: Sync {
     /// Whether an object is worth a read of its own where a scan did not tell all of it.
     fn is_read(&self, address: &Address) -> bool {
         self.interest(address).is_some()
+    }
+
+    /// What of a scope is known by name: declared, owned or in doubt. None where all there is matters, so that no list of names
+    /// stands for the scope.
+    fn named(&self, _: &Scope) -> Option<Vec<host::Lookup>> {
+        None
     }
 
     /// Whether anything waits for a status, so that outputs are read out of what is remembered.
@@ -148,7 +160,7 @@ pub async fn look_closer(
     let reads = by_provider.into_iter().filter_map(|(alias, lookups)| {
         let bound = context.providers.get(&alias)?;
         let asked: Vec<Address> = lookups.iter().map(|it| it.address.clone()).collect();
-        Some(async move { (asked, bound.provider.read(&bound.call(context.now), lookups).await) })
+        Some(async move { (asked, patience::read(bound, context.now, lookups).await) })
     });
     for (asked, answers) in join_all(reads).await {
         let answers = match answers {
@@ -239,6 +251,8 @@ struct Open {
     pages: usize,
     /// Of the first page that has one: what changes while the others are read must be seen by the next scan.
     version: Option<String>,
+    /// How often a page was refused for the moment.
+    tries: u32,
 }
 
 /// What is remembered of a scope.
@@ -251,7 +265,9 @@ struct Base {
 
 impl Reader<'_> {
     async fn read(&mut self, scopes: Vec<(Scope, Option<ScopeRecord>)>) {
-        let mut open: Vec<Open> = scopes.into_iter().map(|(scope, record)| Open::new(scope, record)).collect();
+        let all = scopes.into_iter().map(|(scope, record)| Open::new(scope, record));
+        let (by_name, mut open): (Vec<Open>, Vec<Open>) = all.partition(|it| named::is_read(self.bound, &it.scope));
+        let mut by_name: Vec<(Open, String)> = by_name.into_iter().map(|it| (it, String::new())).collect();
         let mut first = true;
         while !open.is_empty() {
             let queries = open.iter().map(Open::query).collect();
@@ -273,17 +289,32 @@ impl Reader<'_> {
                 Err(error) => {
                     let text = error.to_string();
                     open.drain(..).for_each(|it| self.fail(it.scope, &text));
-                    return;
+                    break;
                 }
             };
             let asked = std::mem::take(&mut open);
             let answers = self.complete(&asked, answers).await;
-            for (scope, answer) in asked.into_iter().zip(answers) {
+            let mut pause = Duration::ZERO;
+            for (mut scope, answer) in asked.into_iter().zip(answers) {
                 match answer {
+                    Ok(snapshot) if named::is_unlisted(&snapshot) => {
+                        let why = snapshot.findings.into_iter().next().map_or_else(|| UNLISTED.to_owned(), |it| it.summary);
+                        by_name.push((scope, why));
+                    }
                     Ok(snapshot) => open.extend(self.page(scope, snapshot)),
-                    Err(failure) => self.fail(scope.scope, &failure.to_string()),
+                    Err(failure) => match scope.again(&failure) {
+                        Some(wait) => {
+                            pause = pause.max(wait);
+                            open.push(scope);
+                        }
+                        None => self.fail(scope.scope, &failure.to_string()),
+                    },
                 }
             }
+            tokio::time::sleep(pause).await;
+        }
+        if !by_name.is_empty() {
+            self.read_named(by_name).await;
         }
     }
 
@@ -303,7 +334,7 @@ impl Reader<'_> {
         }
         for part in wanted.chunks(UNREAD) {
             let lookups = part.iter().map(|(_, _, it)| it.clone()).collect();
-            let seen = self.bound.provider.read(&self.bound.call(self.now), lookups).await;
+            let seen = patience::read(self.bound, self.now, lookups).await;
             let mut seen = match seen {
                 Ok(seen) => seen.into_iter(),
                 Err(error) => {
@@ -512,7 +543,23 @@ impl Open {
             seen: HashSet::new(),
             pages: 0,
             version: None,
+            tries: 0,
         }
+    }
+
+    /// How long to wait before the page that failed so is asked for again, if it is. What a page after the first meets when its
+    /// scope changed is no page of what the others were: all is listed anew.
+    fn again(&mut self, failure: &host::Failure) -> Option<Duration> {
+        self.tries += 1;
+        let changed = failure.fault == host::Fault::Conflict && self.cursor.is_some();
+        let wait = patience::before_again(if changed { host::Fault::Throttled(None) } else { failure.fault }, self.tries)?;
+        if changed {
+            self.objects.clear();
+            self.gone.clear();
+            self.seen.clear();
+            (self.cursor, self.version, self.pages) = (None, None, 0);
+        }
+        Some(wait)
     }
 
     fn query(&self) -> host::ScopeQuery {

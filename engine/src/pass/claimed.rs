@@ -59,7 +59,7 @@ impl ClaimedScopes {
         for (scope, at) in &self.0 {
             let reason = match observation.views.get(scope).map(|it| &it.coverage) {
                 Some(Coverage::Whole) => continue,
-                Some(Coverage::Partial) => "its scope was not read whole".to_owned(),
+                Some(Coverage::Partial | Coverage::Named(_)) => "its scope was not read whole".to_owned(),
                 Some(Coverage::Failed(why)) => why.clone(),
                 None => "it was not observed".to_owned(),
             };

@@ -1,12 +1,13 @@
 //! What an observation is asked to keep: documents of what is declared, owned or in doubt, behind their veils.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use trueup_core::address::{Address, Scope};
 use trueup_core::inventory::{Entry, Intent};
 use trueup_core::value::Json;
+use trueup_host as host;
 
 use super::Surroundings;
 use super::claimed::ClaimedScopes;
@@ -129,6 +130,22 @@ fn runs<T>(items: &[T], scope: fn(&T) -> &Scope) -> impl Iterator<Item = (&Scope
 impl Declared for Interest<'_> {
     fn asks_for_status(&self) -> bool {
         !self.desired.waiting.is_empty()
+    }
+
+    fn named(&self, scope: &Scope) -> Option<Vec<host::Lookup>> {
+        let all = self.runs.get_or_init(|| self.runs()).get(scope);
+        let declared = all.into_iter().flat_map(|it| it.declared.iter().cloned()).flatten();
+        let declared = declared.filter_map(|at| self.desired.objects.get(at)).map(|it| &it.address);
+        let doubted = self.intents.iter().map(|it| &it.address).filter(|it| it.scope == *scope);
+        let mut lookups: BTreeMap<Arc<str>, host::Lookup> = BTreeMap::new();
+        for address in declared.chain(doubted) {
+            lookups.insert(address.key.clone(), host::Lookup::new(address.clone()));
+        }
+        for held in all.into_iter().flat_map(|it| &it.owned).filter_map(|run| self.entries.get(run.clone())).flatten() {
+            let lookup = host::Lookup { identity: Some(held.identity.to_string()), ..host::Lookup::new(held.address.clone()) };
+            lookups.insert(held.address.key.clone(), lookup);
+        }
+        Some(lookups.into_values().collect())
     }
 
     fn interest(&self, address: &Address) -> Option<Arc<Veil>> {

@@ -196,7 +196,7 @@ fn free(job: &Job<'_>, response: Response) -> Result<()> {
         return Ok(());
     }
     let name = job.name();
-    let object = Object::parse(fetch::ok(response, asked("read", &name, &job.address().kind, false))?.bytes())?;
+    let object = fetch::object(&response, asked("read", &name, &job.address().kind, false), &job.info, job.address())?;
     if object.is_going() {
         let text = format!("{name} is still {}", crate::health::going(&object));
         return Err(Error::new(Fault::Transient(Some(LATER)), "k8s.terminating", text));
@@ -218,8 +218,7 @@ fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
         response
     };
     let met = job.change.action == Action::Create && response.status() == 200 && !job.change.unsettled && job.change.attempt == 0;
-    let response = fetch::ok(response, asked)?;
-    let object = Object::parse(response.bytes()).map_err(Error::unsettled)?;
+    let object = fetch::object(&response, asked, &job.info, job.address())?;
     let what = Outcome { object: None, ..settle::applied(job.address(), object.clone(), &job.info) };
     if object.is_going() {
         let text = format!("{name} is {}; it is made anew once it is gone", crate::health::going(&object));
@@ -234,8 +233,8 @@ fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
     let diagnostics = warning(&response).into_iter().collect();
     let object = match afterwards(job, &response) {
         Some(request) => {
-            let response = fetch::ok(request.send()?, asked).map_err(Error::unsettled)?;
-            Object::parse(response.bytes()).map_err(Error::unsettled)?
+            let response = request.send().map_err(Error::unsettled)?;
+            fetch::object(&response, asked, &job.info, job.address()).map_err(Error::unsettled)?
         }
         None => object,
     };
@@ -340,8 +339,8 @@ fn again(job: &Job<'_>, refused: Response) -> Result<Response> {
         return Ok(response);
     }
     let name = job.name();
-    let now =
-        Object::parse(fetch::ok(response, asked("read", &name, &job.address().kind, false))?.bytes())?.into_remote(&job.info);
+    let asked = asked("read", &name, &job.address().kind, false);
+    let now = fetch::object(&response, asked, &job.info, job.address())?.into_remote(&job.info);
     let same = |a: &str, b: &str| serde_json::from_str::<Json>(a).ok() == serde_json::from_str::<Json>(b).ok();
     if now.identity != prior.identity || !same(&now.doc, &prior.doc) {
         return Ok(refused);

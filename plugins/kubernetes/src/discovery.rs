@@ -174,7 +174,6 @@ impl Listing {
 
 /// The answer to `/openapi/v3`: where the schemas of each group's version are, under a path that changes with them.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub struct Index {
     paths: BTreeMap<String, Entry>,
 }

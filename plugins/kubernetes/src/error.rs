@@ -117,15 +117,35 @@ pub fn judge(code: u16, retry_after: Option<u64>, status: &Status, asked: Asked<
         300..=399 => (Fault::Internal, "redirect"),
         _ => (Fault::Invalid, "invalid"),
     };
-    let told = words(code, status, asked);
+    let mut told = words(code, status, asked);
+    if let (Some(wait), 429 | 500..=599) = (wait, code) {
+        told.push_str(&format!("; it asks to be left alone for {} s", wait.div_ceil(1000)));
+    }
     let error = Error::new(fault, &format!("k8s.{name}"), format!("cannot {} {}: {told}", asked.verb, asked.what));
     let error = match status.causes().iter().find_map(|it| pointer(&it.field)) {
         Some(path) if code == 422 || code == 400 => error.at(path),
         _ => error,
     };
     // A webhook that cannot be asked is asked before anything is stored.
-    let unknown = matches!(code, 408 | 500 | 502 | 504) && !has("failed calling webhook");
+    // A proxy answers with any of these for a server that did not live to tell.
+    let unknown = matches!(code, 408 | 500 | 502..=599) && !has("failed calling webhook");
     if asked.writes && unknown { error.unsettled() } else { error }
+}
+
+/// An answer that is no JSON, or none of the shape that was asked for; `error` holds nothing of it.
+pub fn garbled(error: &Error, asked: Asked<'_>) -> Error {
+    unfit(&format!("the answer is no object of Kubernetes ({})", error.message), asked)
+}
+
+/// An answer that shows something else than what was asked for.
+pub fn stray(what: &str, asked: Asked<'_>) -> Error {
+    unfit(&format!("the answer shows {what}"), asked)
+}
+
+fn unfit(text: &str, asked: Asked<'_>) -> Error {
+    let text = format!("cannot {} {}: {text}; is something else listening there, or a proxy in between?", asked.verb, asked.what);
+    let error = Error::transient("k8s.answer", text);
+    if asked.writes { error.unsettled() } else { error }
 }
 
 fn words(code: u16, status: &Status, asked: Asked<'_>) -> String {
@@ -212,7 +232,9 @@ mod tests {
         check(429, "", (Fault::Throttled(Some(7000)), "k8s.throttled", false));
         check(500, "etcd", (Fault::Transient(Some(7000)), "k8s.unavailable", true));
         check(500, "failed calling webhook \"x\"", (Fault::Transient(Some(7000)), "k8s.unavailable", false));
-        check(503, "", (Fault::Transient(Some(7000)), "k8s.unavailable", false));
+        check(501, "", (Fault::Unsupported, "k8s.unsupported", false));
+        check(503, "", (Fault::Transient(Some(7000)), "k8s.unavailable", true));
+        check(503, "failed calling webhook \"x\"", (Fault::Transient(Some(7000)), "k8s.unavailable", false));
         check(504, "", (Fault::Transient(Some(7000)), "k8s.unavailable", true));
     }
 

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Map;
 use trueup_sdk::http::{self, Request, Response};
-use trueup_sdk::{Json, Result};
+use trueup_sdk::{Address, Json, Result};
 
 use crate::error::{self, Asked};
-use crate::kind::{Info, Served, root, split};
+use crate::kind::{Info, Served, group_version, root, split};
 use crate::manifest::SLOT;
+use crate::object::Object;
 
 /// Requests side by side.
 pub const PARALLEL: u32 = 32;
@@ -34,6 +36,23 @@ pub fn ok(response: Response, asked: Asked<'_>) -> Result<Response> {
     if (200..300).contains(&response.status()) { Ok(response) } else { Err(error::of(&response, asked)) }
 }
 
+/// The object of an answer that is one.
+///
+/// # Errors
+/// Where the answer is a refusal, is none of Kubernetes, or shows another object than the one that was asked for.
+pub fn object(response: &Response, asked: Asked<'_>, info: &Info, address: &Address) -> Result<Object> {
+    if !(200..300).contains(&response.status()) {
+        return Err(error::of(response, asked));
+    }
+    let object = Object::parse(response.bytes()).map_err(|it| error::garbled(&it, asked))?;
+    if object.kind.is_none() {
+        return Err(error::stray("no object", asked));
+    }
+    let stray = object.strays(info, &address.scope);
+    let stray = stray.or_else(|| (object.meta.name != address.key).then(|| "an object of another name".to_owned()));
+    stray.map_or(Ok(object), |it| Err(error::stray(&it, asked)))
+}
+
 /// The kinds of a cluster.
 #[derive(Default)]
 pub struct Kinds {
@@ -45,6 +64,8 @@ pub struct Kinds {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Group {
+    kind: String,
+    name: String,
     preferred_version: GroupVersion,
     versions: Vec<GroupVersion>,
 }
@@ -56,8 +77,10 @@ struct GroupVersion {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Resources {
+    kind: String,
+    group_version: String,
     resources: Vec<Resource>,
 }
 
@@ -108,7 +131,12 @@ impl Kinds {
     pub fn ask(&self, name: &str) -> Result<Option<Rc<Info>>> {
         let (kind, group) = split(name);
         for version in versions(group)? {
-            let Some(resources) = found::<Resources>(root(group, &version), name)? else { continue };
+            let asked = Asked { verb: "look for", what: name, writes: false, secret: false };
+            // A version that its group names and that is not there says nothing of its kinds.
+            let resources: Resources = json(&get(root(group, &version)).send()?, asked)?;
+            if resources.kind != "APIResourceList" || resources.group_version != group_version(group, &version) {
+                return Err(error::stray("no list of kinds", asked));
+            }
             let fits = |it: &&Resource| it.kind == kind && !it.name.contains('/');
             let Some(resource) = resources.resources.iter().find(fits) else { continue };
             let served = Served {
@@ -128,24 +156,54 @@ impl Kinds {
     }
 }
 
-/// The versions of a group, the preferred one first.
+/// The versions of a group, the preferred one first; none of a group that the server does not have.
 fn versions(group: &str) -> Result<Vec<String>> {
     if group.is_empty() {
         return Ok(vec!["v1".to_owned()]);
     }
-    let Some(answer) = found::<Group>(format!("slot:{SLOT}/apis/{}", http::escape(group)), group)? else { return Ok(Vec::new()) };
+    let asked = Asked { verb: "look for", what: group, writes: false, secret: false };
+    let response = get(format!("slot:{SLOT}/apis/{}", http::escape(group))).send()?;
+    // What stands before a server answers 404 too: only the server's own list of groups says that it has none of this name.
+    if response.status() == 404 && !groups()?.iter().any(|it| it == group) {
+        return Ok(Vec::new());
+    }
+    let answer: Group = json(&response, asked)?;
+    if answer.kind != "APIGroup" || answer.name != group {
+        return Err(error::stray("no group of APIs", asked));
+    }
     let preferred = answer.preferred_version.version;
     let others = answer.versions.into_iter().map(|it| it.version).filter(|it| *it != preferred);
     Ok(std::iter::once(preferred.clone()).chain(others).filter(|it| !it.is_empty()).collect())
 }
 
-fn found<T: for<'de> Deserialize<'de>>(url: String, what: &str) -> Result<Option<T>> {
-    let response = get(url).send()?;
-    if response.status() == 404 {
-        return Ok(None);
+/// The names of all groups.
+fn groups() -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct List {
+        kind: String,
+        groups: Vec<Named>,
     }
-    let asked = Asked { verb: "look for", what, writes: false, secret: false };
-    ok(response, asked)?.json().map(Some)
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let asked = Asked { verb: "read", what: "the groups of APIs", writes: false, secret: false };
+    let list: List = json(&get(format!("slot:{SLOT}/apis")).send()?, asked)?;
+    if list.kind != "APIGroupList" {
+        return Err(error::stray("no list of groups", asked));
+    }
+    Ok(list.groups.into_iter().map(|it| it.name).collect())
+}
+
+/// The body of a success.
+///
+/// # Errors
+/// What the server refused with, or that its answer is none.
+pub fn json<T: DeserializeOwned>(response: &Response, asked: Asked<'_>) -> Result<T> {
+    if !(200..300).contains(&response.status()) {
+        return Err(error::of(response, asked));
+    }
+    serde_json::from_slice(response.bytes()).map_err(|it| error::garbled(&it.into(), asked))
 }
 
 #[cfg(test)]
@@ -163,12 +221,16 @@ mod tests {
         double.serve(|request| {
             let body = match request.url.as_str() {
                 "slot:cluster/apis/example.com" => {
-                    json!({ "preferredVersion": { "version": "v2" }, "versions": [{ "version": "v1" }, { "version": "v2" }] })
+                    json!({ "kind": "APIGroup", "name": "example.com", "preferredVersion": { "version": "v2" }, "versions": [{ "version": "v1" }, { "version": "v2" }] })
                 }
                 "slot:cluster/apis/example.com/v1" => {
-                    json!({ "resources": [{ "name": "widgets/scale", "kind": "Widget" }, { "name": "widgets", "kind": "Widget", "namespaced": true, "verbs": ["list"] }] })
+                    json!({ "kind": "APIResourceList", "groupVersion": "example.com/v1", "resources": [{ "name": "widgets/scale", "kind": "Widget" }, { "name": "widgets", "kind": "Widget", "namespaced": true, "verbs": ["list"] }] })
                 }
-                "slot:cluster/apis/example.com/v2" => json!({ "resources": [] }),
+                "slot:cluster/apis/example.com/v2" => {
+                    json!({ "kind": "APIResourceList", "groupVersion": "example.com/v2", "resources": [] })
+                }
+                "slot:cluster/apis" => json!({ "kind": "APIGroupList", "groups": [{ "name": "example.com" }] }),
+                "slot:cluster/apis/odd.com" => json!({ "kind": "Status", "status": "Success" }),
                 _ => return Ok(raw::Response { status: 404, headers: Vec::new(), body: Vec::new(), cut: false }),
             };
             Ok(raw::Response { status: 200, headers: Vec::new(), body: body.to_string().into_bytes(), cut: false })
@@ -180,5 +242,6 @@ mod tests {
         assert!(kinds.find("Widget.example.com").unwrap().is_some() && double.take_calls().is_empty());
         assert!(kinds.find("Gadget.example.com").unwrap().is_none());
         assert!(kinds.find("Widget.elsewhere.com").unwrap().is_none());
+        assert!(kinds.find("Widget.odd.com").is_err(), "what is no group says nothing of it");
     }
 }

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use trueup_sdk::host::http as raw;
 use trueup_sdk::http::{self, Request, Response};
-use trueup_sdk::{Coverage, Error, Fault, Lookup, Observation, Remote, Result, ScopeQuery, Snapshot};
+use trueup_sdk::{Coverage, Error, Fault, Lookup, Observation, Remote, Result, ScopeQuery, Severity, Snapshot};
 
 use crate::error::{self, Asked, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
-use crate::kind::Info;
+use crate::kind::{Info, full_name};
 use crate::manifest::SLOT;
 use crate::object::Object;
 use crate::{secret, settle};
@@ -30,8 +30,13 @@ const GRACE: u64 = 500;
 /// as trees they would not fit beside each other.
 #[derive(Default)]
 struct Page {
+    api_version: String,
+    kind: String,
     metadata: PageMeta,
-    objects: Vec<Remote>,
+    /// None where the answer has no `items`: a list without them is none.
+    objects: Option<Vec<Remote>>,
+    /// Why one of the items is none of this list.
+    stray: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -43,18 +48,33 @@ struct PageMeta {
 }
 
 impl Page {
-    fn parse(bytes: &[u8], info: &Info, kind: &str) -> Result<Self> {
+    fn parse(bytes: &[u8], info: &Info, query: &ScopeQuery) -> Result<Self> {
         let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let page = PageOf { info, kind }.deserialize(&mut reader)?;
+        let page = PageOf { info, query }.deserialize(&mut reader)?;
         reader.end()?;
         Ok(page)
+    }
+
+    /// What keeps it from being a list of this kind, if anything does. Definitions may give their lists any name.
+    fn strays(&self, info: &Info, kinds: &Kinds) -> Option<String> {
+        let list = self.kind.strip_suffix("List").unwrap_or(&self.kind);
+        let named = list == info.kind
+            || (info.group.contains('.') && self.kind != "Status" && kinds.local(&full_name(list, &info.group)).is_none());
+        if !named || self.api_version != info.api_version() {
+            let [kind, version] = [&self.kind, &self.api_version].map(|it| it.chars().take(64).collect::<String>());
+            return Some(format!("kind `{kind}` in `{version}` and no list of {}", info.kind));
+        }
+        if self.objects.is_none() {
+            return Some("a list without items".to_owned());
+        }
+        self.stray.clone()
     }
 }
 
 /// Reads a page of a kind.
 struct PageOf<'a> {
     info: &'a Info,
-    kind: &'a str,
+    query: &'a ScopeQuery,
 }
 
 impl<'de> DeserializeSeed<'de> for PageOf<'_> {
@@ -76,8 +96,10 @@ impl<'de> Visitor<'de> for PageOf<'_> {
         let mut page = Page::default();
         while let Some(name) = map.next_key::<String>()? {
             match name.as_str() {
+                "apiVersion" => page.api_version = map.next_value()?,
+                "kind" => page.kind = map.next_value()?,
                 "metadata" => page.metadata = map.next_value()?,
-                "items" => page.objects = map.next_value_seed(Items(&self))?,
+                "items" => page.objects = Some(map.next_value_seed(Items(&self, &mut page.stray))?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -87,7 +109,7 @@ impl<'de> Visitor<'de> for PageOf<'_> {
     }
 }
 
-struct Items<'a>(&'a PageOf<'a>);
+struct Items<'a>(&'a PageOf<'a>, &'a mut Option<String>);
 
 impl<'de> DeserializeSeed<'de> for Items<'_> {
     type Value = Vec<Remote>;
@@ -110,9 +132,13 @@ impl<'de> Visitor<'de> for Items<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Remote>, A::Error> {
         let mut out = Vec::new();
+        let PageOf { info, query } = self.0;
         while let Some(object) = seq.next_element::<Object>()? {
-            let mut remote = object.into_remote(self.0.info);
-            self.0.kind.clone_into(&mut remote.address.kind);
+            if self.1.is_none() {
+                *self.1 = object.strays(info, &query.scope);
+            }
+            let mut remote = object.into_remote(info);
+            query.kind.clone_into(&mut remote.address.kind);
             out.push(remote);
         }
         Ok(out)
@@ -172,6 +198,12 @@ fn nothing() -> Snapshot {
         diagnostics: Vec::new(),
         ext: Vec::new(),
     }
+}
+
+/// Who may not list may be allowed to read what is named.
+fn unlisted(error: &Error) -> Snapshot {
+    let diagnostics = vec![error.diagnostic(Severity::Warning)];
+    Snapshot { coverage: Coverage::Partial, diagnostics, ext: vec![("unlisted".to_owned(), "true".to_owned())], ..nothing() }
 }
 
 fn unchanged(version: Option<String>) -> Snapshot {
@@ -241,34 +273,37 @@ fn answer(kinds: &Kinds, query: &ScopeQuery, info: &Info, response: Result<Respo
             None => Ok(nothing()),
             Some(now) if now.collection(&query.scope) != info.collection(&query.scope) => {
                 fitting(query, Some(Rc::clone(&now)))?;
-                listed(query, &now, page(query, &now).send()?)
+                listed(kinds, query, &now, page(query, &now).send()?)
             }
             Some(_) => Err(error::of(&response, asked("list", &place(query)))),
         };
     }
-    listed(query, info, response)
+    listed(kinds, query, info, response)
 }
 
-fn listed(query: &ScopeQuery, info: &Info, response: Response) -> Result<Snapshot> {
+fn listed(kinds: &Kinds, query: &ScopeQuery, info: &Info, response: Response) -> Result<Snapshot> {
     if response.status() == 410 {
+        // The engine begins anew with the first page.
         let text = format!("the list of {} took longer than the server keeps it", place(query));
-        return Err(Error::transient("k8s.list-expired", text));
+        return Err(Error::conflict("k8s.list-expired", text));
     }
+    let place = place(query);
+    let asked = asked("list", &place);
     let forbidden = response.status() == 403;
-    let response = fetch::ok(response, asked("list", &place(query))).map_err(|error| {
-        if forbidden && error.fault == Fault::Unauthorized {
-            // Who may not list may be allowed to read what is named.
-            Error { code: "k8s.list-forbidden".to_owned(), ..error }
-        } else {
-            error
-        }
-    })?;
-    let page = Page::parse(response.bytes(), info, &query.kind)?;
+    let response = match fetch::ok(response, asked) {
+        Err(error) if forbidden && error.fault == Fault::Unauthorized => return Ok(unlisted(&error)),
+        response => response?,
+    };
+    let page = Page::parse(response.bytes(), info, query).map_err(|it| error::garbled(&it, asked))?;
+    if let Some(stray) = page.strays(info, kinds) {
+        return Err(error::stray(&stray, asked));
+    }
     let version = Some(page.metadata.resource_version).filter(|it| !it.is_empty() && query.cursor.is_none());
     if version.is_some() && version == query.since {
         return Ok(unchanged(version));
     }
-    Ok(Snapshot { objects: page.objects, next: Some(page.metadata.next).filter(|it| !it.is_empty()), version, ..nothing() })
+    let objects = page.objects.unwrap_or_default();
+    Ok(Snapshot { objects, next: Some(page.metadata.next).filter(|it| !it.is_empty()), version, ..nothing() })
 }
 
 fn place(query: &ScopeQuery) -> String {
@@ -319,8 +354,7 @@ fn seen(kinds: &Kinds, lookup: &Lookup, info: &Info, response: Response) -> Resu
             Some(_) => Err(error::of(&response, asked)),
         };
     }
-    let response = fetch::ok(response, asked)?;
-    let mut remote = Object::parse(response.bytes())?.into_remote(info);
+    let mut remote = fetch::object(&response, asked, info, address)?.into_remote(info);
     if lookup.since.is_some() && lookup.since == remote.version {
         return Ok(Observation::Unchanged);
     }

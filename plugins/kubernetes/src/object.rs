@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Map;
 use trueup_sdk::host::secrets::{self, SecretError};
 use trueup_sdk::{Address, Error, Fault, Json, Remote, Result, json};
@@ -52,6 +52,9 @@ pub struct Meta {
 /// An object; what the server says of managers is passed over while it is read, as it is half of the text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object {
+    /// As the object itself says; items of most lists do not.
+    pub api_version: Option<String>,
+    pub kind: Option<String>,
     pub meta: Meta,
     pub status: Json,
     /// `spec`, `data` and other fields of the body.
@@ -72,9 +75,8 @@ impl<'de> Deserialize<'de> for Object {
                 let mut object = Object::default();
                 while let Some(name) = map.next_key::<String>()? {
                     match name.as_str() {
-                        "apiVersion" | "kind" => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
+                        "apiVersion" => object.api_version = map.next_value()?,
+                        "kind" => object.kind = map.next_value()?,
                         "metadata" => object.meta = map.next_value::<Option<Meta>>()?.unwrap_or_default(),
                         "status" => object.status = map.next_value()?,
                         _ => {
@@ -98,6 +100,21 @@ impl Object {
         Ok(serde_json::from_slice(bytes)?)
     }
 
+    /// What keeps it from being an object of this kind and namespace, if anything does: a server that mixes its answers up, or what
+    /// stands between, must not have one object taken for another.
+    pub fn strays(&self, info: &Info, scope: &str) -> Option<String> {
+        let other = |said: &Option<String>, want: &str| said.as_deref().is_some_and(|it| it != want);
+        if other(&self.kind, &info.kind) || other(&self.api_version, &info.api_version()) {
+            let said = [&self.kind, &self.api_version].map(|it| it.as_deref().unwrap_or("none"));
+            return Some(format!("an object of kind `{}` in `{}`", brief(said[0]), brief(said[1])));
+        }
+        if self.meta.name.is_empty() || self.meta.uid.is_empty() {
+            return Some("an object without a name or a uid".to_owned());
+        }
+        let fits = if info.namespaced { self.meta.namespace == scope } else { self.meta.namespace.is_empty() };
+        (!fits).then(|| format!("an object of the namespace `{}`", brief(&self.meta.namespace)))
+    }
+
     /// Whether the server is about to remove it.
     pub fn is_going(&self) -> bool {
         self.meta.deletion_timestamp.is_some()
@@ -113,7 +130,7 @@ impl Object {
         let kind = info.name();
         let health = health::assess(&kind, &self);
         let mark = self.mark();
-        let Self { meta, mut status, mut body } = self;
+        let Self { meta, mut status, mut body, .. } = self;
         body.retain(|_, it| !it.is_null());
         if kind == secret::KIND && secret::place(&mut body).is_err() {
             // The server itself would not take such data.
@@ -140,6 +157,11 @@ impl Object {
             ext: Vec::new(),
         }
     }
+}
+
+/// A text of a server's that is to stand in a message.
+fn brief(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control()).take(64).collect()
 }
 
 /// What of the metadata a document has.

@@ -11,7 +11,7 @@ use trueup_sdk::{
 };
 
 use crate::discovery::{self, Assembly, Groups, Index};
-use crate::error::Asked;
+use crate::error::{self, Asked};
 use crate::fetch::{self, Kinds};
 use crate::manifest::{self, Config, SLOT};
 use crate::openapi::Document;
@@ -99,12 +99,13 @@ impl Kubernetes {
             let answer = answers.next().unwrap_or_else(|| Err(Error::internal("the engine left an answer out")))?;
             fetch::ok(answer, asked(what))
         };
-        let groups: [Groups; 2] = [next("the core API")?.json()?, next("the groups of APIs")?.json()?];
+        let (core, named) = (next("the core API")?, next("the groups of APIs")?);
+        let groups: [Groups; 2] = [fetch::json(&core, asked("the core API"))?, fetch::json(&named, asked("the groups of APIs"))?];
         if !groups.iter().all(Groups::is_aggregated) {
             let text = "the server does not list its kinds in one answer; Kubernetes 1.27 and later do";
             return Err(Error::unsupported(text));
         }
-        let index: Index = next("the index of schemas")?.json()?;
+        let index: Index = fetch::json(&next("the index of schemas")?, asked("the index of schemas"))?;
         let mut listing = discovery::listing(&groups);
         if let Some(wanted) = wanted {
             listing.want(wanted.split(',').filter(|it| !it.is_empty()));
@@ -148,6 +149,7 @@ fn asked(what: &str) -> Asked<'_> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Names {
+    kind: String,
     metadata: NamesMeta,
     items: Option<Vec<Named>>,
 }
@@ -179,7 +181,10 @@ fn namespaces() -> Result<Vec<String>> {
         if !cursor.is_empty() {
             request = request.query("continue", &cursor);
         }
-        let page: Names = fetch::ok(request.send()?, asked("the namespaces"))?.json()?;
+        let page: Names = fetch::json(&request.send()?, asked("the namespaces"))?;
+        if page.kind != "NamespaceList" {
+            return Err(error::stray("no list of namespaces", asked("the namespaces")));
+        }
         out.extend(page.items.unwrap_or_default().into_iter().map(|it| it.metadata.name));
         if page.metadata.next.is_empty() {
             return Ok(out);

@@ -8,7 +8,7 @@ use trueup_sdk::http::{self, Response};
 use trueup_sdk::{Action, Candidate, EditOp, Error, Fault, Json, Replacement, Result, Verdict};
 
 use crate::apply::{asked, forced, may_take, on_server, patch};
-use crate::error::{self, Status};
+use crate::error::{self, Asked, Status};
 use crate::fetch::{Kinds, PARALLEL};
 use crate::kind::Info;
 use crate::list::name_of;
@@ -100,6 +100,12 @@ fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
         return agreed(candidate, info, response.bytes());
     }
     let refusal = Status::of(response);
+    let name = name_of(&candidate.address.kind, &candidate.address.scope, &candidate.address.key);
+    let asked = asked("try out", &name, &candidate.address.kind, false);
+    if status == 429 {
+        // The engine asks again: whether there is anything to change must not hang on how busy a server is.
+        return Verdict::Refuse(error::of(response, asked).into());
+    }
     if let Some(reason) = immutable(&refusal) {
         let paths = touched(candidate, &refusal);
         return Verdict::Replace(Replacement { paths, create_first: false, reason, ext: Vec::new() });
@@ -111,8 +117,7 @@ fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
     if !certain {
         return Verdict::Accept;
     }
-    let name = name_of(&candidate.address.kind, &candidate.address.scope, &candidate.address.key);
-    let error = error::of(response, asked("apply", &name, &candidate.address.kind, false));
+    let error = error::of(response, Asked { verb: "apply", ..asked });
     let fault = if refusal.conflicts().is_empty() { Fault::Invalid } else { Fault::Conflict };
     Verdict::Refuse(Error { fault, ..error }.into())
 }

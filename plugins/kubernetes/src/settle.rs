@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use trueup_sdk::http::Response;
-use trueup_sdk::{Address, Error, Outcome, Pending, Remote, Result, Settlement};
+use trueup_sdk::{Address, Error, Fault, Outcome, Pending, Remote, Result, Settlement};
 
 use crate::error::{Asked, Status};
 use crate::fetch::{self, Kinds};
@@ -78,7 +78,12 @@ pub fn poll(kinds: &Kinds, handle: &str) -> Outcome {
     let Ok(wait) = serde_json::from_str::<Wait>(handle) else {
         return Outcome::failed(Error::internal("this is no handle of an operation of this plugin").unsettled());
     };
-    look(kinds, &wait).unwrap_or_else(|error| Outcome::failed(error.unsettled()))
+    match look(kinds, &wait) {
+        Ok(outcome) => outcome,
+        // The change goes on meanwhile.
+        Err(error) if matches!(error.fault, Fault::Throttled(_)) => wait.pending(error.message, None),
+        Err(error) => Outcome::failed(error.unsettled()),
+    }
 }
 
 fn look(kinds: &Kinds, wait: &Wait) -> Result<Outcome> {
@@ -89,17 +94,17 @@ fn look(kinds: &Kinds, wait: &Wait) -> Result<Outcome> {
     if response.status() == 404 && Status::of(&response).reason == "NotFound" {
         return Ok(absent(wait));
     }
-    let object = seen(response, wait)?;
+    let object = seen(&response, wait, &info)?;
     if object.meta.uid != wait.uid && !wait.uid.is_empty() {
         return Ok(absent(wait));
     }
     Ok(if wait.gone { going(&address, object, &info) } else { applied(&address, object, &info) })
 }
 
-fn seen(response: Response, wait: &Wait) -> Result<Object> {
+fn seen(response: &Response, wait: &Wait, info: &Info) -> Result<Object> {
     let what = name_of(&wait.kind, &wait.scope, &wait.key);
     let asked = Asked { verb: "read", what: &what, writes: false, secret: wait.kind == secret::KIND };
-    Object::parse(fetch::ok(response, asked)?.bytes())
+    fetch::object(response, asked, info, &wait.address())
 }
 
 fn absent(wait: &Wait) -> Outcome {

@@ -1,6 +1,15 @@
-//! The Kubernetes provider on a real API server: what people have in their repositories, unchanged.
+//! The Kubernetes provider on a real API server: what people have in their repositories, unchanged, and what goes wrong.
 
+mod aggregated;
+mod faults;
+mod hooks;
+mod hostile;
+mod killed;
 mod objects;
 mod ownership;
+mod paged;
+mod rbac;
 mod secrets;
 mod shop;
+mod watch;
+mod world;

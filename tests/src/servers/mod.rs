@@ -7,6 +7,7 @@ pub mod knot;
 pub mod pdns;
 pub mod proxy;
 pub mod registry;
+pub mod tls;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

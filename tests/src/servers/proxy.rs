@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::tls::{Stream, Tls};
+
 /// What is asked, in a word or two (`GET /zones/…`, `AXFR`, `UPDATE`), and as it came.
 pub struct Asked {
     /// Counted from 0, over all connections.
@@ -28,6 +30,8 @@ pub enum Fate {
     Late(Vec<u8>),
     /// Of the server's answer only so many bytes come through.
     Cut(usize),
+    /// The server is asked this, and its answer is the answer.
+    Instead(Vec<u8>),
 }
 
 /// How messages are told from each other.
@@ -42,7 +46,8 @@ type Judge = dyn Fn(&Asked) -> Fate + Send + Sync;
 struct Shared {
     target: u16,
     protocol: Protocol,
-    judge: Mutex<Box<Judge>>,
+    tls: Option<Tls>,
+    judge: Mutex<Arc<Judge>>,
     asked: Mutex<Vec<String>>,
     over: AtomicBool,
 }
@@ -56,20 +61,25 @@ pub struct Proxy {
 impl Proxy {
     /// Before the HTTP server on this port of the loopback.
     pub fn http(target: u16) -> Self {
-        Self::start(target, Protocol::Http)
+        Self::start(target, Protocol::Http, None)
+    }
+
+    /// Before the HTTPS server on this port. Without a target it is a server of its own, whose every answer is decided.
+    pub fn https(target: Option<u16>, tls: Tls) -> Self {
+        Self::start(target.unwrap_or_default(), Protocol::Http, Some(tls))
     }
 
     /// Before the DNS server on this port, for TCP.
     pub fn dns(target: u16) -> Self {
-        Self::start(target, Protocol::Dns)
+        Self::start(target, Protocol::Dns, None)
     }
 
-    fn start(target: u16, protocol: Protocol) -> Self {
+    fn start(target: u16, protocol: Protocol, tls: Option<Tls>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let judge: Box<Judge> = Box::new(|_| Fate::Pass);
+        let judge: Arc<Judge> = Arc::new(|_| Fate::Pass);
         let over = AtomicBool::new(false);
-        let shared = Arc::new(Shared { target, protocol, judge: Mutex::new(judge), asked: Mutex::default(), over });
+        let shared = Arc::new(Shared { target, protocol, tls, judge: Mutex::new(judge), asked: Mutex::default(), over });
         let serving = shared.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -85,7 +95,7 @@ impl Proxy {
 
     /// From now on `judge` decides; the count begins anew.
     pub fn decide(&self, judge: impl Fn(&Asked) -> Fate + Send + Sync + 'static) {
-        *self.shared.judge.lock().expect("no panic") = Box::new(judge);
+        *self.shared.judge.lock().expect("no panic") = Arc::new(judge);
         self.take();
     }
 
@@ -103,8 +113,13 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn serve(&self, mut client: TcpStream) {
-        let _ = client.set_read_timeout(Some(Duration::from_secs(60)));
+    fn serve(&self, socket: TcpStream) {
+        let _ = socket.set_read_timeout(Some(Duration::from_secs(60)));
+        let Ok(plain) = socket.try_clone() else { return };
+        let mut client: Box<dyn Stream> = match &self.tls {
+            Some(tls) => tls.accept(plain),
+            None => Box::new(plain),
+        };
         let read = match self.protocol {
             Protocol::Http => read_http(&mut client),
             Protocol::Dns => read_dns(&mut client),
@@ -119,8 +134,11 @@ impl Shared {
             asked.push(what.clone());
             asked.len() - 1
         };
-        let fate = (self.judge.lock().expect("no panic"))(&Asked { number, what, bytes: bytes.clone() });
-        let _ = match fate {
+        let judge = self.judge.lock().expect("no panic").clone();
+        let fate = judge(&Asked { number, what, bytes: bytes.clone() });
+        // What is cut has no end that says so.
+        let whole = !matches!(fate, Fate::Close | Fate::Cut(_));
+        let sent = match fate {
             Fate::Pass => self.forward(&bytes, &mut client, usize::MAX),
             Fate::Wait(time) => {
                 thread::sleep(time);
@@ -130,16 +148,24 @@ impl Shared {
             Fate::Answer(answer) => client.write_all(&answer),
             Fate::Late(answer) => self.forward(&bytes, &mut std::io::sink(), usize::MAX).and_then(|()| client.write_all(&answer)),
             Fate::Cut(most) => self.forward(&bytes, &mut client, most),
+            Fate::Instead(other) => self.forward(&other, &mut client, usize::MAX),
         };
-        let _ = client.shutdown(Shutdown::Both);
+        if whole && sent.is_ok() {
+            client.finish();
+        }
+        let _ = socket.shutdown(Shutdown::Both);
     }
 
     /// Asks the server, and passes at most `most` bytes of its answer on.
     fn forward(&self, bytes: &[u8], client: &mut dyn Write, most: usize) -> std::io::Result<()> {
-        let mut server = TcpStream::connect(("127.0.0.1", self.target))?;
+        let server = TcpStream::connect(("127.0.0.1", self.target))?;
         // A DNS server waits for more on the connection: what comes within this time is the answer.
         let wait = if self.protocol == Protocol::Dns { 400 } else { 60_000 };
         server.set_read_timeout(Some(Duration::from_millis(wait)))?;
+        let mut server: Box<dyn Stream> = match &self.tls {
+            Some(tls) => tls.connect(server),
+            None => Box::new(server),
+        };
         server.write_all(bytes)?;
         let (mut buffer, mut left) = (vec![0; 64 << 10], most);
         loop {
@@ -156,7 +182,7 @@ impl Shared {
     }
 }
 
-fn read_http(client: &mut TcpStream) -> Option<Vec<u8>> {
+fn read_http(client: &mut impl Read) -> Option<Vec<u8>> {
     let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
     loop {
         let count = client.read(&mut buffer).ok().filter(|it| *it > 0)?;
@@ -173,7 +199,7 @@ fn read_http(client: &mut TcpStream) -> Option<Vec<u8>> {
     }
 }
 
-fn read_dns(client: &mut TcpStream) -> Option<Vec<u8>> {
+fn read_dns(client: &mut impl Read) -> Option<Vec<u8>> {
     let mut length = [0; 2];
     client.read_exact(&mut length).ok()?;
     let mut bytes = vec![0; 2 + usize::from(u16::from_be_bytes(length))];
@@ -202,8 +228,14 @@ fn dns_word(bytes: &[u8]) -> String {
 
 /// An HTTP answer.
 pub fn status(code: u16, body: &str) -> Vec<u8> {
+    status_with(code, &[], body)
+}
+
+/// An HTTP answer with more header lines.
+pub fn status_with(code: u16, headers: &[&str], body: &str) -> Vec<u8> {
+    let more = headers.iter().map(|it| format!("{it}\r\n")).collect::<String>();
     format!(
-        "HTTP/1.1 {code} Forged\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "HTTP/1.1 {code} Forged\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n{more}\r\n{body}",
         body.len()
     )
     .into_bytes()

@@ -391,7 +391,8 @@ impl<'a> Views<'a> {
         match (by_identity.or_else(by_mark).or(keyed), &view.coverage) {
             (Some(found), _) => Look::Seen(found),
             (None, Coverage::Whole) => Look::Absent,
-            (None, Coverage::Partial | Coverage::Failed(_)) => Look::Partial,
+            (None, Coverage::Named(keys)) if keys.contains(&address.key) => Look::Absent,
+            (None, Coverage::Named(_) | Coverage::Partial | Coverage::Failed(_)) => Look::Partial,
         }
     }
 }

@@ -146,7 +146,9 @@ impl Inner {
             return malformed(format!("more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them"));
         }
         let body = request.body.unwrap_or_default();
-        let asked = Asked { method: method.as_str(), url: &url, headers: &plain, body: &body };
+        let slot = request.credential.as_deref().and_then(|it| self.slot(it, writes).ok());
+        let base = slot.filter(|it| it.is_for(&url) && cluster(Some(it)).is_some()).and_then(|it| it.base());
+        let asked = Asked { method: method.as_str(), url: &url, headers: &plain, body: &body, cluster: base.as_ref() };
         if !writes && !only_reads(&asked, &self.grant.reads) {
             return denied(format!(
                 "`{method} {}` may change something and is refused outside `apply`; add it to `reads` if it only reads",

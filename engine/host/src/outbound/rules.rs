@@ -28,6 +28,8 @@ pub(crate) struct Asked<'a> {
     /// Names in lower case.
     pub(crate) headers: &'a [(String, String)],
     pub(crate) body: &'a [u8],
+    /// The base URL of the cluster whose credential goes along, if it is a cluster's: its paths have a shape.
+    pub(crate) cluster: Option<&'a Url>,
 }
 
 impl ReadRule {
@@ -138,11 +140,53 @@ pub(crate) fn only_reads(asked: &Asked<'_>, rules: &[ReadRule]) -> bool {
             || name.starts_with("sec-websocket")
             || (name == "x-http-method-override" && !value.is_empty())
     });
-    let mut through = asked.url.path().split('/').map(decoded);
-    if upgrade || through.any(|part| matches!(&*part, "proxy" | "exec" | "attach" | "portforward")) {
+    if upgrade || leads_through(asked) {
         return false;
     }
     matches!(asked.method, "GET" | "HEAD" | "OPTIONS") || rules.iter().any(|rule| rule.matches(asked))
+}
+
+/// What stands behind an object's name to reach through the server into something else.
+const THROUGH: [&str; 4] = ["proxy", "exec", "attach", "portforward"];
+
+/// Whether the path reaches through the server. On a cluster names do not count: a ConfigMap called `proxy` is one like any other,
+/// and the words mean something only behind an object's name.
+fn leads_through(asked: &Asked<'_>) -> bool {
+    // Decoded as a whole, as servers do: an escaped slash parts names too.
+    let path = decoded(asked.url.path());
+    let parts: Vec<&str> = path.split('/').collect();
+    let below = asked.cluster.and_then(|base| {
+        let base = base.path().trim_end_matches('/');
+        asked.url.path().strip_prefix(base).filter(|it| it.starts_with('/'))?;
+        parts.get(decoded(base).split('/').count()..)
+    });
+    let judged = below.and_then(behind_names).unwrap_or(&parts);
+    judged.iter().any(|it| THROUGH.contains(it))
+}
+
+/// What is left of the path of a Kubernetes API behind names: `api/v1/namespaces/a/pods/b/…`, `apis/g/v1/nodes/b/…`. None where the
+/// path has another shape.
+fn behind_names<'a, 'b>(parts: &'a [&'b str]) -> Option<&'a [&'b str]> {
+    let rest = match parts {
+        ["api", version, rest @ ..] | ["apis", _, version, rest @ ..] if is_version(version) => rest,
+        _ => return None,
+    };
+    let is_kind = |it: &str| !it.is_empty() && it != "watch" && !THROUGH.contains(&it);
+    match rest {
+        // A namespace, a list in it, an object in it.
+        ["namespaces", _] => Some(&[]),
+        ["namespaces", _, kind] if is_kind(kind) => Some(&[]),
+        ["namespaces", _, kind, _, rest @ ..] if is_kind(kind) => Some(rest),
+        ["namespaces", ..] => None,
+        [kind, _, rest @ ..] if is_kind(kind) => Some(rest),
+        _ => None,
+    }
+}
+
+/// `v1`, `v2beta1`.
+fn is_version(text: &str) -> bool {
+    let rest = text.strip_prefix('v').unwrap_or_default();
+    rest.starts_with(|it: char| it.is_ascii_digit()) && rest.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
 }
 
 /// A path's part as the server will read it, so that `%70roxy` hides nothing.
@@ -169,7 +213,9 @@ pub(crate) fn forbidden(name: &str) -> Option<&'static str> {
         "x-http-method-override",
     ];
     let method = matches!(name, "x-http-method" | "x-method-override");
-    (HOSTS.contains(&name) || method || name.starts_with("proxy-") || name.starts_with(':'))
+    // Of clusters: in whose name the request is made.
+    let whose = name.starts_with("impersonate-") || name.starts_with("x-remote-");
+    (HOSTS.contains(&name) || method || whose || name.starts_with("proxy-") || name.starts_with(':'))
         .then_some("is set by the host; name a credential instead of setting it")
 }
 
@@ -196,7 +242,7 @@ mod tests {
         let rules: Vec<_> = rules.iter().map(|it| ReadRule::parse(it).unwrap()).collect();
         let headers: Vec<_> = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let url = Url::parse(url).unwrap();
-        let got = only_reads(&Asked { method, url: &url, headers: &headers, body: body.as_bytes() }, &rules);
+        let got = only_reads(&Asked { method, url: &url, headers: &headers, body: body.as_bytes(), cluster: None }, &rules);
         assert_eq!(got, want, "{method} {url} {headers:?} {body}");
     }
 
@@ -281,6 +327,52 @@ mod tests {
         check(&[], "GET", "https://a.example/proxying", &[], "", true);
     }
 
+    #[track_caller]
+    fn check_cluster(base: &str, path: &str, want: bool) {
+        let (url, base) = (Url::parse(&format!("{base}{path}")).unwrap(), Url::parse(base).unwrap());
+        let got = only_reads(&Asked { method: "GET", url: &url, headers: &[], body: &[], cluster: Some(&base) }, &[]);
+        assert_eq!(got, want, "{base} {path}");
+    }
+
+    #[test]
+    fn on_a_cluster_only_what_stands_behind_an_objects_name_leads_through_it() {
+        for base in
+            ["https://a.example", "https://a.example/", "https://a.example/k8s/clusters/c-1", "https://a.example/proxy/api/v1"]
+        {
+            let base = base.trim_end_matches('/');
+            for (path, want) in [
+                ("/api/v1/namespaces/x/configmaps/proxy", true),
+                ("/api/v1/namespaces/exec/configmaps/attach", true),
+                ("/api/v1/namespaces/exec", true),
+                ("/api/v1/namespaces/exec/configmaps?limit=500", true),
+                ("/api/v1/namespaces/x/proxy", false),
+                ("/api/v1/namespaces/x/proxy/a", false),
+                ("/api/v1/nodes/portforward", true),
+                ("/apis/apps/v1/namespaces/x/deployments/exec", true),
+                ("/apis/apps/v1/namespaces/x/deployments/exec/status", true),
+                ("/apis/rbac.authorization.k8s.io/v1/clusterroles/proxy", true),
+                ("/api/v1/namespaces/x/pods/y/exec?command=rm", false),
+                ("/api/v1/namespaces/x/pods/exec/exec", false),
+                ("/api/v1/namespaces/x/pods/y/attach", false),
+                ("/api/v1/namespaces/x/pods/y/portforward", false),
+                ("/api/v1/namespaces/x/services/https:y:1/proxy/a", false),
+                ("/api/v1/namespaces/x/pods/y/%65xec", false),
+                ("/api/v1/namespaces/x/pods/y%2Fexec", false),
+                ("/api/v1/namespaces/x/pods/y%2Fproxy%2Frun", false),
+                ("/api/v1//namespaces/x/pods/y/exec", false),
+                ("/api/v1/nodes/x/proxy/run", false),
+                ("/api/v1/proxy/nodes/x", false),
+                ("/api/v1/proxy/namespaces/x/pods/y", false),
+                ("/api/v1/watch/proxy/x", false),
+                ("/apis/example.com/v1/widgets/a/proxy", false),
+                ("/apis/example.com/odd/widgets/proxy", false),
+                ("/logs/proxy", false),
+            ] {
+                check_cluster(base, path, want);
+            }
+        }
+    }
+
     #[test]
     fn a_rule_that_would_match_everything_is_refused() {
         for text in ["POST", "post /x", "Action=*", "X-Amz-Target=", "POST x", "PATCH /x?dryRun"] {
@@ -307,7 +399,17 @@ mod tests {
 
     #[test]
     fn headers_that_decide_whose_request_it_is_are_the_hosts() {
-        for name in ["authorization", "host", "transfer-encoding", "proxy-authorization", "cookie", "connection"] {
+        for name in [
+            "authorization",
+            "host",
+            "transfer-encoding",
+            "proxy-authorization",
+            "cookie",
+            "connection",
+            "impersonate-user",
+            "impersonate-extra-scopes",
+            "x-remote-user",
+        ] {
             assert!(forbidden(name).is_some(), "{name}");
         }
         assert!(forbidden("x-api-version").is_none());

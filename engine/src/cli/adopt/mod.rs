@@ -152,7 +152,9 @@ async fn scan(
     for view in seen.views.values() {
         let text = match &view.coverage {
             Coverage::Whole => continue,
-            Coverage::Partial => "it was not read whole, so that what is missing would be missing for ever".to_owned(),
+            Coverage::Partial | Coverage::Named(_) => {
+                "it was not read whole, so that what is missing would be missing for ever".to_owned()
+            }
             Coverage::Failed(why) => why.clone(),
         };
         let text = format!("{} in `{scope}` of `{}` cannot be listed: {text}", view.scope.kind, bound.alias);

@@ -83,7 +83,14 @@ fn conflict(manager: &str) -> Json {
 }
 
 fn config_map(value: &str) -> Json {
-    json!({ "metadata": { "name": "a", "namespace": "shop", "uid": "u1", "resourceVersion": "7" }, "data": { "k": value } })
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": { "k": value },
+        "metadata": { "name": "a", "namespace": "shop", "uid": "u1", "resourceVersion": "7" }
+    })
+}
+
+fn list(metadata: &Json, items: &Json) -> Json {
+    json!({ "apiVersion": "v1", "kind": "ConfigMapList", "metadata": metadata, "items": items })
 }
 
 /// The same with our mark.
@@ -320,7 +327,7 @@ fn an_object_that_is_gone_is_deleted() {
 fn throttling_and_failures_are_told_with_their_wait() {
     for (status, fault_wanted, unsettled) in [
         (429, Fault::Throttled(Some(3000)), false),
-        (503, Fault::Transient(Some(3000)), false),
+        (503, Fault::Transient(Some(3000)), true),
         (500, Fault::Transient(Some(3000)), true),
     ] {
         let server = Server::start(&[(&format!("PATCH {URL}"), status, refusal("X", "y"))]);
@@ -333,7 +340,9 @@ fn throttling_and_failures_are_told_with_their_wait() {
 #[test]
 fn a_definition_is_done_once_it_is_established() {
     let url = "slot:cluster/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
-    let fresh = json!({ "metadata": { "name": "widgets.example.com", "uid": "u" } });
+    let fresh = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "widgets.example.com", "uid": "u" }
+    });
     let mut ready = fresh.clone();
     ready["status"] = json!({ "conditions": [{ "type": "Established", "status": "True" }] });
     let get = format!("GET {url}");
@@ -372,8 +381,8 @@ const LIST: &str = "GET slot:cluster/api/v1/namespaces/shop/configmaps";
 
 #[test]
 fn a_scope_is_one_list_by_pages_and_unchanged_at_the_same_version() {
-    let page = json!({ "metadata": { "resourceVersion": "9", "continue": "c" }, "items": [config_map("x")] });
-    let last = json!({ "metadata": { "resourceVersion": "9" }, "items": null });
+    let page = list(&json!({ "resourceVersion": "9", "continue": "c" }), &json!([config_map("x")]));
+    let last = list(&json!({ "resourceVersion": "9" }), &Json::Null);
     let server = Server::start(&[(LIST, 200, page.clone()), (LIST, 200, last), (LIST, 200, page)]);
     let provider = server.provider();
     let first = provider.scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap();
@@ -390,7 +399,7 @@ fn a_scope_is_one_list_by_pages_and_unchanged_at_the_same_version() {
 
 #[test]
 fn a_wait_is_a_watch_that_ends_with_the_first_event() {
-    let list = json!({ "metadata": { "resourceVersion": "10" }, "items": [] });
+    let list = list(&json!({ "resourceVersion": "10" }), &json!([]));
     let waiting = || ScopeQuery { since: Some("9".to_owned()), wait: 2_000, ..query("ConfigMap", "shop") };
     let server = Server::start(&[(LIST, 200, Json::Null)]);
     let quiet = server.provider().scan(vec![waiting()], &info()).remove(0).unwrap();
@@ -411,7 +420,7 @@ fn a_page_that_is_more_than_an_answer_may_be_is_asked_for_in_smaller_ones() {
         if request.url.ends_with("limit=500") {
             return Err(raw::HttpError::TooLarge(1));
         }
-        let body = json!({ "metadata": { "continue": "c" }, "items": [config_map("x")] }).to_string().into_bytes();
+        let body = list(&json!({ "continue": "c" }), &json!([config_map("x")])).to_string().into_bytes();
         Ok(raw::Response { status: 200, headers: Vec::new(), body, cut: false })
     });
     let kinds = json!({ "ConfigMap": { "schema": {}, "plural": "configmaps", "version": "v1", "namespaced": true } });
@@ -425,8 +434,7 @@ fn a_page_that_is_more_than_an_answer_may_be_is_asked_for_in_smaller_ones() {
 #[test]
 fn a_list_that_is_not_whole_is_an_error() {
     for (status, code, fault) in [
-        (403, "k8s.list-forbidden", Fault::Unauthorized),
-        (410, "k8s.list-expired", Fault::Transient(None)),
+        (410, "k8s.list-expired", Fault::Conflict),
         (503, "k8s.unavailable", Fault::Transient(Some(3000))),
         (401, "k8s.unauthorized", Fault::Unauthorized),
     ] {
@@ -437,11 +445,50 @@ fn a_list_that_is_not_whole_is_an_error() {
 }
 
 #[test]
+fn a_list_that_is_forbidden_says_so_and_proves_nothing() {
+    let server = Server::start(&[(LIST, 403, refusal("Forbidden", "cannot list"))]);
+    let snapshot = server.provider().scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap();
+    assert_eq!((snapshot.coverage, snapshot.ext), (Coverage::Partial, vec![("unlisted".to_owned(), "true".to_owned())]));
+    assert!(snapshot.diagnostics[0].summary.contains("cannot list"), "{:?}", snapshot.diagnostics);
+}
+
+#[test]
+fn an_answer_that_is_not_the_list_that_was_asked_for_is_an_error() {
+    let other = |name: &str, value: Json| {
+        let mut object = config_map("x");
+        *object.pointer_mut(name).unwrap() = value;
+        list(&json!({}), &json!([config_map("y"), object]))
+    };
+    let mut secrets = list(&json!({}), &json!([]));
+    secrets["kind"] = json!("SecretList");
+    for (answer, words) in [
+        (json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }), "kind `Status`"),
+        (json!({}), "no list of ConfigMap"),
+        (json!({ "kind": "ConfigMapList", "apiVersion": "v1", "metadata": {} }), "a list without items"),
+        (secrets, "kind `SecretList`"),
+        (other("/metadata/namespace", json!("elsewhere")), "the namespace `elsewhere`"),
+        (other("/metadata/name", json!("")), "without a name"),
+        (other("/kind", json!("Secret")), "kind `Secret`"),
+        (other("/metadata", json!("x")), "unexpected shape"),
+        (json!("<html>"), "unexpected shape"),
+    ] {
+        let server = Server::start(&[(LIST, 200, answer)]);
+        let error = server.provider().scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap_err();
+        assert!(
+            error.message.starts_with("cannot list ConfigMap in `shop`: ") && error.message.contains(words),
+            "{words}: {error}"
+        );
+    }
+}
+
+#[test]
 fn a_kind_that_the_server_does_not_have_has_no_objects_and_one_whose_server_is_down_is_an_error() {
     let scan = |server: &Server| server.provider().scan(vec![query("Widget.example.com", "shop")], &info()).remove(0);
-    let none = scan(&Server::start(&[])).unwrap();
+    let groups = json!({ "kind": "APIGroupList", "groups": [{ "name": "apps" }] });
+    let none = scan(&Server::start(&[("GET slot:cluster/apis", 200, groups)])).unwrap();
     assert_eq!((none.coverage, none.objects.len()), (Coverage::Whole, 0));
-    let group = json!({ "preferredVersion": { "version": "v1" }, "versions": [{ "version": "v1" }] });
+    assert!(scan(&Server::start(&[])).is_err(), "a page that is not there says nothing of the kind");
+    let group = json!({ "kind": "APIGroup", "name": "example.com", "preferredVersion": { "version": "v1" }, "versions": [{ "version": "v1" }] });
     let down = Server::start(&[
         ("GET slot:cluster/apis/example.com", 200, group),
         ("GET slot:cluster/apis/example.com/v1", 503, Json::Null),
@@ -474,7 +521,11 @@ fn an_object_is_read_by_name() {
     assert!(matches!(empty.provider().read(vec![lookup(None)], &info()).remove(0), Observation::Absent));
     let page = Server::start(&[
         (&format!("GET {URL}"), 404, Json::Null),
-        ("GET slot:cluster/api/v1", 200, json!({ "resources": [{ "name": "configmaps", "kind": "ConfigMap" }] })),
+        (
+            "GET slot:cluster/api/v1",
+            200,
+            json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [{ "name": "configmaps", "kind": "ConfigMap" }] }),
+        ),
     ]);
     let strange = page.provider().read(vec![lookup(None)], &info()).remove(0);
     assert!(matches!(strange, Observation::Failed(_)), "a page that is not Kubernetes' own proves nothing: {strange:?}");
@@ -519,8 +570,10 @@ fn an_old_server_is_refused_by_name() {
 #[test]
 fn scopes_are_namespaces() {
     let list = "GET slot:cluster/api/v1/namespaces";
-    let page = |name: &str, next: &str| json!({ "metadata": { "continue": next }, "items": [{ "metadata": { "name": name } }] });
-    let server = Server::start(&[(list, 200, page("a", "c")), (list, 200, page("b", ""))]);
+    let page = |name: &str, next: &str| json!({ "kind": "NamespaceList", "metadata": { "continue": next }, "items": [{ "metadata": { "name": name } }] });
+    let groups = json!({ "kind": "APIGroupList", "groups": [] });
+    let server =
+        Server::start(&[(list, 200, page("a", "c")), (list, 200, page("b", "")), ("GET slot:cluster/apis", 200, groups)]);
     let provider = server.provider();
     assert_eq!(provider.scopes("ConfigMap", &info()).unwrap(), ["a", "b"]);
     assert_eq!(provider.scopes("CustomResourceDefinition.apiextensions.k8s.io", &info()).unwrap(), [""]);

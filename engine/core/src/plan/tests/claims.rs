@@ -129,8 +129,11 @@ fn another_environments_object_is_left_to_it() {
 
 #[test]
 fn nothing_is_created_where_absence_is_not_known() {
-    for (coverage, want) in [(Coverage::Partial, codes::NO_EVIDENCE), (Coverage::Failed("timeout".into()), codes::OBSERVE_FAILED)]
-    {
+    for (coverage, want) in [
+        (Coverage::Partial, codes::NO_EVIDENCE),
+        (Coverage::Named(["another".into()].into()), codes::NO_EVIDENCE),
+        (Coverage::Failed("timeout".into()), codes::OBSERVE_FAILED),
+    ] {
         let mut sim = Sim::new();
         sim.want("a", json!({}));
         sim.want("vanished", json!({}));
@@ -142,6 +145,16 @@ fn nothing_is_created_where_absence_is_not_known() {
     sim.want("a", json!({}));
     sim.views.clear();
     sim.check_plan(&[&code(codes::OBSERVE_FAILED, "a")]);
+}
+
+#[test]
+fn what_was_asked_for_by_name_and_is_not_there_is_created() {
+    let mut sim = Sim::new();
+    sim.want("a", json!({}));
+    sim.want("vanished", json!({}));
+    sim.own("vanished", json!({}));
+    sim.cover(Coverage::Named(["a".into(), "vanished".into()].into()));
+    sim.check_plan(&["create a", "create vanished"]);
 }
 
 #[test]

@@ -19,8 +19,12 @@ fn what_is_gone_already_is_forgotten_only_if_the_whole_scope_was_read() {
     let mut sim = Sim::new();
     sim.own("a", json!({}));
     assert_eq!(reasons(&sim.check_plan(&["forget a"]).steps[0]), ["gone"]);
-    sim.cover(Coverage::Partial);
-    sim.check_plan(&[&code(codes::NO_EVIDENCE, "a")]);
+    sim.cover(Coverage::Named(["a".into()].into()));
+    sim.check_plan(&["forget a"]);
+    for coverage in [Coverage::Partial, Coverage::Named(["b".into()].into())] {
+        sim.cover(coverage);
+        sim.check_plan(&[&code(codes::NO_EVIDENCE, "a")]);
+    }
     sim.cover(Coverage::Failed("timeout".into()));
     sim.check_plan(&[&code(codes::OBSERVE_FAILED, "a")]);
     sim.views.clear();

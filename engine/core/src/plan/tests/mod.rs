@@ -253,7 +253,13 @@ impl Sim {
             assert!(step.after.iter().all(|before| *before < index), "a step stands before one that it waits for: {step:?}");
             let old = step.from.as_ref().map_or(&step.address, |it| &it.address);
             let ours = self.entries.contains_key(old) || plan.resolved.iter().any(|it| it.entry.is_some() && it.address == *old);
-            let whole = |address: &Address| self.views.get(&address.scope).is_some_and(|it| it.coverage == Coverage::Whole);
+            let whole = |address: &Address| {
+                self.views.get(&address.scope).is_some_and(|it| match &it.coverage {
+                    Coverage::Whole => true,
+                    Coverage::Named(keys) => step.claim.is_none() && keys.contains(&address.key),
+                    Coverage::Partial | Coverage::Failed(_) => false,
+                })
+            };
             let claimed = step.claim.is_some() && whole(&step.address) && step.action == Action::Delete;
             assert!(!step.action.deletes() || ours || claimed, "deletes what is neither owned nor claimed: {step:?}");
             assert!(step.claim.is_none() || !ours, "claims what is owned: {step:?}");
