@@ -307,6 +307,22 @@ pub struct Record {
     pub ownership: Ownership,
 }
 
+/// An object whose dependents begin only once its `wait-for` holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait {
+    /// Index into [`World::desired`].
+    pub desired: usize,
+    pub resource: ResourceId,
+    pub address: Address,
+    /// The text of the condition.
+    pub condition: Arc<str>,
+    /// The step that makes the object so (by index in [`Plan::steps`]). None: nothing about the object changes, and it is
+    /// waited for all the same.
+    pub step: Option<usize>,
+    /// Steps that wait for it, where it has none of its own; else the edges say so.
+    pub before: Vec<usize>,
+}
+
 /// The ordered steps from observed to desired.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -324,6 +340,8 @@ pub struct Plan {
     pub resolved: Vec<Resolved>,
     /// By index of the claiming document.
     pub claims: Vec<Claims>,
+    /// By index of the desired object.
+    pub waits: Vec<Wait>,
     pub digest: Digest,
 }
 
