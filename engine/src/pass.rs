@@ -19,7 +19,7 @@ use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::Shortener;
 use trueup_core::inventory::{Entry, Intent};
 use trueup_core::manifest::Kind;
-use trueup_core::plan::{self, Docs, Holder, Options, Plan, World};
+use trueup_core::plan::{self, Docs, Holder, Options, Plan, Unmade, World};
 use trueup_core::value::{Digest, Json};
 
 use crate::apply::{self, Applied, Cancel, Report};
@@ -65,6 +65,8 @@ pub struct Planned {
     claimed: ClaimedScopes,
     /// Last applied documents that the comparison loaded.
     applied: HashMap<Address, Arc<Json>>,
+    /// Resources that read an output which is not there.
+    unmade: BTreeMap<ResourceId, Unmade>,
 }
 
 impl Planned {
@@ -128,6 +130,7 @@ pub async fn plan(around: &Surroundings, read: &(dyn Fn() + Sync)) -> Result<Pla
         renamed,
         claimed: ClaimedScopes::default(),
         applied: HashMap::new(),
+        unmade: BTreeMap::new(),
     };
     read();
     observe(around, &mut planned, known.scopes).await?;
@@ -269,7 +272,7 @@ async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), Pas
     let views = Views { around, others: OnceLock::new(), short: planned.short.clone() };
     for _ in 0..ROUNDS {
         let docs = load_documents(&views, planned).await?;
-        let (next, filled) = {
+        let (next, statuses::Filled { documents, unmade }) = {
             let lens = views.lens(planned);
             let world = lens.world();
             let first = plan::plan(&world, &docs);
@@ -278,7 +281,7 @@ async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), Pas
             }
             let next = refine::refine(&around.context, &world, first).await;
             let filled = if planned.desired.waiting.is_empty() {
-                Vec::new()
+                statuses::Filled::default()
             } else {
                 let outputs = plan::known_outputs(&world, &next);
                 statuses::resolve(&around.context, &planned.desired, &|id| outputs.get(id))?
@@ -287,7 +290,10 @@ async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), Pas
         };
         planned.plan = next;
         planned.applied = docs.applied;
-        if filled.is_empty() || !planned.desired.settle(&around.context, filled).await.map_err(PassError::Documents)? {
+        let same = planned.unmade == unmade;
+        planned.unmade = unmade;
+        let changed = planned.desired.settle(&around.context, documents).await.map_err(PassError::Documents)?;
+        if same && !changed {
             break;
         }
     }
@@ -354,6 +360,7 @@ impl Lens<'_> {
             intents: &self.planned.intents,
             views: &self.planned.observation.views,
             halted: &self.planned.desired.halted,
+            unmade: &self.planned.unmade,
             others: &self.others,
             kinds: &self.kinds,
             mark: &self.mark,

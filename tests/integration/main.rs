@@ -12,6 +12,7 @@ mod doubt;
 mod elsewhere;
 mod health;
 mod input;
+mod kubernetes;
 mod moved;
 mod neighbours;
 mod newcomer;

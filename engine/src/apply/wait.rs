@@ -96,11 +96,12 @@ fn held(desired: &Desired, place: Place, end: Option<Ended>, identity: Option<St
 }
 
 impl Held {
-    /// `is progressing: 0 of 1 done`, or why there is nothing to tell of it.
+    /// The end of a wait that was in vain.
     fn over(&self, what: &str) -> Ended {
         let words = if self.words.is_empty() { String::new() } else { format!("; it {}", self.words) };
-        let took = if self.end.is_some() { "it was applied, and " } else { "" };
-        let text = format!("{}: {took}`{}` {what}{words}", self.resource.local(), self.condition);
+        // The finding of a step is shown with its resource.
+        let about = if self.end.is_some() { "it was applied, and".to_owned() } else { format!("{}:", self.resource.local()) };
+        let text = format!("{about} `{}` {what}{words}", self.condition);
         let hint = "what was applied is not applied again: mend what it waits for, or give it longer with `trueup.dev/timeout`";
         Ended::Overdue(Diagnostic::error(codes::WAIT, text).at(self.location.clone()).hint(hint))
     }

@@ -112,6 +112,7 @@ impl Object {
     pub fn into_remote(self, info: &Info) -> Remote {
         let kind = info.name();
         let health = health::assess(&kind, &self);
+        let stalled = health::is_stalled(&kind, &self, &health).then(|| ("stalled".to_owned(), "true".to_owned()));
         let mark = self.mark();
         let sensitive = if kind == secret::KIND { secret::VALUES.map(|it| format!("/{it}")).to_vec() } else { Vec::new() };
         let Self { meta, mut status, mut body } = self;
@@ -137,7 +138,7 @@ impl Object {
             mark,
             health,
             sensitive,
-            ext: Vec::new(),
+            ext: stalled.into_iter().collect(),
         }
     }
 }

@@ -85,6 +85,8 @@ pub struct World<'a> {
     pub views: &'a BTreeMap<Scope, ScopeView>,
     /// By alias: providers that failed before anything of theirs could be compared.
     pub halted: &'a BTreeMap<Arc<str>, Halted>,
+    /// Resources whose document cannot be made whole: it reads an output that is not there.
+    pub unmade: &'a BTreeMap<ResourceId, Unmade>,
     /// Who else owns the object, if somebody does.
     pub others: &'a (dyn Fn(&Address) -> Option<Holder> + Sync),
     /// The kind of objects that are owned and no longer desired; None where the provider does not have it (any more).
@@ -121,6 +123,14 @@ impl fmt::Display for Holder {
 pub struct Halted {
     pub code: Code,
     pub reason: String,
+}
+
+/// Why a resource has no whole document in this pass. It is refused with this reason; others go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmade {
+    pub code: Code,
+    pub reason: String,
+    pub hint: Option<String>,
 }
 
 impl World<'_> {

@@ -1,0 +1,3 @@
+//! Objects of a real Kubernetes API server.
+
+mod waiting;
