@@ -216,6 +216,13 @@ fn a_file_gets_the_address_of_a_service_in_the_apply_that_makes_both() {
     let name = Cluster::shared().namespace("address");
     let wait = ("wait-for", "self.status.loadBalancer.ingress[0].ip != null");
     let project = project(&[service(&name, &[wait]), address(&name)]);
+    let waits = project.run(&["plan", "--trust", "-o", "json"]).expect_exit(0).json()["waits"].clone();
+    assert_eq!(
+        (&waits[0]["id"], &waits[0]["for"], &waits[0]["before"]),
+        (&json!(format!("k8s:Service/{name}/web")), &json!(wait.1), &json!(["File/address"]))
+    );
+    let text = format!("File/address waits until `{}` holds of Service/{name}/web", wait.1);
+    project.run(&["plan", "--trust"]).expect_exit(0).expect_text(&[&text]);
     let path = path_of(&name, "service");
     let controller = thread::spawn(move || {
         arrived(&path);
