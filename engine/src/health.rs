@@ -14,8 +14,9 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use trueup_core::address::{Address, Sought};
 use trueup_core::diagnostic::{Diagnostic, codes};
+use trueup_core::document::Settings;
 use trueup_core::inventory::{Entry, Ownership};
-use trueup_core::observation::{Coverage, HealthState, ScopeView};
+use trueup_core::observation::{Coverage, HealthState, Observed, ScopeView};
 use trueup_core::plan::{Action, Origin, Plan, Step};
 use trueup_host as host;
 
@@ -25,8 +26,8 @@ use crate::store::Store;
 
 /// Objects that are named; the rest is counted.
 const NAMED: usize = 20;
-/// How long an object may take to become healthy where its document gives no `trueup.dev/timeout`.
-const WAIT_LIMIT: Duration = Duration::from_secs(600);
+/// Objects that one call looks at.
+const BATCH: usize = 200;
 /// The first pause between two looks at what is not healthy yet; the next are longer, up to ten times this.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -145,28 +146,62 @@ impl Look {
     }
 }
 
-/// Health that a provider told of since the observation, by address.
-pub type Told = HashMap<Address, (HealthState, Arc<str>)>;
+/// What a provider told of an object after it was observed.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub state: State,
+    /// The provider's words, masked.
+    pub message: Arc<str>,
+    /// What the remote system calls the object.
+    pub identity: Arc<str>,
+    /// By the provider's word it does not get better by itself.
+    pub stalled: bool,
+}
+
+impl Told {
+    /// Of what was seen; `message` is masked already.
+    pub fn of(seen: &Observed, message: String, stalled: bool) -> Self {
+        Self { state: seen.health.into(), message: message.into(), identity: seen.identity.clone(), stalled }
+    }
+
+    /// `is progressing: 4 of 6 replicas`; nothing where the provider says nothing.
+    pub fn words(&self) -> String {
+        match (self.state, &*self.message) {
+            (State::Unknown, "") => String::new(),
+            (state, "") => format!("is {}", state.name()),
+            (state, message) => format!("is {}: {message}", state.name()),
+        }
+    }
+}
+
+/// What providers told since the observation, by address.
+pub type News = HashMap<Address, Told>;
 
 /// Keeps what a plan saw.
 pub fn remember_plan(around: &Surroundings, planned: &Planned) {
-    let nothing = |_: usize| false;
-    look(around, planned, &Told::new(), &nothing).keep(around);
+    let nothing = |_: usize| None;
+    look(around, planned, &News::new(), &nothing).keep(around);
 }
 
 /// Keeps what is so after an apply.
 pub fn remember_apply(around: &Surroundings, planned: &Planned, applied: &Applied) {
-    let done = |at: usize| matches!(applied.steps.get(at), Some(Some(Ended::Done | Ended::Unchanged)));
+    let done = |at: usize| match applied.steps.get(at) {
+        Some(Some(Ended::Done | Ended::Unchanged)) => Some(true),
+        Some(Some(Ended::Overdue(_))) => Some(false),
+        _ => None,
+    };
     look(around, planned, &applied.health, &done).keep(around);
 }
 
-fn look(around: &Surroundings, planned: &Planned, told: &Told, done: &dyn Fn(usize) -> bool) -> Look {
-    let is_settled = (0..planned.plan.steps.len()).all(done) && planned.plan.refused.is_empty() && !planned.is_pending();
+/// `done` says of a step that took effect whether it came to all that was asked.
+fn look(around: &Surroundings, planned: &Planned, news: &News, done: &dyn Fn(usize) -> Option<bool>) -> Look {
+    let whole = (0..planned.plan.steps.len()).all(|at| done(at) == Some(true));
+    let is_settled = whole && planned.plan.refused.is_empty() && !planned.is_pending();
     let settled = is_settled.then(|| around.revision.clone());
     let mut look = Look { time: around.context.now, drifted: drifted(&planned.plan, done), settled, ..Look::default() };
-    // Objects that a step which is done made another thing of: None where they went.
+    // Objects that a step which took effect made another thing of: None where they went.
     let mut touched: HashMap<&Address, Option<&Step>> = HashMap::new();
-    for (_, step) in planned.plan.steps.iter().enumerate().filter(|(at, _)| done(*at)) {
+    for (_, step) in planned.plan.steps.iter().enumerate().filter(|(at, _)| done(*at).is_some()) {
         if let Some(from) = &step.from {
             touched.entry(&from.address).or_insert(None);
         }
@@ -176,22 +211,24 @@ fn look(around: &Surroundings, planned: &Planned, told: &Told, done: &dyn Fn(usi
     let changed: Sought<'_> = touched.keys().copied().collect();
     let mut views = Cursor::default();
     for entry in planned.entries().iter().filter(|it| it.ownership != Ownership::Deposed && !changed.contains(&it.address)) {
-        let (state, message) = views.state(&planned.observation.views, entry);
+        let told = news.get(&entry.address).map(|it| (it.state, it.message.clone()));
+        let (state, message) = told.unwrap_or_else(|| views.state(&planned.observation.views, entry));
         let message = if message.is_empty() { String::new() } else { around.context.sealer.mask(&message) };
         look.add(entry.resource.as_str(), state, &message);
     }
     for (address, step) in touched.into_iter().filter_map(|(address, step)| Some((address, step?))) {
-        let seen = || step.prior.as_ref().map(|it| (it.health, it.health_message.clone()));
-        let (state, message) = told.get(address).cloned().or_else(seen).unwrap_or((HealthState::Unknown, "".into()));
-        look.add(step.resource.as_str(), state.into(), &message);
+        let seen = || step.prior.as_ref().map(|it| (it.health.into(), it.health_message.clone()));
+        let told = news.get(address).map(|it| (it.state, it.message.clone()));
+        let (state, message) = told.or_else(seen).unwrap_or((State::Unknown, "".into()));
+        look.add(step.resource.as_str(), state, &message);
     }
     look
 }
 
 /// Resources with a difference that no revision explains.
-fn drifted(plan: &Plan, done: &dyn Fn(usize) -> bool) -> usize {
+fn drifted(plan: &Plan, done: &dyn Fn(usize) -> Option<bool>) -> usize {
     let by_world = |it: &Step| it.action != Action::Adopt && it.changes.iter().any(|it| it.origin != Origin::Git);
-    let steps = plan.steps.iter().enumerate().filter(|(at, it)| !done(*at) && it.prior.is_some() && by_world(it));
+    let steps = plan.steps.iter().enumerate().filter(|(at, it)| done(*at).is_none() && it.prior.is_some() && by_world(it));
     let left = plan.drift.iter().filter(|it| !it.gone).map(|it| &it.resource);
     steps.map(|(_, it)| &it.resource).chain(left).collect::<BTreeSet<_>>().len()
 }
@@ -222,12 +259,11 @@ impl<'a> Cursor<'a> {
 struct Waiting<'a> {
     step: &'a Step,
     limit: Duration,
-    state: State,
-    message: Arc<str>,
+    told: Told,
 }
 
-/// Looks at what an apply changed until all of it is healthy, and says which did not become so in its time. What a provider
-/// says nothing of, or calls suspended, is not waited for.
+/// Looks at what an apply changed until all of it is healthy, and says which did not become so: in its time, or at all where
+/// its provider says that waiting is in vain. What a provider says nothing of, or calls suspended, is not waited for.
 pub async fn wait(
     around: &Surroundings,
     planned: &Planned,
@@ -239,35 +275,39 @@ pub async fn wait(
     let mut waiting = changed(planned, applied);
     let mut late = Vec::new();
     let mut pause = PAUSE;
-    while !waiting.is_empty() && !cancel.is_cancelled() {
+    while !waiting.is_empty() {
         let passed = begun.elapsed();
-        let (over, going): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| it.limit <= passed);
-        late.extend(over.iter().map(|it| overdue(it)));
+        let (over, going): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| it.told.stalled || it.limit <= passed);
+        late.extend(over.iter().map(unhealthy));
         waiting = going;
         let Some(nearest) = waiting.iter().map(|it| it.limit.saturating_sub(passed)).min() else { break };
-        waiting.iter().for_each(|it| report.waiting(it.step, &words(it)));
-        tokio::time::sleep(pause.min(nearest)).await;
+        waiting.iter().for_each(|it| report.waiting(&it.step.resource, &format!("for its health; it {}", it.told.words())));
+        if cancel.within(pause.min(nearest)).await {
+            // What is not healthy by now is not called so: nobody waited for it to the end.
+            applied.cancelled = true;
+            break;
+        }
         pause = (pause * 2).min(PAUSE * 10);
         look_again(around, &mut waiting, applied).await;
-        waiting.retain(|it| it.state.may_change());
+        waiting.retain(|it| it.told.state.may_change());
     }
     late
 }
 
-/// Objects of finished steps that are not healthy yet.
+/// Objects of finished steps that are not healthy yet, as far as is known. Of those that their provider showed nothing of
+/// nothing is known, so that they are looked at once.
 fn changed<'a>(planned: &'a Planned, applied: &Applied) -> Vec<Waiting<'a>> {
     let steps = planned.plan.steps.iter().enumerate();
-    let mut waiting = Vec::new();
-    for (_, step) in steps.filter(|(at, it)| matches!(applied.steps.get(*at), Some(Some(Ended::Done))) && apply::has_effect(it)) {
-        let Some((state, message)) = applied.health.get(&step.address) else { continue };
-        let state = State::from(*state);
-        if step.action != Action::Delete && state.may_change() {
-            let settings = step.source.and_then(|it| planned.desired.objects.get(it)).map(|it| &it.settings);
-            let limit = settings.and_then(|it| it.timeout).unwrap_or(WAIT_LIMIT);
-            waiting.push(Waiting { step, limit, state, message: message.clone() });
-        }
-    }
-    waiting
+    let done = |at: usize| matches!(applied.steps.get(at), Some(Some(Ended::Done)));
+    let made = steps.filter(|(at, it)| done(*at) && apply::has_effect(it) && it.action != Action::Delete);
+    let waiting = made.filter_map(|(_, step)| {
+        let unseen = || Told { state: State::Progressing, message: "".into(), identity: "".into(), stalled: false };
+        let told = applied.health.get(&step.address).cloned().unwrap_or_else(unseen);
+        let settings = step.source.and_then(|it| planned.desired.objects.get(it)).map(|it| &it.settings);
+        let limit = settings.map_or_else(|| Settings::default().patience(), |it| it.patience());
+        told.state.may_change().then_some(Waiting { step, limit, told })
+    });
+    waiting.collect()
 }
 
 /// Reads the objects once more, provider by provider. What cannot be read now stays as it was last seen.
@@ -276,38 +316,55 @@ async fn look_again(around: &Surroundings, waiting: &mut [Waiting<'_>], applied:
     for (at, it) in waiting.iter().enumerate() {
         by_provider.entry(it.step.address.scope.provider.clone()).or_default().push(at);
     }
-    let reads = by_provider.into_iter().filter_map(|(alias, positions)| {
-        let bound = around.context.providers.get(&alias)?;
-        let lookups = positions.iter().filter_map(|at| waiting.get(*at)).map(|it| host::Lookup::new(it.step.address.clone()));
-        let lookups: Vec<host::Lookup> = lookups.collect();
+    let lookup = |it: &Waiting<'_>| {
+        let identity = Some(it.told.identity.to_string()).filter(|it| !it.is_empty());
+        host::Lookup { identity, ..host::Lookup::new(it.step.address.clone()) }
+    };
+    let parts = by_provider.iter().flat_map(|(alias, all)| all.chunks(BATCH).map(move |part| (alias, part.to_vec())));
+    let reads = parts.filter_map(|(alias, positions)| {
+        let bound = around.context.providers.get(alias)?;
+        let lookups: Vec<host::Lookup> = positions.iter().filter_map(|at| waiting.get(*at)).map(lookup).collect();
         Some(async move { (positions, crate::patience::read(bound, around.context.now, lookups).await) })
     });
-    for (positions, answers) in join_all(reads).await {
+    for (positions, answers) in join_all(reads.collect::<Vec<_>>()).await {
         for (at, answer) in positions.into_iter().zip(answers.unwrap_or_default()) {
             let Some(it) = waiting.get_mut(at) else { continue };
             match answer {
                 host::Observation::Found(remote) => {
-                    it.message = around.context.sealer.mask(&remote.health.message).into();
-                    it.state = remote.health.state.into();
-                    applied.health.insert(it.step.address.clone(), (remote.health.state, it.message.clone()));
+                    it.told = Told {
+                        state: remote.health.state.into(),
+                        message: around.context.sealer.mask(&remote.health.message).into(),
+                        stalled: apply::is_stalled(&remote),
+                        identity: remote.identity.as_str().into(),
+                    };
+                    applied.health.insert(it.step.address.clone(), it.told.clone());
                 }
-                host::Observation::Absent => (it.state, it.message) = (State::Missing, "".into()),
+                host::Observation::Absent => (it.told.state, it.told.message) = (State::Missing, "".into()),
                 _ => {}
             }
         }
     }
 }
 
-/// `is progressing: 4 of 6 replicas`
-fn words(it: &Waiting<'_>) -> String {
-    let message = if it.message.is_empty() { String::new() } else { format!(": {}", it.message) };
-    format!("is {}{message}", it.state.name())
+/// `90 s`, `5 min`, `2 h`
+pub fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds % 3600 == 0 && seconds > 0 => format!("{} h", seconds / 3600),
+        seconds if seconds % 60 == 0 && seconds > 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
 }
 
-fn overdue(it: &Waiting<'_>) -> Diagnostic {
-    let text = format!("{} {}, {} s after it was applied", it.step.resource.local(), words(it), it.limit.as_secs());
-    let finding =
-        Diagnostic::error(codes::UNHEALTHY, text).hint("give it longer with `trueup.dev/timeout`, or see what it waits for");
+fn unhealthy(it: &Waiting<'_>) -> Diagnostic {
+    let (name, words) = (it.step.resource.local(), it.told.words());
+    let (text, hint) = if it.told.stalled {
+        let text = format!("{name} {words}, and its provider says that waiting is in vain");
+        (text, "mend it and apply again; what was applied is not applied again")
+    } else {
+        let text = format!("{name} {words}, {} after it was applied", span(it.limit));
+        (text, "give it longer with `trueup.dev/timeout`, or see what it waits for")
+    };
+    let finding = Diagnostic::error(codes::UNHEALTHY, text).hint(hint);
     match &it.step.location {
         Some(location) => finding.at(location.clone()),
         None => finding,

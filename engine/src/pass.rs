@@ -7,20 +7,22 @@ mod interest;
 mod moved;
 mod record;
 mod renamed;
+mod statuses;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::join_all;
-use trueup_core::address::{Address, ResourceId, Scope, Sought};
+use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::Shortener;
 use trueup_core::inventory::{Entry, Intent};
 use trueup_core::manifest::Kind;
-use trueup_core::plan::{self, Docs, Holder, Options, Plan, World};
+use trueup_core::plan::{self, Docs, Holder, Options, Plan, Unmade, World};
 use trueup_core::value::{Digest, Json};
 
-use crate::apply::{self, Applied, Cancel, Report, Work};
+use crate::apply::{self, Applied, Cancel, Report};
 use crate::config::rename::Rename;
 use crate::desired::{self, Context, Desired};
 use crate::health;
@@ -63,6 +65,8 @@ pub struct Planned {
     claimed: ClaimedScopes,
     /// Last applied documents that the comparison loaded.
     applied: HashMap<Address, Arc<Json>>,
+    /// Resources that read an output which is not there.
+    unmade: BTreeMap<ResourceId, Unmade>,
 }
 
 impl Planned {
@@ -126,6 +130,7 @@ pub async fn plan(around: &Surroundings, read: &(dyn Fn() + Sync)) -> Result<Pla
         renamed,
         claimed: ClaimedScopes::default(),
         applied: HashMap::new(),
+        unmade: BTreeMap::new(),
     };
     read();
     observe(around, &mut planned, known.scopes).await?;
@@ -267,7 +272,7 @@ async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), Pas
     let views = Views { around, others: OnceLock::new(), short: planned.short.clone() };
     for _ in 0..ROUNDS {
         let docs = load_documents(&views, planned).await?;
-        let (next, filled) = {
+        let (next, statuses::Filled { documents, unmade }) = {
             let lens = views.lens(planned);
             let world = lens.world();
             let first = plan::plan(&world, &docs);
@@ -276,38 +281,23 @@ async fn compare(around: &Surroundings, planned: &mut Planned) -> Result<(), Pas
             }
             let next = refine::refine(&around.context, &world, first).await;
             let filled = if planned.desired.waiting.is_empty() {
-                Vec::new()
+                statuses::Filled::default()
             } else {
                 let outputs = plan::known_outputs(&world, &next);
-                resolve(&around.context, &planned.desired, &|id| outputs.get(id))?
+                statuses::resolve(&around.context, &planned.desired, &|id| outputs.get(id))?
             };
             (next, filled)
         };
         planned.plan = next;
         planned.applied = docs.applied;
-        if filled.is_empty() || !planned.desired.settle(&around.context, filled).await.map_err(PassError::Documents)? {
+        let same = planned.unmade == unmade;
+        planned.unmade = unmade;
+        let changed = planned.desired.settle(&around.context, documents).await.map_err(PassError::Documents)?;
+        if same && !changed {
             break;
         }
     }
     Ok(())
-}
-
-/// Documents of waiting resources with the statuses that are known.
-fn resolve(
-    context: &Context,
-    wanted: &Desired,
-    status: &dyn Fn(&ResourceId) -> Option<Json>,
-) -> Result<Vec<(ResourceId, Arc<Json>)>, PassError> {
-    let mut filled = Vec::new();
-    let mut errors = Vec::new();
-    for (id, resource) in &wanted.waiting {
-        match desired::resolve(resource, status, context.secrets.as_deref(), &context.sealer) {
-            Ok(resolved) => filled.push((id.clone(), resolved.doc)),
-            Err(error) => errors.push(error),
-        }
-    }
-    filled.sort_by(|one, other| one.0.cmp(&other.0));
-    if errors.is_empty() { Ok(filled) } else { Err(PassError::Documents(errors)) }
 }
 
 /// Loads what the planner asks for.
@@ -370,6 +360,7 @@ impl Lens<'_> {
             intents: &self.planned.intents,
             views: &self.planned.observation.views,
             halted: &self.planned.desired.halted,
+            unmade: &self.planned.unmade,
             others: &self.others,
             kinds: &self.kinds,
             mark: &self.mark,
@@ -497,7 +488,8 @@ pub async fn apply(
     let plan = Arc::new(std::mem::take(&mut planned.plan));
     let store = around.store.clone();
     let recorder = RunRecorder { store, environment: around.context.environment.clone(), run };
-    let work = work(&around, &mut planned, plan.clone(), recorder, order);
+    let standing = work::standing(&around.context, &mut planned, &plan).await;
+    let work = work::work(&around, &mut planned, plan.clone(), recorder, order, standing);
     let applied = apply::apply(work).await;
     planned.plan = Arc::unwrap_or_clone(plan);
     health::remember_apply(&around, &planned, &applied);
@@ -515,50 +507,6 @@ fn ending(plan: &Plan, applied: &Applied) -> &'static str {
     }
 }
 
-fn work(around: &Surroundings, planned: &mut Planned, plan: Arc<Plan>, recorder: RunRecorder, order: Order) -> Arc<Work> {
-    let touched: Sought<'_> =
-        plan.steps.iter().flat_map(|it| it.from.iter().map(|it| &it.address).chain([&it.address])).collect();
-    let entries =
-        planned.entries.iter().filter(|it| touched.contains(&it.address)).map(|it| (it.address.clone(), it.clone())).collect();
-    let sources = plan
-        .steps
-        .iter()
-        .filter_map(|it| it.source)
-        .filter_map(|it| Some((it, planned.desired.objects.get(it)?.clone())))
-        .collect();
-    let waiting = std::mem::take(&mut planned.desired.waiting);
-    // Statuses are kept for what somebody waits for; nothing else is asked for one.
-    let awaited: HashSet<ResourceId> = waiting.values().flat_map(|it| it.after.iter()).cloned().collect();
-    let mut statuses = HashMap::new();
-    if !awaited.is_empty() {
-        for desired in planned.desired.objects.iter().filter(|it| awaited.contains(&it.resource)) {
-            if let Some(outputs) = planned.observation.object(&desired.address).and_then(|it| it.outputs.clone()) {
-                statuses.insert(desired.resource.clone(), outputs);
-            }
-        }
-    }
-    let (project, environment) = (around.project.clone(), around.context.environment.clone());
-    Arc::new(Work {
-        plan,
-        gates: apply::Gate::each(&around.context.providers),
-        providers: around.context.providers.clone(),
-        waiting,
-        entries,
-        applied: planned.applied.clone(),
-        sources,
-        recorder: Arc::new(recorder),
-        sealer: around.context.sealer.clone(),
-        secrets: around.context.secrets.clone(),
-        marks: Box::new(move |id| mark(&project, &environment, id)),
-        awaited,
-        statuses: statuses.into(),
-        health: Mutex::default(),
-        report: order.report,
-        cancel: order.cancel,
-        now: around.context.now,
-    })
-}
-
 /// Steps by action, how they ended, and what was refused, for the history.
 fn counts(plan: &Plan, applied: &Applied) -> Json {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -566,7 +514,7 @@ fn counts(plan: &Plan, applied: &Applied) -> Json {
         let word = match ended {
             Some(apply::Ended::Done) => step.action.name(),
             Some(apply::Ended::Unchanged) => "unchanged",
-            Some(apply::Ended::Failed(_)) => "failed",
+            Some(apply::Ended::Failed(_) | apply::Ended::Overdue(_)) => "failed",
             Some(apply::Ended::Moved(_)) => "moved",
             Some(apply::Ended::Skipped(_)) | None => "skipped",
         };

@@ -185,6 +185,7 @@ pub mod codes {
         PENDING = 615, "settings that the next apply records";
 
         RECORDING = 616, "a recording cannot be written, read or replayed";
+        WAIT = 617, "what was waited for did not come to hold";
 
         PLUGIN_LOAD = 700, "a plugin cannot be loaded";
         PLUGIN_CALL = 701, "a call into a plugin failed";

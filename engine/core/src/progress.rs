@@ -23,6 +23,8 @@ pub enum Part {
     Create,
     /// The old object of a create-first replacement, deposed by then.
     Delete,
+    /// No part of a step: what [`Plan::waits`] has at that place holds, though no step makes it so.
+    Wait,
 }
 
 /// How a part ended.
@@ -36,7 +38,7 @@ pub enum Finished {
     Skipped,
 }
 
-/// A step and a part of it.
+/// A step and a part of it; of [`Part::Wait`] the place in [`Plan::waits`].
 pub type Work = (usize, Part);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ enum State {
     Waiting(usize),
     Ready,
     Running,
+    /// Carried out, and waits for its `wait-for`.
+    Held,
     Over,
 }
 
@@ -115,6 +119,12 @@ impl Progress {
                 }
             }
         }
+        // What no step makes so is waited for from the beginning.
+        let steps = parts.len();
+        for (at, wait) in plan.waits.iter().enumerate().filter(|(_, it)| it.step.is_none()) {
+            edges.extend(wait.before.iter().map(|after| (parts.len(), *after)));
+            parts.push((at, Part::Wait));
+        }
         let graph = Graph::new(parts.len(), edges);
         let mut waits = vec![0_usize; parts.len()];
         for (_, after) in graph.edges() {
@@ -124,8 +134,8 @@ impl Progress {
         }
         let mut lanes: Vec<Lane> = Vec::new();
         let mut names: BTreeMap<Arc<str>, usize> = BTreeMap::new();
-        let mut lane_of = Vec::with_capacity(parts.len());
-        for (at, _) in &parts {
+        let mut lane_of = Vec::with_capacity(steps);
+        for (at, _) in parts.iter().take(steps) {
             let provider = plan.steps.get(*at).map(|it| it.address.scope.provider.clone()).unwrap_or_default();
             let lane = *names.entry(provider).or_insert_with_key(|provider| {
                 lanes.push(Lane { queues: Default::default(), running: 0, limit: parallel(provider).max(1) });
@@ -144,7 +154,25 @@ impl Progress {
         for (part, count) in waits.into_iter().enumerate() {
             out.wait(part, count);
         }
+        for state in out.states.iter_mut().skip(steps) {
+            *state = State::Held;
+        }
         out
+    }
+
+    /// What is waited for though no step makes it so; the caller reports the end of each.
+    pub fn held(&self) -> Vec<Work> {
+        self.parts.iter().skip(self.lane_of.len()).copied().collect()
+    }
+
+    /// A part is carried out and waits for its condition: others of its provider take its place, what depends on it does not
+    /// begin before [`Progress::finish`].
+    pub fn hold(&mut self, work: Work) {
+        let Some(at) = self.index(work).filter(|at| self.states.get(*at) == Some(&State::Running)) else { return };
+        self.leave(at);
+        if let Some(state) = self.states.get_mut(at) {
+            *state = State::Held;
+        }
     }
 
     /// Starts all that may run now, in the order of the plan. Each part is answered once; the caller runs it and reports
@@ -178,15 +206,14 @@ impl Progress {
     }
 
     /// Reports the end of a part, and answers what will not run because of it, in the order of the plan. Reports on parts
-    /// that are not running are ignored.
+    /// that neither run nor are held are ignored.
     pub fn finish(&mut self, work: Work, finished: &Finished) -> Vec<Work> {
-        let Some(at) = self.index(work).filter(|at| self.states.get(*at) == Some(&State::Running)) else {
-            return Vec::new();
-        };
-        self.over(at);
-        if let Some(lane) = self.lane_of.get(at).and_then(|lane| self.lanes.get_mut(*lane)) {
-            lane.running -= 1;
+        let open = |at: &usize| matches!(self.states.get(*at), Some(State::Running | State::Held));
+        let Some(at) = self.index(work).filter(open) else { return Vec::new() };
+        if self.states.get(at) == Some(&State::Running) {
+            self.leave(at);
         }
+        self.over(at);
         if *finished == Finished::Done {
             for next in self.graph.next(at).collect::<Vec<_>>() {
                 if let Some(State::Waiting(count)) = self.states.get(next).copied() {
@@ -213,11 +240,23 @@ impl Progress {
 
     fn index(&self, work: Work) -> Option<usize> {
         let at = match work {
-            // The late halves come last, sorted by step.
-            (step, Part::Delete) => self.parts.partition_point(|(at, part)| *part != Part::Delete || *at < step),
+            // The late halves come behind the steps, sorted by step, and what is only waited for comes last.
+            (step, Part::Delete) => self.parts.partition_point(|(at, part)| match part {
+                Part::Whole | Part::Create => true,
+                Part::Delete => *at < step,
+                Part::Wait => false,
+            }),
+            (wait, Part::Wait) => self.parts.partition_point(|(at, part)| *part != Part::Wait || *at < wait),
             (step, Part::Whole | Part::Create) => step,
         };
         (self.parts.get(at) == Some(&work)).then_some(at)
+    }
+
+    /// The part takes no place of its provider any more.
+    fn leave(&mut self, at: usize) {
+        if let Some(lane) = self.lane_of.get(at).and_then(|lane| self.lanes.get_mut(*lane)) {
+            lane.running -= 1;
+        }
     }
 
     fn wait(&mut self, part: usize, count: usize) {
@@ -287,7 +326,7 @@ mod tests {
     use super::*;
     use crate::address::{Address, ResourceId};
     use crate::inventory::Ownership;
-    use crate::plan::Step;
+    use crate::plan::{Step, Wait};
 
     const FIRST: Action = Action::Replace(ReplaceOrder::CreateFirst);
 
@@ -436,6 +475,58 @@ mod tests {
         progress.ready();
         assert_eq!(progress.finish((1, Part::Whole), &Finished::Failed("no".into())), [(0, Part::Delete)]);
         assert!(progress.is_done());
+    }
+
+    /// A wait for what no step makes.
+    fn wait(key: &str, before: &[usize]) -> Wait {
+        let (resource, address) = (ResourceId::new("a", "K", None, key), Address::new("a", "K", "", key));
+        Wait { desired: 0, resource, address, condition: "self.x".into(), step: None, before: before.to_vec() }
+    }
+
+    #[test]
+    fn a_held_step_keeps_its_dependents_back_and_gives_its_place_to_others() {
+        let plan = plan(&[(Action::Create, "a", &[]), (Action::Create, "a", &[]), (Action::Create, "a", &[0])]);
+        let mut progress = Progress::new(&plan, &|_| 1);
+        assert_eq!(progress.ready(), whole(&[0]));
+        progress.hold((0, Part::Whole));
+        assert_eq!(progress.ready(), whole(&[1]), "a wait takes no place");
+        progress.finish((1, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), []);
+        progress.finish((0, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), whole(&[2]));
+        progress.finish((2, Part::Whole), &Finished::Done);
+        assert!(progress.is_done());
+    }
+
+    #[test]
+    fn a_held_step_that_fails_skips_its_dependents() {
+        let plan = plan(&[(FIRST, "a", &[]), (Action::Create, "a", &[0])]);
+        let mut progress = Progress::new(&plan, &|_| 8);
+        progress.ready();
+        progress.hold((0, Part::Create));
+        assert_eq!(progress.finish((0, Part::Create), &Finished::Failed("no".into())), [(0, Part::Delete), (1, Part::Whole)]);
+        assert!(progress.is_done());
+    }
+
+    #[test]
+    fn what_is_only_waited_for_keeps_its_dependents_back_and_no_others() {
+        let mut plan = plan(&[(FIRST, "a", &[]), (Action::Create, "a", &[]), (Action::Create, "a", &[1])]);
+        plan.waits = vec![wait("made", &[]), wait("x", &[1]), wait("y", &[0])];
+        plan.waits[0].step = Some(0);
+        for good in [true, false] {
+            let mut progress = Progress::new(&plan, &|_| 8);
+            assert_eq!((progress.held(), progress.ready()), (vec![(1, Part::Wait), (2, Part::Wait)], vec![]));
+            progress.finish((2, Part::Wait), &Finished::Done);
+            assert_eq!(progress.ready(), [(0, Part::Create)]);
+            progress.finish((0, Part::Create), &Finished::Done);
+            assert_eq!(progress.ready(), [(0, Part::Delete)]);
+            progress.finish((0, Part::Delete), &Finished::Done);
+            let finished = if good { Finished::Done } else { Finished::Failed("no".into()) };
+            let skipped = progress.finish((1, Part::Wait), &finished);
+            assert_eq!(skipped, if good { Vec::new() } else { whole(&[1, 2]) });
+            assert_eq!(progress.ready(), if good { whole(&[1]) } else { Vec::new() });
+            assert_eq!(progress.is_done(), !good);
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use trueup_host as host;
 
 use super::{Ended, Gate, Group, Work, failed, late, look};
 use crate::engine::{Bound, code_of};
+use crate::health::Told;
 use crate::killpoint;
 use crate::observe::remember;
 use crate::patience;
@@ -28,7 +29,7 @@ use crate::veil::Veil;
 /// Tries of one change within one apply, the first among them. For what a server may get over: a plugin that crashed, ran
 /// past its deadline or broke the contract would do so again, and is not asked again in this run.
 const TRIES: retry::Policy = retry::Policy { first: Duration::from_millis(200), cap: Duration::from_secs(30), tries: 5 };
-/// How long a change may stay pending within one apply.
+/// How long a change may stay pending within one apply where its document gives no `trueup.dev/timeout`.
 const PENDING_LIMIT: Duration = Duration::from_secs(600);
 
 /// One change on its way.
@@ -316,18 +317,19 @@ fn breach(outcome: &host::Outcome) -> Option<String> {
     }
 }
 
-/// Polls what is pending, all of it in one call, until nothing is, within [`PENDING_LIMIT`]. New handles are recorded in one
+/// Polls what is pending, all of it in one call, until nothing is, each within its own time. New handles are recorded in one
 /// commit before they are waited for, so that a killed run leaves them to the next.
 async fn follow(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome)]) {
-    let limit = tokio::time::Instant::now() + PENDING_LIMIT;
+    let begun = tokio::time::Instant::now();
     let mut known: HashMap<Arc<str>, String> = HashMap::new();
     let gate = work.gates.get(&bound.alias);
     loop {
         let (mut lookups, mut records) = (Vec::new(), Vec::new());
         let mut pause = Duration::from_secs(30);
+        let passed = begun.elapsed();
         for (item, outcome) in followed.iter() {
-            let host::Settlement::Pending(pending) = &outcome.settlement else { continue };
-            work.report.waiting(&item.step, &work.sealer.mask(&pending.message));
+            let Some(pending) = due(work, item, outcome, passed) else { continue };
+            work.report.waiting(&item.step.resource, &format!("for what is under way: {}", work.sealer.mask(&pending.message)));
             pause = pause.min(Duration::from_millis(pending.after_ms.max(10)));
             lookups.push((item.change.address.clone(), pending.operation.clone()));
             if known.insert(item.token.clone(), pending.operation.clone()).as_ref() != Some(&pending.operation) {
@@ -335,10 +337,8 @@ async fn follow(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome
                 records.push(OutcomeRecord { token: item.token.clone(), edits: Vec::new(), ending });
             }
         }
-        let late = tokio::time::Instant::now() >= limit;
         if lookups.is_empty()
             || (!records.is_empty() && work.recorder.outcome(records).await.is_err())
-            || late
             || gate.is_some_and(|it| it.refusal().is_some())
             || work.cancel.within(pause).await
         {
@@ -353,12 +353,22 @@ async fn follow(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome
                 (0..asked).map(|_| lost(&error)).collect()
             }
         };
-        let pending = followed.iter_mut().filter(|(_, it)| matches!(it.settlement, host::Settlement::Pending(_)));
+        let pending = followed.iter_mut().filter(|(item, it)| due(work, item, it, passed).is_some());
         for ((_, outcome), answer) in pending.zip(answers) {
             let object = outcome.object.take();
             *outcome = answer;
             outcome.object = outcome.object.take().or(object);
         }
+    }
+}
+
+/// The operation of a change that is pending and has time left.
+fn due<'a>(work: &Work, item: &Item, outcome: &'a host::Outcome, passed: Duration) -> Option<&'a host::Pending> {
+    let settings = item.step.source.and_then(|it| work.sources.get(&it)).map(|it| &it.settings);
+    let limit = settings.and_then(|it| it.timeout).unwrap_or(PENDING_LIMIT);
+    match &outcome.settlement {
+        host::Settlement::Pending(pending) if passed < limit => Some(pending),
+        _ => None,
     }
 }
 
@@ -448,7 +458,8 @@ fn settled_edits(
     let veil = Veil::of(Some(&**desired), []);
     let seen = object.map(|it| remember(&work.sealer, address.clone(), it, Some(&veil)).with_doc());
     if let Some(seen) = &seen {
-        work.set_health(seen, work.sealer.mask(&seen.health_message));
+        // What was stalled before the change is no word on what comes of it.
+        work.set_told(&address, Told::of(seen, work.sealer.mask(&seen.health_message), false));
     }
     let differs =
         seen.as_ref().and_then(|it| it.doc.as_deref()).and_then(|doc| differences(bound, item, desired, doc).into_iter().next());
@@ -483,7 +494,7 @@ fn settled_edits(
         }
         // Nothing stands at the old address any more (of a delete-first replacement it went first), or it is this object.
         (Some(from), Part::Whole | Part::Create) => edits.push(Edit::Remove(from.address.clone())),
-        (Some(_), Part::Delete) | (None, _) => {}
+        (Some(_), Part::Delete | Part::Wait) | (None, _) => {}
     }
     (edits, differs)
 }

@@ -10,6 +10,7 @@ mod batch;
 mod gate;
 mod late;
 mod look;
+mod wait;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,19 +24,20 @@ use trueup_core::diagnostic::{Code, Diagnostic, codes};
 use trueup_core::document::{ReplaceMode, Resource, Settings};
 use trueup_core::inventory::Entry;
 use trueup_core::manifest::ReplaceOrder;
-use trueup_core::observation::Observed;
 use trueup_core::plan::{Action, Desired, Plan, Step, UNMARKED};
 use trueup_core::progress::{Finished, Part, Progress};
 use trueup_core::value::Json;
 
 pub(crate) use batch::{edits, pointer, remote};
 pub use gate::{Gate, Gates};
+pub(crate) use wait::is_stalled;
 
 use crate::desired::SecretValues;
 use crate::engine::Bound;
-use crate::health::Told;
+use crate::health::{News, Told};
 use crate::seal::Sealer;
 use crate::store::Recorder;
+use wait::Watch;
 
 /// What becomes of a step.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +46,8 @@ pub enum Ended {
     /// Nothing was left to do once its unknowns were known.
     Unchanged,
     Failed(Diagnostic),
+    /// It took effect and was recorded, and what its `wait-for` asks did not come to hold.
+    Overdue(Diagnostic),
     /// It is no longer the step that was planned; says what moved.
     Moved(String),
     /// It never began; says why.
@@ -54,8 +58,8 @@ pub enum Ended {
 pub trait Report: Send + Sync {
     fn started(&self, step: &Step);
     fn ended(&self, step: &Step, ended: &Ended);
-    /// A step takes long; the provider's words.
-    fn waiting(&self, step: &Step, message: &str);
+    /// Something takes long; what it waits for, or the provider's words.
+    fn waiting(&self, resource: &ResourceId, message: &str);
 }
 
 /// Asked to stop: nothing new begins, what is under way is brought to its end.
@@ -78,13 +82,18 @@ impl Cancel {
         self.0.given.load(Ordering::SeqCst)
     }
 
-    /// Waits so long, or until it is asked to stop; whether it is.
-    pub(crate) async fn within(&self, wait: Duration) -> bool {
+    /// Ends when it is asked to stop.
+    pub(crate) async fn given(&self) {
         // Listens from here on: what is asked between the look and the wait is not missed.
         let news = self.0.news.notified();
         if !self.is_cancelled() {
-            let _ = tokio::time::timeout(wait, news).await;
+            news.await;
         }
+    }
+
+    /// Waits so long, or until it is asked to stop; whether it is.
+    pub(crate) async fn within(&self, wait: Duration) -> bool {
+        let _ = tokio::time::timeout(wait, self.given()).await;
         self.is_cancelled()
     }
 }
@@ -100,8 +109,13 @@ pub struct Work {
     pub entries: HashMap<Address, Entry>,
     /// Last applied documents of the objects whose steps wait for a status.
     pub applied: HashMap<Address, Arc<Json>>,
-    /// What the documents ask for, by [`Step::source`].
+    /// What the documents ask for, by [`Step::source`] and [`trueup_core::plan::Wait::desired`].
     pub sources: HashMap<usize, Desired>,
+    /// What is waited for though no step makes it so.
+    pub standing: HashMap<Address, Standing>,
+    /// For conditions.
+    pub vars: Json,
+    pub environment: Arc<str>,
     pub recorder: Arc<dyn Recorder>,
     pub sealer: Arc<Sealer>,
     /// For documents that are made once a status is known.
@@ -111,12 +125,20 @@ pub struct Work {
     pub awaited: HashSet<ResourceId>,
     /// Their statuses once they are settled; begins with what was observed.
     pub statuses: Mutex<HashMap<ResourceId, Arc<Json>>>,
-    /// Health of what was changed, as the provider told it.
-    pub health: Mutex<Told>,
+    /// What providers told of objects since they were observed.
+    pub health: Mutex<News>,
     pub report: Arc<dyn Report>,
     pub cancel: Cancel,
     /// Milliseconds since 1970 when the pass began.
     pub now: u64,
+}
+
+/// An object that the plan leaves as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    pub identity: Option<Arc<str>>,
+    /// Where it is at hand.
+    pub desired: Option<Arc<Json>>,
 }
 
 /// How an apply ended: one entry for each step, by position in the plan.
@@ -124,8 +146,10 @@ pub struct Work {
 pub struct Applied {
     pub steps: Vec<Option<Ended>>,
     pub cancelled: bool,
-    /// Health of what was changed, as the provider told it.
-    pub health: Told,
+    /// What providers told of objects since they were observed.
+    pub health: News,
+    /// What was waited for in vain though no step made it so.
+    pub late: Vec<Diagnostic>,
 }
 
 impl Applied {
@@ -154,9 +178,12 @@ impl Work {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).get(resource).cloned()
     }
 
-    fn set_health(&self, seen: &Observed, message: String) {
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.insert(seen.address.clone(), (seen.health, message.into()));
+    fn told(&self, address: &Address) -> Option<Told> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned()
+    }
+
+    fn set_told(&self, address: &Address, told: Told) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(address.clone(), told);
     }
 
     fn set_status(&self, resource: &ResourceId, outputs: &Json) {
@@ -169,20 +196,17 @@ impl Work {
 
 /// Runs the plan to its end, or to where `work.cancel` stops it.
 pub async fn apply(work: Arc<Work>) -> Applied {
-    // Steps under way, not calls: as many as the calls at a time can carry, so that batches fill up.
-    let parallel = |alias: &str| work.providers.get(alias).map_or(1, |it| it.parallel().saturating_mul(it.batch()));
-    let mut progress = Progress::new(&work.plan, &parallel);
-    let mut applied = Applied { steps: vec![None; work.plan.steps.len()], ..Applied::default() };
+    let mut run = Run::new(work.clone());
     let mut running: JoinSet<Vec<(usize, Part, Ended)>> = JoinSet::new();
     loop {
         if work.cancel.is_cancelled() {
-            applied.cancelled = true;
+            run.applied.cancelled = true;
         } else {
             let (effects, others): (Vec<_>, Vec<_>) =
-                progress.ready().into_iter().partition(|(index, _)| work.step(*index).is_some_and(has_effect));
+                run.progress.ready().into_iter().partition(|(index, _)| work.step(*index).is_some_and(has_effect));
             for (index, part) in others.iter().copied() {
                 // Its ownership was recorded before the first effect.
-                finish(&work, &mut progress, &mut applied, index, part, Ended::Done);
+                run.settle(index, part, Ended::Done);
             }
             if effects.is_empty() && !others.is_empty() {
                 continue;
@@ -191,48 +215,124 @@ pub async fn apply(work: Arc<Work>) -> Applied {
                 running.spawn(batch::run(work.clone(), group));
             }
         }
-        let Some(joined) = running.join_next().await else { break };
-        // A panic of ours in one batch must not take the others along: its intents stay open, and the next pass looks.
-        let Ok(ended) = joined else { continue };
-        for (index, part, end) in ended {
-            finish(&work, &mut progress, &mut applied, index, part, end);
+        run.forget_idle();
+        tokio::select! {
+            Some(joined) = running.join_next() => {
+                // A panic of ours in one batch must not take the others along: its intents stay open, and the next pass looks.
+                let Ok(ended) = joined else { continue };
+                ended.into_iter().for_each(|(index, part, end)| run.settle(index, part, end));
+            }
+            ended = run.watch.next(), if !run.watch.is_empty() => {
+                ended.into_iter().for_each(|((index, part), end)| run.finish(index, part, end));
+            }
+            else => break,
         }
     }
-    if !applied.cancelled {
-        let lost = Diagnostic::error(codes::STEP_FAILED, "the engine lost this step; its outcome is looked for at the next pass");
-        for it in applied.steps.iter_mut().filter(|it| it.is_none()) {
-            *it = Some(Ended::Failed(lost.clone()));
-        }
-    }
-    applied.health = std::mem::take(&mut *work.health.lock().unwrap_or_else(PoisonError::into_inner));
-    applied
+    run.end()
 }
 
-/// Books the end of one part of a step, and of what it takes along.
-fn finish(work: &Work, progress: &mut Progress, applied: &mut Applied, index: usize, part: Part, end: Ended) {
-    let Some(step) = work.step(index) else { return };
-    let finished = match &end {
-        Ended::Done | Ended::Unchanged => Finished::Done,
-        Ended::Failed(finding) => Finished::Failed(finding.message.clone()),
-        Ended::Moved(text) => Finished::Moved(text.clone()),
-        Ended::Skipped(_) => Finished::Skipped,
-    };
-    let good = finished == Finished::Done;
-    let skipped = progress.finish((index, part), &finished);
-    // The old half of a create-first replacement is still to come.
-    if !good || part != Part::Create {
-        work.report.ended(step, &end);
-        if let Some(slot) = applied.steps.get_mut(index) {
-            *slot = Some(end);
+/// The state of one apply.
+struct Run {
+    work: Arc<Work>,
+    progress: Progress,
+    watch: Watch,
+    applied: Applied,
+}
+
+impl Run {
+    fn new(work: Arc<Work>) -> Self {
+        // Steps under way, not calls: as many as the calls at a time can carry, so that batches fill up.
+        let parallel = |alias: &str| work.providers.get(alias).map_or(1, |it| it.parallel().saturating_mul(it.batch()));
+        let progress = Progress::new(&work.plan, &parallel);
+        let applied = Applied { steps: vec![None; work.plan.steps.len()], ..Applied::default() };
+        let mut run = Self { progress, watch: Watch::new(work.clone()), applied, work };
+        for (index, part) in run.progress.held() {
+            match wait::before(&run.work, (index, part)) {
+                Some(held) => run.watch.add(held),
+                None => run.finish(index, part, Ended::Done),
+            }
+        }
+        run
+    }
+
+    /// A part was carried out, or was not: it ends, or its `wait-for` is looked at first.
+    fn settle(&mut self, index: usize, part: Part, end: Ended) {
+        match wait::after(&self.work, (index, part), &end) {
+            Some(held) => {
+                self.progress.hold((index, part));
+                self.watch.add(held);
+            }
+            None => self.finish(index, part, end),
         }
     }
-    for (other, _) in skipped {
-        let because = Ended::Skipped(format!("{} did not succeed", step.resource.local()));
-        let Some(slot) = applied.steps.get_mut(other).filter(|it| it.is_none()) else { continue };
-        *slot = Some(because.clone());
-        if let Some(dependent) = work.step(other) {
-            work.report.ended(dependent, &because);
+
+    /// Books the end of one part of a step, and of what it takes along.
+    fn finish(&mut self, index: usize, part: Part, end: Ended) {
+        let finished = match &end {
+            Ended::Done | Ended::Unchanged => Finished::Done,
+            Ended::Failed(finding) | Ended::Overdue(finding) => Finished::Failed(finding.message.clone()),
+            Ended::Moved(text) => Finished::Moved(text.clone()),
+            Ended::Skipped(_) => Finished::Skipped,
+        };
+        let good = finished == Finished::Done;
+        let skipped = self.progress.finish((index, part), &finished);
+        let work = self.work.clone();
+        if part == Part::Wait {
+            // Of a run that is stopped what was waited for is no fault, and the rest was merely not begun.
+            let Some(wait) = work.plan.waits.get(index).filter(|_| !work.cancel.is_cancelled()) else { return };
+            self.skip(skipped, &wait.resource, "did not come to what it waits for");
+            if let Ended::Overdue(finding) = end {
+                self.applied.late.push(finding);
+            }
+            return;
         }
+        let Some(step) = work.step(index) else { return };
+        // The old half of a create-first replacement is still to come.
+        if !good || part != Part::Create {
+            work.report.ended(step, &end);
+            if let Some(slot) = self.applied.steps.get_mut(index) {
+                *slot = Some(end);
+            }
+        }
+        self.skip(skipped, &step.resource, "did not succeed");
+    }
+
+    /// What does not run because of `because`.
+    fn skip(&mut self, skipped: Vec<(usize, Part)>, because: &ResourceId, why: &str) {
+        let because = Ended::Skipped(format!("{} {why}", because.local()));
+        for (other, _) in skipped {
+            let Some(slot) = self.applied.steps.get_mut(other).filter(|it| it.is_none()) else { continue };
+            *slot = Some(because.clone());
+            if let Some(dependent) = self.work.step(other) {
+                self.work.report.ended(dependent, &because);
+            }
+        }
+    }
+
+    /// What is waited for only for the sake of steps that will not begin any more is waited for no longer.
+    fn forget_idle(&mut self) {
+        let steps = &self.applied.steps;
+        let over = |at: &usize| steps.get(*at).is_none_or(Option::is_some);
+        let waits = &self.work.plan.waits;
+        let idle =
+            |(index, part): &(usize, Part)| *part == Part::Wait && waits.get(*index).is_none_or(|it| it.before.iter().all(over));
+        let idle: Vec<_> = self.watch.open().filter(idle).collect();
+        for place in idle {
+            self.watch.forget(place);
+            self.progress.finish(place, &Finished::Skipped);
+        }
+    }
+
+    fn end(mut self) -> Applied {
+        if !self.applied.cancelled {
+            let lost =
+                Diagnostic::error(codes::STEP_FAILED, "the engine lost this step; its outcome is looked for at the next pass");
+            for it in self.applied.steps.iter_mut().filter(|it| it.is_none()) {
+                *it = Some(Ended::Failed(lost.clone()));
+            }
+        }
+        self.applied.health = std::mem::take(&mut *self.work.health.lock().unwrap_or_else(PoisonError::into_inner));
+        self.applied
     }
 }
 

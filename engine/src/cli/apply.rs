@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::{Diagnostic, codes};
 use trueup_core::document::Shortener;
 use trueup_core::plan::{self as core, Action, Options, Step};
@@ -169,9 +170,15 @@ fn restrict(plan: &mut core::Plan, only: fn(&Step) -> bool) {
         next += usize::from(only(step));
     }
     plan.steps.retain(only);
+    let place = |it: &usize| kept.get(*it).copied().flatten();
     for step in &mut plan.steps {
-        step.after = step.after.iter().filter_map(|it| kept.get(*it).copied().flatten()).collect();
+        step.after = step.after.iter().filter_map(place).collect();
     }
+    for wait in &mut plan.waits {
+        wait.step = wait.step.as_ref().and_then(place);
+        wait.before = wait.before.iter().filter_map(place).collect();
+    }
+    plan.waits.retain(|it| it.step.is_some() || !it.before.is_empty());
 }
 
 /// What became of the question whether to go on.
@@ -315,9 +322,9 @@ async fn execute(
 
 /// Findings of failed steps, once each.
 fn failures(applied: &Applied) -> Vec<Diagnostic> {
-    let mut found: Vec<Diagnostic> = Vec::new();
+    let mut found: Vec<Diagnostic> = applied.late.clone();
     for ended in applied.steps.iter().flatten() {
-        if let Ended::Failed(finding) = ended
+        if let Ended::Failed(finding) | Ended::Overdue(finding) = ended
             && !found.contains(finding)
         {
             found.push(finding.clone());
@@ -348,8 +355,8 @@ impl Report for Reporter {
         self.progress.ended(step.action.into(), &self.short.shorten(&step.resource), how, reason.as_deref().unwrap_or_default());
     }
 
-    fn waiting(&self, step: &Step, message: &str) {
-        self.progress.waits(&format!("{} waits: {message}", self.short.shorten(&step.resource)));
+    fn waiting(&self, resource: &ResourceId, message: &str) {
+        self.progress.waits(&self.short.shorten(resource), message);
     }
 }
 

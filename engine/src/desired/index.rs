@@ -10,12 +10,13 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use trueup_core::document::{DriftMode, ReplaceMode, Settings};
+use trueup_core::expression::Condition;
 use trueup_core::value;
 
 use crate::regular;
 
 /// Changes whenever the layout of [`Index`] does, or what goes into a digest.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 4 << 30;
 
@@ -89,6 +90,7 @@ pub struct SettingsRow {
     depends_on: Vec<String>,
     moved_from: Option<String>,
     timeout_ms: Option<u64>,
+    wait_for: Option<String>,
 }
 
 impl SettingsRow {
@@ -103,6 +105,7 @@ impl SettingsRow {
                 depends_on: it.depends_on.clone(),
                 moved_from: it.moved_from.clone(),
                 timeout_ms: it.timeout.and_then(|it| u64::try_from(it.as_millis()).ok()),
+                wait_for: it.wait_for.as_ref().map(ToString::to_string),
             })
         })
     }
@@ -128,6 +131,8 @@ impl SettingsRow {
             depends_on: self.depends_on.clone(),
             moved_from: self.moved_from.clone(),
             timeout: self.timeout_ms.map(Duration::from_millis),
+            // It parsed when it was written.
+            wait_for: self.wait_for.as_deref().and_then(|it| Condition::parse(it).ok()),
         }
     }
 }
@@ -186,6 +191,8 @@ mod tests {
             protect: true,
             drift: Some(DriftMode::Warn),
             replace: Some(ReplaceMode::DeleteFirst),
+            timeout: Some(Duration::from_secs(90)),
+            wait_for: Condition::parse("self.status.ready").ok(),
             ..Settings::default()
         };
         index.rows.push(Row {

@@ -13,6 +13,8 @@ use trueup_core::manifest::ReplaceOrder;
 use trueup_core::plan as core;
 use trueup_core::value::{Digest, Marker, Path, marker};
 
+use super::waits::{Wait, waits};
+
 /// `format` of [`Plan`].
 pub const PLAN: &str = "trueup.plan/1";
 /// `format` of [`Failure`].
@@ -34,6 +36,9 @@ pub struct Plan {
     pub digest: String,
     pub summary: Summary,
     pub steps: Vec<Step>,
+    /// Conditions that steps wait for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<Wait>,
     pub drift: Vec<Drifted>,
     pub refused: Vec<Refused>,
     pub diagnostics: Vec<Diagnostic>,
@@ -335,6 +340,7 @@ impl Plan {
             digest: digest(&plan.digest),
             summary,
             steps: plan.steps.iter().map(|it| step(it, context)).collect(),
+            waits: waits(plan, context),
             drift: plan.drift.iter().map(|it| drifted(it, context)).collect(),
             refused: plan.refused.iter().map(|it| refused(it, context)).collect(),
             diagnostics: context.diagnostics.iter().map(Diagnostic::from).collect(),

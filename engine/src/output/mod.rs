@@ -14,6 +14,7 @@ pub mod style;
 pub mod table;
 pub mod time;
 pub mod value;
+pub mod waits;
 pub mod yaml;
 
 use std::io::{self, IsTerminal as _, Write};

@@ -12,6 +12,7 @@ use super::clean::{clean, clip};
 use super::json::{Action, Change, Plan, Refused, Step, Summary};
 use super::style::{Style, Tone};
 use super::value::{broken, count, diff, inline, is_secret, lines, tail};
+use super::waits;
 
 /// How much of a plan to show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -61,6 +62,7 @@ pub fn render(plan: &Plan, show: Show, next: Option<&str>, style: &Style) -> Str
         let _ = writeln!(out, "\n{}", style.paint(Tone::Good, text));
     } else {
         list(plan, &limits, style, &mut out);
+        waits::render(plan, style, &mut out);
         if show != Show::Summary {
             details(plan, &limits, style, &mut out);
         }

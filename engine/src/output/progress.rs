@@ -1,6 +1,6 @@
 //! Progress of long work, on stderr: a moving line on a terminal, a bounded number of plain lines elsewhere.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,8 +49,8 @@ struct State {
     lines: usize,
     failures: usize,
     last: Option<Instant>,
-    /// What was told of steps that wait.
-    waits: HashSet<String>,
+    /// Since when a resource waits; None where that was told.
+    waits: HashMap<String, Option<Instant>>,
 }
 
 impl Progress {
@@ -86,16 +86,23 @@ impl Progress {
         phase
     }
 
-    /// What a step waits for; as a line of its own it is told once.
-    pub fn waits(&self, text: &str) {
+    /// What a resource waits for. Told of again and again; where no line moves, once for each that takes long.
+    pub fn waits(&self, resource: &str, what: &str) {
+        let text = format!("{} waits {}", clip(resource, 60, self.style.ellipsis()), clip(what, 400, self.style.ellipsis()));
         if let Some(bar) = &self.bar {
-            bar.set_message(clean(text).into_owned());
+            bar.set_message(text);
             bar.tick();
-        } else if !self.quiet {
-            let mut state = self.state();
-            if state.waits.len() < LINES && state.waits.insert(text.to_owned()) {
-                (self.write)(&format!("{} {}", self.style.ellipsis(), clean(text)));
-            }
+            return;
+        }
+        let mut state = self.state();
+        let known = state.waits.len();
+        let Some(begun) = (known < LINES).then(|| state.waits.entry(resource.to_owned()).or_insert_with(|| Some(Instant::now())))
+        else {
+            return;
+        };
+        if begun.is_some_and(|it| self.patience <= it.elapsed()) && !self.quiet {
+            *begun = None;
+            (self.write)(&format!("  {}  {text}", self.style.paint(Tone::Faint, self.style.ellipsis())));
         }
     }
 
@@ -255,6 +262,20 @@ mod tests {
             drop(phase);
             wait();
             let want = if quiet { &[][..] } else { &["slow\\u001b …", "slow again …"] };
+            assert_eq!(*lines.lock().unwrap(), want, "quiet: {quiet}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_of_once_and_only_where_it_takes_long() {
+        for quiet in [false, true] {
+            let (progress, lines) = plain(quiet);
+            progress.waits("Job/a", "for `x`");
+            assert!(lines.lock().unwrap().is_empty());
+            std::thread::sleep(Duration::from_millis(60));
+            (0..3).for_each(|_| progress.waits("Job/a", "for `x`; it is\u{1b} late"));
+            progress.waits("Job/b", "for `y`");
+            let want = if quiet { &[][..] } else { &["  …  Job/a waits for `x`; it is\\u001b late"] };
             assert_eq!(*lines.lock().unwrap(), want, "quiet: {quiet}");
         }
     }

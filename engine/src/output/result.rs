@@ -87,7 +87,7 @@ pub fn outcome(ended: Option<&Ended>) -> (Outcome, Option<String>) {
     match ended {
         Some(Ended::Done) => (Outcome::Done, None),
         Some(Ended::Unchanged) => (Outcome::Unchanged, None),
-        Some(Ended::Failed(finding)) => (Outcome::Failed, Some(finding.message.clone())),
+        Some(Ended::Failed(finding) | Ended::Overdue(finding)) => (Outcome::Failed, Some(finding.message.clone())),
         Some(Ended::Moved(text)) => (Outcome::Moved, Some(text.clone())),
         Some(Ended::Skipped(why)) => (Outcome::Skipped, Some(why.clone())),
         None => (Outcome::Skipped, Some("the run was stopped before".to_owned())),

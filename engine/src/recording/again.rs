@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use trueup_core::address::ResourceId;
 use trueup_core::diagnostic::Diagnostic;
 use trueup_core::plan::{Options, Step};
 
@@ -199,7 +200,7 @@ struct Silent;
 impl Report for Silent {
     fn started(&self, _: &Step) {}
     fn ended(&self, _: &Step, _: &Ended) {}
-    fn waiting(&self, _: &Step, _: &str) {}
+    fn waiting(&self, _: &ResourceId, _: &str) {}
 }
 
 #[cfg(test)]

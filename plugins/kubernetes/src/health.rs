@@ -17,6 +17,17 @@ pub fn assess(name: &str, object: &Object) -> Health {
     look.assess(name)
 }
 
+/// Whether an object that is degraded does not get better by itself, by a word that is about the object as it is now declared:
+/// what kstatus calls failed, a container that is tried again and again excepted.
+pub fn is_stalled(name: &str, object: &Object, health: &Health) -> bool {
+    let said = object.status.get("observedGeneration").is_some();
+    let for_good = matches!(name, "Job.batch" | "PersistentVolumeClaim" | "CustomResourceDefinition.apiextensions.k8s.io");
+    let failed_pod = name == "Pod" && object.status.get("phase").and_then(Json::as_str) == Some("Failed");
+    // One that cannot scale now may later.
+    let waits = name == "HorizontalPodAutoscaler.autoscaling";
+    health.state == HealthState::Degraded && !waits && (for_good || failed_pod || (said && name != "Pod"))
+}
+
 fn is(state: HealthState, message: impl Into<String>) -> Health {
     Health { state, message: message.into() }
 }
@@ -491,5 +502,32 @@ mod tests {
         check("Namespace", json!({ "status": { "phase": "Terminating" } }), Progressing, "terminating");
         let going = json!({ "metadata": { "deletionTimestamp": "x", "finalizers": ["a/b"] }, "status": { "phase": "Bound" } });
         check("PersistentVolumeClaim", going, Progressing, "held by a/b");
+    }
+
+    #[test]
+    fn what_does_not_get_better_by_itself_is_told_where_the_word_is_about_this_declaration() {
+        let failed = json!({"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]});
+        let stalled = |generation: Option<i64>| {
+            let mut status = json!({"conditions": [{"type": "Stalled", "status": "True"}]});
+            if let Some(seen) = generation {
+                status["observedGeneration"] = json!(seen);
+            }
+            status
+        };
+        let waiting = json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}});
+        for (kind, status, want) in [
+            ("Job.batch", failed, true),
+            ("Job.batch", json!({"active": 1, "startTime": "2026-01-01T00:00:00Z"}), false),
+            ("Widget.example.com", stalled(Some(2)), true),
+            ("Widget.example.com", stalled(Some(1)), false),
+            ("Widget.example.com", stalled(None), false),
+            ("Pod", json!({"phase": "Failed"}), true),
+            ("Pod", json!({"phase": "Running", "observedGeneration": 2, "containerStatuses": [waiting]}), false),
+        ] {
+            let object = json!({"metadata": {"generation": 2}, "status": status});
+            let object = Object::parse(object.to_string().as_bytes()).unwrap();
+            let health = assess(kind, &object);
+            assert_eq!(is_stalled(kind, &object, &health), want, "{kind} {status}: {health:?}");
+        }
     }
 }

@@ -129,6 +129,7 @@ impl Object {
     pub fn into_remote(self, info: &Info) -> Remote {
         let kind = info.name();
         let health = health::assess(&kind, &self);
+        let stalled = health::is_stalled(&kind, &self, &health).then(|| ("stalled".to_owned(), "true".to_owned()));
         let mark = self.mark();
         let Self { meta, mut status, mut body, .. } = self;
         body.retain(|_, it| !it.is_null());
@@ -154,7 +155,7 @@ impl Object {
             mark,
             health,
             sensitive,
-            ext: Vec::new(),
+            ext: stalled.into_iter().collect(),
         }
     }
 }

@@ -11,5 +11,6 @@ mod paged;
 mod rbac;
 mod secrets;
 mod shop;
+mod waiting;
 mod watch;
 mod world;

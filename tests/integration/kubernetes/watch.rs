@@ -38,7 +38,7 @@ async fn provider(cluster: &Cluster, proxy: &Proxy) -> Provider {
         services: Arc::new(NoServices),
         parallel: 4,
     });
-    let kinds = provider.discover(&CallInfo::default(), None).await.unwrap().unwrap().unwrap().kinds.unwrap();
+    let kinds = provider.discover(&CallInfo::default(), None, None).await.unwrap().unwrap().unwrap().kinds.unwrap();
     provider.set_kinds(&kinds);
     provider
 }

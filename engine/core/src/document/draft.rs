@@ -4,7 +4,7 @@ use super::gather::{Declared, Part};
 use super::layer::Merge;
 use super::locate::expression_finding;
 use super::node::{Node, Sources, Span, Value};
-use super::settings::{self, Setting};
+use super::settings::{self, Ground, Setting};
 use super::text::shown;
 use super::{Input, Settings};
 use crate::address::ResourceId;
@@ -69,7 +69,8 @@ pub(crate) fn draft(
     }
     let mut findings = merge.findings;
     let Some(current) = current else { return (None, findings) };
-    let settings = settings::read(&current.settings, sources, &mut findings);
+    let ground = Ground { vars: &input.vars, environment: &input.environment, kind: &kind };
+    let settings = settings::read(&current.settings, &ground, sources, &mut findings);
     let depends_on = current.settings.iter().find(|it| it.name == "depends-on").map_or(current.place, |it| it.value_span);
     let mut scan = Scan { kind: &kind, sources, path: Vec::new(), slots: Vec::new(), findings };
     if current.reserved || current.dynamic {

@@ -10,6 +10,7 @@ use super::locate::expression_finding;
 use super::node::{Node, Sources, Span};
 use super::order::order;
 use super::scope::{Fixed, References, Scope};
+use super::settings::unknown_field;
 use super::settle::{Entry, Waiting};
 use super::slots::{self, Filled};
 use super::text::shown;
@@ -392,18 +393,8 @@ fn no_blob(name: &str, no: NoBlob) -> Diagnostic {
 
 /// Paths of `trueup.dev/ignore` that no document of the kind can have: they would leave alone what nobody meant.
 fn ignored_nothing<'a>(node: &'a Work, kind: &'a Kind) -> impl Iterator<Item = Diagnostic> + 'a {
-    let unknown = move |path: &Path| match path.0.split_first() {
-        Some((Segment::Key(first), rest)) if first == "spec" => schema::undeclared(kind, false, &Path(rest.to_vec())),
-        Some((Segment::Key(first), _)) => {
-            let fields = kind.schema.get("properties").and_then(Json::as_object)?;
-            let closed = kind.schema.get("additionalProperties") == Some(&Json::Bool(false));
-            (closed && !fields.contains_key(first))
-                .then(|| (first.clone(), Some(format!("spec.{first}")).filter(|_| !fields.is_empty())))
-        }
-        _ => None,
-    };
     node.draft.settings.ignore.iter().filter_map(move |path| {
-        let (name, meant) = unknown(path)?;
+        let (name, meant) = unknown_field(kind, path)?;
         let message = format!("trueup.dev/ignore: `{path}` is no field of {}: there is no {}", kind.name, shown(&name));
         let hint = meant.map_or_else(|| "field paths begin with `spec`".to_owned(), |it| format!("did you mean `{it}`?"));
         Some(Diagnostic::error(codes::SETTING_VALUE, message).hint(hint))

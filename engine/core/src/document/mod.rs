@@ -46,9 +46,12 @@ pub use self::read::{RawDocument, parse};
 pub use self::settle::{Settled, Waiting};
 use crate::address::ResourceId;
 use crate::diagnostic::{Code, Diagnostic, Location};
-use crate::expression::SecretPart;
+use crate::expression::{Condition, SecretPart};
 use crate::manifest::{Kind, Manifest};
 use crate::value::{Digest, Json, Path};
+
+/// [`Settings::patience`] where a document gives no `timeout`.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What one file and one document may cost.
 #[derive(Clone, Debug)]
@@ -100,7 +103,17 @@ pub struct Settings {
     pub depends_on: Vec<String>,
     /// As written: an identity this resource had before.
     pub moved_from: Option<String>,
+    /// How long an apply waits for the resource, whatever for.
     pub timeout: Option<Duration>,
+    /// What must hold of each of its objects before anything that depends on it begins.
+    pub wait_for: Option<Condition>,
+}
+
+impl Settings {
+    /// How long an apply waits for the resource's `wait-for`, and for its health where that is asked for.
+    pub fn patience(&self) -> Duration {
+        self.timeout.unwrap_or(PATIENCE)
+    }
 }
 
 /// Where one value of a resource came from, the winner first, then what it overrode.

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use super::locate::bare_finding;
 use super::node::{Sources, Span};
 use super::text::shown;
 use super::{DriftMode, ReplaceMode, Settings};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::schema::suggest;
-use crate::value::Path;
+use crate::expression::{Condition, ExpressionError, OwnField};
+use crate::manifest::Kind;
+use crate::schema::{self, suggest};
+use crate::value::{Json, Path, Segment};
 
 /// What all of them begin with.
 pub(crate) const PREFIX: &str = "trueup.dev/";
@@ -45,12 +48,26 @@ pub(crate) struct Setting {
     pub value_span: Span,
 }
 
+/// What settings are judged by besides their text.
+pub(crate) struct Ground<'a> {
+    pub vars: &'a Json,
+    pub environment: &'a str,
+    pub kind: &'a Kind,
+}
+
 /// Reads the settings of one resource, all layers merged. `provider` and `remove` belong to the single document and are
 /// only checked.
-pub(crate) fn read(list: &[Setting], sources: &Sources, out: &mut Vec<Diagnostic>) -> Settings {
+pub(crate) fn read(list: &[Setting], ground: &Ground<'_>, sources: &Sources, out: &mut Vec<Diagnostic>) -> Settings {
     let mut settings = Settings::default();
     for setting in list {
         let Some(text) = &setting.text else { continue };
+        if setting.name == "wait-for" {
+            match condition(text, ground) {
+                Ok(condition) => settings.wait_for = Some(condition),
+                Err(error) => out.push(bare_finding(&error, text, setting.value_span, sources)),
+            }
+            continue;
+        }
         if let Err(finding) = apply(&mut settings, &setting.name, text) {
             let span = if finding.code == codes::SETTING_VALUE { setting.value_span } else { setting.span };
             out.push(finding.at(sources.location(span)));
@@ -96,7 +113,7 @@ fn apply(settings: &mut Settings, name: &str, text: &str) -> Result<(), Diagnost
             }
         }
         "timeout" => settings.timeout = Some(duration(text).ok_or_else(|| wrong(name, text, "a time like 90s, 5m or 2h"))?),
-        "wait-for" | "wave" | "steps" => {
+        "wave" | "steps" => {
             let message = format!("this version does not act on trueup.dev/{name} yet");
             return Err(Diagnostic::error(codes::SETTING_UNSUPPORTED, message).hint("remove it"));
         }
@@ -108,6 +125,41 @@ fn apply(settings: &mut Settings, name: &str, text: &str) -> Result<(), Diagnost
         }
     }
     Ok(())
+}
+
+/// A `wait-for` that can hold, as far as text, variables and the kind's schema tell.
+fn condition(text: &str, ground: &Ground<'_>) -> Result<Condition, ExpressionError> {
+    let condition = Condition::parse(text)?;
+    condition.check(ground.vars, ground.environment)?;
+    match condition.fields().iter().find_map(|it| undeclared(it, ground.kind)) {
+        Some(error) => Err(error),
+        None => Ok(condition),
+    }
+}
+
+/// A field that no object of the kind can have.
+fn undeclared(field: &OwnField, kind: &Kind) -> Option<ExpressionError> {
+    let (name, meant) = match field.path.0.split_first()? {
+        (Segment::Key(first), rest) if first == "status" => schema::undeclared(kind, true, &Path(rest.to_vec()))?,
+        _ => unknown_field(kind, &field.path)?,
+    };
+    let message = format!("objects of {} have no field {}", kind.name, shown(&name));
+    let hint = meant.map(|it| format!("did you mean `{it}`?"));
+    Some(ExpressionError { code: codes::EXPRESSION_UNDEFINED, message, start: field.start, end: field.end, hint })
+}
+
+/// The first part of a path that no document of the kind can have, and what was meant.
+pub(crate) fn unknown_field(kind: &Kind, path: &Path) -> Option<(String, Option<String>)> {
+    match path.0.split_first() {
+        Some((Segment::Key(first), rest)) if first == "spec" => schema::undeclared(kind, false, &Path(rest.to_vec())),
+        Some((Segment::Key(first), _)) => {
+            let fields = kind.schema.get("properties").and_then(Json::as_object)?;
+            let closed = kind.schema.get("additionalProperties") == Some(&Json::Bool(false));
+            (closed && !fields.contains_key(first))
+                .then(|| (first.clone(), Some(format!("spec.{first}")).filter(|_| !fields.is_empty())))
+        }
+        _ => None,
+    }
 }
 
 /// A setting with one possible value: true where it is that.
@@ -140,12 +192,17 @@ fn duration(text: &str) -> Option<Duration> {
 mod tests {
     use super::*;
     use crate::diagnostic::Code;
+    use crate::manifest::Manifest;
+    use crate::value::json;
 
     #[track_caller]
     fn check(name: &str, text: &str, want: Result<Settings, Code>) {
         let setting = Setting { name: name.into(), text: Some(text.into()), span: Span::default(), value_span: Span::default() };
         let mut findings = Vec::new();
-        let got = read(&[setting], &Sources::default(), &mut findings);
+        let text = json!({"name": "t", "version": "1", "format": 1, "kinds": {"K": {"schema": {"type": "object"}}}});
+        let manifest = Manifest::parse(&text).unwrap();
+        let ground = Ground { vars: &Json::Null, environment: "prod", kind: manifest.kinds.values().next().unwrap() };
+        let got = read(&[setting], &ground, &Sources::default(), &mut findings);
         let got = findings.first().map_or(Ok(got), |it| Err(it.code));
         assert_eq!(got, want, "{name}: {text}");
     }
@@ -157,6 +214,8 @@ mod tests {
         check("drift", "warn", Ok(Settings { drift: Some(DriftMode::Warn), ..Settings::default() }));
         check("replace", "delete-first", Ok(Settings { replace: Some(ReplaceMode::DeleteFirst), ..Settings::default() }));
         check("timeout", "5m", Ok(Settings { timeout: Some(Duration::from_secs(300)), ..Settings::default() }));
+        let wait_for = Condition::parse("self.status.ready").ok();
+        check("wait-for", "self.status.ready", Ok(Settings { wait_for, ..Settings::default() }));
         check("depends-on", "A/x, B/y", Ok(Settings { depends_on: vec!["A/x".into(), "B/y".into()], ..Settings::default() }));
         let ignore = vec![Path::parse("spec.a").unwrap(), Path::parse("spec.l[name=x].b").unwrap()];
         check("ignore", "spec.a\nspec.l[name=x].b\n", Ok(Settings { ignore, ..Settings::default() }));
@@ -178,7 +237,6 @@ mod tests {
             check(name, text, Err(codes::SETTING_VALUE));
         }
         check("proteckt", "true", Err(codes::SETTING_UNKNOWN));
-        check("wait-for", "self.status.ready", Err(codes::SETTING_UNSUPPORTED));
         check("wave", "1", Err(codes::SETTING_UNSUPPORTED));
         check("steps", "x", Err(codes::SETTING_UNSUPPORTED));
     }

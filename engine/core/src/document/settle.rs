@@ -8,8 +8,8 @@ use super::scope::{Fixed, References, Scope};
 use super::{Resource, SecretField};
 use crate::address::ResourceId;
 use crate::diagnostic::{Diagnostic, Location, codes};
-use crate::expression::{BUDGET, Evaluated, Template};
-use crate::value::{Json, Path, secret, unknown};
+use crate::expression::{BUDGET, Evaluated, ExpressionError, Template};
+use crate::value::{Json, Path, Segment, secret, unknown};
 
 /// Everything in an environment that waits for a status, with what its expressions name. Shared by its resources.
 #[derive(Debug, Default)]
@@ -125,7 +125,8 @@ impl Waiting {
             };
             let value = template.evaluate_within(&scope, &mut budget).map_err(|error| {
                 let message = format!("{path}: {}", error.message);
-                Diagnostic { hint: error.hint, ..Diagnostic::error(error.code, message) }
+                let hint = not_yet(&error, template, &entry.references).or(error.hint);
+                Diagnostic { hint, ..Diagnostic::error(error.code, message) }
             })?;
             let value = match value {
                 Evaluated::Value(value) => value,
@@ -142,4 +143,13 @@ impl Waiting {
         }
         Ok(out)
     }
+}
+
+/// What to write where an output is not there (yet) that an expression reads.
+fn not_yet(error: &ExpressionError, template: &Template, references: &References) -> Option<String> {
+    let before = template.references().iter().filter(|it| it.status && it.start <= error.start);
+    let read = before.last().filter(|it| error.code == codes::EXPRESSION_UNDEFINED && !it.path.0.is_empty())?;
+    let shown = references.get(&read.text).map_or(&*read.text, |(_, short)| short);
+    let field = Path([Segment::Key("status".to_owned())].into_iter().chain(read.path.0.iter().cloned()).collect());
+    Some(format!("if it comes later, have {shown} waited for: write `trueup.dev/wait-for: self.{field} != null` there"))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::functions;
 use super::lexer::syntax;
 use super::parser::{Node, NodeId, Operator, Placed, Tree};
-use super::{ExpressionError, Reference};
+use super::{ExpressionError, OwnField, Reference};
 use crate::diagnostic::codes;
 use crate::schema::suggest::did_you_mean;
 use crate::value::{Path, Segment};
@@ -56,6 +56,18 @@ impl Facts {
         self.references.sort_by_key(|it| it.start);
         Ok(())
     }
+}
+
+/// Every `self` with what is fixed behind it.
+pub fn own_fields(tree: &Tree) -> Vec<OwnField> {
+    let parents = parents(tree);
+    let check = Check { tree, parents: &parents };
+    let names = tree.nodes.iter().enumerate().filter(|(_, it)| matches!(&it.node, Node::Name(name) if name == "self"));
+    let field = |(id, placed): (usize, &Placed)| {
+        let (path, last) = check.path(id);
+        OwnField { path: Path(path), start: placed.start, end: tree.nodes.get(last).map_or(placed.end, |it| it.end) }
+    };
+    names.map(field).collect()
 }
 
 /// The node that each node stands in.

@@ -163,7 +163,10 @@ impl<'a, 'b> Evaluator<'a, 'b> {
     }
 
     fn made(&mut self, id: NodeId, outcome: std::result::Result<Json, Fault>) -> Result<Value<'a>> {
-        let value = outcome.map_err(|fault| self.fault(id, fault))?;
+        let value = match outcome {
+            Err(Fault::Missing(_)) if self.names.is_partial() => return Ok(Value::Unknown(String::new())),
+            outcome => outcome.map_err(|fault| self.fault(id, fault))?,
+        };
         self.pay(id, functions::weight(&value))?;
         Ok(Value::Json(Cow::Owned(value)))
     }
@@ -171,6 +174,7 @@ impl<'a, 'b> Evaluator<'a, 'b> {
     fn fault(&self, id: NodeId, fault: Fault) -> ExpressionError {
         match fault {
             Fault::Large => self.too_large(id),
+            Fault::Missing(message) => self.point(id, codes::EXPRESSION_UNDEFINED, message),
             Fault::Wrong { message, hint } => hint.into_iter().fold(self.failed(id, message), ExpressionError::hint),
         }
     }
@@ -314,6 +318,7 @@ impl<'a, 'b> Evaluator<'a, 'b> {
         let there = match self.node(*front)? {
             Value::Json(value) => match &*value {
                 Json::Object(map) => map.contains_key(field),
+                Json::Null if self.names.is_partial() => return Ok(Value::Unknown(String::new())),
                 other => return Err(self.failed(*front, format!("{} has no fields", functions::type_of(other)))),
             },
             Value::Unknown(after) => return Ok(Value::Unknown(after)),
@@ -458,6 +463,9 @@ impl<'a, 'b> Evaluator<'a, 'b> {
         let map = match &value {
             Cow::Borrowed(Json::Object(map)) => map.get(field).map(Cow::Borrowed),
             Cow::Owned(Json::Object(map)) => map.get(field).cloned().map(Cow::Owned),
+            Cow::Borrowed(Json::Null) | Cow::Owned(Json::Null) if self.names.is_partial() => {
+                return Ok(Value::Unknown(String::new()));
+            }
             other => {
                 let error =
                     self.point(id, codes::EXPRESSION_FAILED, format!("{} has no field `{field}`", functions::type_of(other)));
@@ -466,6 +474,7 @@ impl<'a, 'b> Evaluator<'a, 'b> {
         };
         match map {
             Some(found) => self.found(id, found),
+            None if self.names.is_partial() => Ok(Value::Unknown(String::new())),
             None => {
                 let known: Vec<&str> = value.as_object().into_iter().flat_map(Map::keys).map(String::as_str).collect();
                 Err(self.undefined(id, format!("there is no field `{field}`"), field, &known))
@@ -513,6 +522,7 @@ impl<'a, 'b> Evaluator<'a, 'b> {
         });
         match item {
             Some(item) => self.found(id, item),
+            None if self.names.is_partial() => Ok(Value::Unknown(String::new())),
             None => {
                 let items = if length == 1 { "1 item".to_owned() } else { format!("{length} items") };
                 let (start, end) = self.span(index);

@@ -25,6 +25,7 @@ pub const METHODS: &[(&str, usize, usize)] = &[
     ("contains", 1, 1),
     ("endsWith", 1, 1),
     ("indexOf", 1, 2),
+    ("item", 2, 2),
     ("join", 0, 1),
     ("lastIndexOf", 1, 2),
     ("lowerAscii", 0, 0),
@@ -43,6 +44,8 @@ pub const METHODS: &[(&str, usize, usize)] = &[
 pub enum Fault {
     /// The result would cross [`MAX_RESULT`].
     Large,
+    /// The value lacks what is asked for.
+    Missing(String),
     Wrong {
         message: String,
         hint: Option<String>,
@@ -56,7 +59,7 @@ impl Fault {
 
     fn hint(self, hint: &str) -> Self {
         match self {
-            Self::Large => Self::Large,
+            Self::Large | Self::Missing(_) => self,
             Self::Wrong { message, .. } => Self::Wrong { message, hint: Some(hint.to_owned()) },
         }
     }
@@ -338,10 +341,18 @@ pub fn method(name: &str, target: &Json, args: &[&Json]) -> Outcome {
         ("size", _) => size(target),
         ("join", Json::Array(items)) => join(items, args),
         ("reverse", Json::Array(items)) => Ok(Json::Array(items.iter().rev().cloned().collect())),
-        ("join", _) => Err(Fault::new(format!("`join` takes a list, here is {}", type_of(target)))),
+        ("item", Json::Array(items)) => item(items, &Arguments { name, args }),
+        ("join" | "item", _) => Err(Fault::new(format!("`{name}` takes a list, here is {}", type_of(target)))),
         (_, Json::String(text)) => text_method(name, text, &Arguments { name, args }),
         _ => Err(Fault::new(format!("`{name}` takes a text, here is {}", type_of(target)))),
     }
+}
+
+/// `list.item('type', 'Ready')`: the first mapping among the items whose field has that value.
+fn item(items: &[Json], args: &Arguments<'_>) -> Outcome {
+    let (field, value) = (args.text(0)?, args.args.get(1).copied().unwrap_or(&Json::Null));
+    let found = items.iter().find(|it| it.get(field).is_some_and(|it| equal(it, value)));
+    found.cloned().ok_or_else(|| Fault::Missing(format!("no item of the list has `{field}` {value}")))
 }
 
 struct Arguments<'a> {

@@ -10,6 +10,7 @@
 //! as values; a fault is never swallowed by `||` or `&&`, and a number is never infinite.
 
 mod check;
+mod condition;
 mod evaluate;
 mod functions;
 mod lexer;
@@ -20,6 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use self::check::Facts;
+pub use self::condition::{Condition, OwnField};
 use self::evaluate::{Evaluator, Value};
 pub use self::functions::{FUNCTIONS, METHODS};
 use self::lexer::Until;
@@ -108,6 +110,11 @@ pub trait Names {
 
     /// `self`; None where it may not be used.
     fn itself(&self) -> Option<Cow<'_, Json>>;
+
+    /// Whether what a value lacks may still come: a field or item that is not there is then unknown, and no fault.
+    fn is_partial(&self) -> bool {
+        false
+    }
 }
 
 /// One `ref('…')` with what follows it.
@@ -219,7 +226,7 @@ impl Template {
         Ok(Some(Self { inner: Arc::new(Inner { pieces, facts }) }))
     }
 
-    /// Parses `text` as one expression without `${{ }}` around it (`trueup.dev/wait-for`).
+    /// Parses `text` as one expression without `${{ }}` around it ([`Condition`]).
     ///
     /// # Errors
     ///

@@ -88,7 +88,7 @@ fn refused(marked: &str, code: Code, message: &str, hint: Option<&str>) {
 }
 
 /// What is said where no name is near.
-const METHODS: &str = "there are charAt, contains, endsWith, indexOf, join, lastIndexOf, lowerAscii, replace, reverse, size, split, startsWith, substring, trim, upperAscii; `trueup help expressions` says what they do";
+const METHODS: &str = "there are charAt, contains, endsWith, indexOf, item, join, lastIndexOf, lowerAscii, replace, reverse, size, split, startsWith, substring, trim, upperAscii; `trueup help expressions` says what they do";
 
 #[track_caller]
 fn secret_text(text: &str, name: &str, parts: &[SecretPart]) {

@@ -1,13 +1,13 @@
 //! The digest of a plan: what was reviewed is what is applied.
 //!
 //! It covers, for each step in order, its action, its object, what is to be sent, the values found at the fields we own,
-//! and the steps it waits for; then what the caller knows of plugins and their settings. It leaves out what may differ
+//! and the steps it waits for; what of it waits for a condition, as that says when a step begins; then what the caller knows of plugins and their settings. It leaves out what may differ
 //! between machines or moments without changing what is done: revisions, versions and identities of objects, places in
 //! files, words for people, objects without a step, and secret values, of which only name and changed-or-not count.
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Action, Plan, Step};
+use super::{Action, Plan, Step, Wait};
 use crate::address::Address;
 use crate::diff::same_value;
 use crate::manifest::ReplaceOrder;
@@ -21,6 +21,10 @@ pub fn digest(plan: &Plan, context: &[(String, String)]) -> Digest {
         hash.update(canonical(&line(plan, step)));
         hash.update("\n");
     }
+    for wait in &plan.waits {
+        hash.update(canonical(&waited(plan, wait)));
+        hash.update("\n");
+    }
     let mut context: Vec<_> = context.iter().collect();
     context.sort_unstable();
     for (name, value) in context {
@@ -30,8 +34,17 @@ pub fn digest(plan: &Plan, context: &[(String, String)]) -> Digest {
     Digest(hash.finalize().into())
 }
 
+fn address(it: &Address) -> Json {
+    json!([&*it.scope.provider, &*it.scope.kind, &*it.scope.scope, &*it.key])
+}
+
+fn waited(plan: &Plan, wait: &Wait) -> Json {
+    let before = wait.before.iter().filter_map(|at| plan.steps.get(*at));
+    let before: Vec<Json> = before.map(|it| json!([it.action.name(), it.resource.as_str(), address(&it.address)])).collect();
+    json!({ "wait": address(&wait.address), "resource": wait.resource.as_str(), "for": &*wait.condition, "before": before })
+}
+
 fn line(plan: &Plan, step: &Step) -> Json {
-    let address = |it: &Address| json!([&*it.scope.provider, &*it.scope.kind, &*it.scope.scope, &*it.key]);
     let order = match step.action {
         Action::Replace(ReplaceOrder::CreateFirst) => "create-first",
         Action::Replace(ReplaceOrder::DeleteFirst) => "delete-first",

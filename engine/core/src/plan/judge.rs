@@ -57,9 +57,12 @@ pub(super) fn pairs(world: &World<'_>, docs: &Docs, doubts: &Doubts, joined: &Jo
         let held = pair.held.filter(|held| held.address != want.address);
         let doubt = doubts.refusal(&want.address).or_else(|| doubts.refusal(&held?.address));
         let judge = |doc| Judge { world, docs, doubts, joined, vanished: &vanished, is_declared: &is_declared, pair, want, doc };
+        // Asked for every object, and hardly ever is there one.
+        let unmade = if world.unmade.is_empty() { None } else { world.unmade.get(&want.resource) };
         let decided = match (world.halted(&want.address.scope), doubt, doc) {
             (Some(halt), ..) => Err(halted(halt)),
             (None, Some(doubt), _) => Err((doubt.code, doubt.reason, doubt.hint)),
+            (None, None, _) if let Some(it) = unmade => Err((it.code, it.reason.clone(), it.hint.clone())),
             (None, None, None) => Err(unread("its document")),
             (None, None, Some(doc)) => judge(doc).decide(draft),
         };

@@ -85,6 +85,8 @@ pub struct World<'a> {
     pub views: &'a BTreeMap<Scope, ScopeView>,
     /// By alias: providers that failed before anything of theirs could be compared.
     pub halted: &'a BTreeMap<Arc<str>, Halted>,
+    /// Resources whose document cannot be made whole: it reads an output that is not there.
+    pub unmade: &'a BTreeMap<ResourceId, Unmade>,
     /// Who else owns the object, if somebody does.
     pub others: &'a (dyn Fn(&Address) -> Option<Holder> + Sync),
     /// The kind of objects that are owned and no longer desired; None where the provider does not have it (any more).
@@ -121,6 +123,14 @@ impl fmt::Display for Holder {
 pub struct Halted {
     pub code: Code,
     pub reason: String,
+}
+
+/// Why a resource has no whole document in this pass. It is refused with this reason; others go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmade {
+    pub code: Code,
+    pub reason: String,
+    pub hint: Option<String>,
 }
 
 impl World<'_> {
@@ -313,6 +323,22 @@ pub struct Record {
     pub ownership: Ownership,
 }
 
+/// An object whose dependents begin only once its `wait-for` holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wait {
+    /// Index into [`World::desired`].
+    pub desired: usize,
+    pub resource: ResourceId,
+    pub address: Address,
+    /// The text of the condition.
+    pub condition: Arc<str>,
+    /// The step that makes the object so (by index in [`Plan::steps`]). None: nothing about the object changes, and it is
+    /// waited for all the same.
+    pub step: Option<usize>,
+    /// Steps that wait for it, where it has none of its own; else the edges say so.
+    pub before: Vec<usize>,
+}
+
 /// The ordered steps from observed to desired.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -330,6 +356,8 @@ pub struct Plan {
     pub resolved: Vec<Resolved>,
     /// By index of the claiming document.
     pub claims: Vec<Claims>,
+    /// By index of the desired object.
+    pub waits: Vec<Wait>,
     pub digest: Digest,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 
-use super::{Action, Draft, Plan, Refused, Step, World, claim, nest};
+use super::{Action, Draft, Plan, Refused, Step, Wait, World, claim, nest};
 use crate::address::{Address, ResourceId, Scope};
 use crate::diagnostic::codes;
 use crate::graph::Graph;
@@ -209,6 +209,32 @@ pub(super) fn arrange(world: &World<'_>, plan: &mut Plan) {
     for step in &mut plan.steps {
         step.after.sort_unstable();
     }
+    plan.waits = waits(world, &plan.steps);
+}
+
+/// What some step waits for, or makes, that has a `wait-for`.
+fn waits(world: &World<'_>, steps: &[Step]) -> Vec<Wait> {
+    if steps.is_empty() || world.options.destroy || world.desired.iter().all(|it| it.settings.wait_for.is_none()) {
+        return Vec::new();
+    }
+    let mut own: HashMap<usize, usize> = HashMap::new();
+    let mut users: HashMap<&ResourceId, Vec<usize>> = HashMap::new();
+    for (at, step) in steps.iter().enumerate() {
+        if let Some(source) = step.source.filter(|_| !matches!(step.action, Action::Delete | Action::Forget)) {
+            own.insert(source, at);
+        }
+        for before in needs_of(world, step) {
+            users.entry(before).or_default().push(at);
+        }
+    }
+    let wait = |(desired, want): (usize, &super::Desired)| {
+        let condition = want.settings.wait_for.as_ref()?.to_string().into();
+        let step = own.get(&desired).copied();
+        let before = if step.is_some() { Vec::new() } else { users.get(&want.resource).cloned().unwrap_or_default() };
+        let counts = step.is_some() || !before.is_empty();
+        counts.then(|| Wait { desired, resource: want.resource.clone(), address: want.address.clone(), condition, step, before })
+    };
+    world.desired.iter().enumerate().filter_map(wait).collect()
 }
 
 /// Gives each step the order of its kind.

@@ -240,7 +240,11 @@ const TEXTS: &[(Code, &str)] = &[
     (all::REFUSED_BY_PLUGIN, "The plugin knows that the change cannot work; its own words say why."),
     (
         all::UNHEALTHY,
-        "The change was applied and recorded, and with `--wait` its object was looked at until its time was over: its `trueup.dev/timeout`, or ten minutes. Applying again changes nothing.\nThe provider's own words say what the object waits for; `trueup status` tells of it later.",
+        "The change was applied and recorded, and with `--wait` its object was looked at until its time was over: its `trueup.dev/timeout`, or five minutes, or until its provider said that waiting is in vain. Applying again changes nothing.\nThe provider's own words say what the object waits for; `trueup status` tells of it later.",
+    ),
+    (
+        all::WAIT,
+        "A resource's `trueup.dev/wait-for` did not come to hold within its `trueup.dev/timeout`, or five minutes. The change itself took effect and is not made again; what depends on the resource was not begun, and waits for it again in the next apply.\nLook at what the object says of itself, mend that or the condition, or give it longer.",
     ),
     (
         all::PENDING,

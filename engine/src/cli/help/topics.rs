@@ -28,7 +28,8 @@ Names
   ref('File/motd').spec.path        a field that another resource declares; that resource then comes first
   ref('File/motd').status.sha256    what its provider observed; `(known after File/motd)` until it is there
   secret('db-password')             a secret of credentials.yaml, only in fields for secrets
-  self.spec.path                    a field of the document itself
+  self.spec.path                    a field of the document itself; in `trueup.dev/wait-for` of the object as it is,
+                                    with `self.status`
 
 `ref` and `secret` take a literal name. `metadata` and the fields that make an object's address may use `vars` and
 `env` only. What is not there is an error, never an empty text; `has(vars.x)` asks whether it is there.
@@ -42,6 +43,7 @@ Functions
   text.contains(t)  text.startsWith(t)  text.endsWith(t)  text.indexOf(t)  text.lastIndexOf(t)  text.charAt(n)
   text.substring(from, to)  text.replace(old, new)  text.split(t)  list.join(t)  text.trim()
   text.lowerAscii()  text.upperAscii()  text.reverse()
+  list.item('type', 'Ready')        the first item whose field `type` is `Ready`
 
 The language is CEL without comprehensions (`map`, `filter`, `all`). An expression has at most 4 KiB.
 
@@ -50,6 +52,7 @@ Examples
   content: "${{ env.name == 'prod' ? 'live' : 'test' }}"
   mode: "${{ has(vars.mode) ? vars.mode : '0644' }}"
   content: "${{ vars.hosts.join(', ') }}"
+  trueup.dev/wait-for: self.status.conditions.item('type', 'Ready').status == 'True'
 "#;
 
 const CREDENTIALS: &str = r#"Credentials: what you grant, outside of any repository

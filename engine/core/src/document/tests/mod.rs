@@ -7,6 +7,7 @@ mod layers;
 mod reading;
 mod routing;
 mod speed;
+mod waiting;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod order;
 mod property;
 mod review;
 mod speed;
+mod waits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -87,6 +88,7 @@ pub struct Sim {
     pub intents: Vec<Intent>,
     pub others: BTreeMap<Address, Holder>,
     pub halted: BTreeMap<Arc<str>, Halted>,
+    pub unmade: BTreeMap<ResourceId, Unmade>,
     pub options: Options,
     pub kinds: bool,
     pub now_ms: u64,
@@ -105,6 +107,7 @@ impl Sim {
             intents: Vec::new(),
             others: BTreeMap::new(),
             halted: BTreeMap::new(),
+            unmade: BTreeMap::new(),
             options: Options::default(),
             kinds: true,
             now_ms: 1_000_000,
@@ -221,6 +224,7 @@ impl Sim {
             intents: &self.intents,
             views: &self.views,
             halted: &self.halted,
+            unmade: &self.unmade,
             others: &others,
             kinds: &kinds,
             mark: &mark,

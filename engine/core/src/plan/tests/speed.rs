@@ -48,6 +48,7 @@ fn needs_of_100_000_objects_in_sync_take_less_than_60_ms() {
             intents: &[],
             views: &sim.views,
             halted: &sim.halted,
+            unmade: &sim.unmade,
             others: &|_| None,
             kinds: &kinds,
             mark: &mark,
