@@ -542,6 +542,7 @@ pub(crate) mod tests {
             resolved: vec![],
             claims: Vec::new(),
             digest: Digest([0xab; 32]),
+            waits: Vec::new(),
         };
         let want = json!({
             "format": "trueup.plan/1", "project": "shop", "environment": "prod", "branch": "main",
