@@ -1,6 +1,7 @@
 //! What is reviewed is what is applied: digests, verdicts, values that become known.
 
 use super::*;
+use crate::document::ReplaceMode;
 use crate::value::{secret, unknown};
 
 /// A change of the world, and whether the digest is to follow it.
