@@ -17,15 +17,20 @@ use crate::object::{self, Object};
 use crate::secret;
 
 /// What the server says of fields that cannot be changed in place.
-const IMMUTABLE: [&str; 7] = [
+const IMMUTABLE: [&str; 9] = [
     "field is immutable",
     "is immutable",
+    "are immutable",
     "may not change once set",
-    "updates to statefulset spec for fields other than",
-    "pod updates may not change fields other than",
+    "may not be changed",
     "cannot be changed",
-    "spec is immutable after creation",
+    "cannot change roleRef",
+    "pod updates may not change fields other than",
+    // Of a StatefulSet's `spec`, of a StorageClass's `parameters`.
+    "updates to ",
 ];
+/// Bytes of these words that are told.
+const TOLD: usize = 240;
 
 /// Judges each candidate.
 pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
@@ -147,8 +152,14 @@ pub fn immutable(status: &Status) -> Option<String> {
     let causes = status.causes().iter().map(|it| (it.field.as_str(), it.message.as_str()));
     let mut all = causes.chain([("", status.message.as_str())]);
     all.find_map(|(field, message)| {
-        let said = IMMUTABLE.iter().find(|it| message.contains(**it))?;
-        Some(if field.is_empty() { (*said).to_owned() } else { format!("`{field}`: {said}") })
+        // What stands before may quote values.
+        let said = IMMUTABLE.iter().find_map(|it| message.get(message.find(it)?..))?;
+        if said.starts_with("updates to ") && !said.contains("forbidden") {
+            return None;
+        }
+        let end = (0..=TOLD.min(said.len())).rev().find(|at| said.is_char_boundary(*at)).unwrap_or_default();
+        let said = said.get(..end).unwrap_or_default().trim_end_matches('.');
+        Some(if field.is_empty() { said.to_owned() } else { format!("`{field}`: {said}") })
     })
 }
 
@@ -181,7 +192,13 @@ mod tests {
         let yes = status("x", "spec.selector", "Invalid value: v1.LabelSelector{}: field is immutable");
         assert_eq!(immutable(&yes).as_deref(), Some("`spec.selector`: field is immutable"));
         let yes = status("x", "spec", "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden");
-        assert!(immutable(&yes).is_some());
+        let want = "`spec`: updates to statefulset spec for fields other than 'replicas' are forbidden";
+        assert_eq!(immutable(&yes).as_deref(), Some(want));
+        let yes = status("x", "parameters", "Forbidden: updates to parameters are forbidden.");
+        assert_eq!(immutable(&yes).as_deref(), Some("`parameters`: updates to parameters are forbidden"));
+        let yes = status("x", "roleRef", "Invalid value: {\"Name\":\"two\"}: cannot change roleRef");
+        assert_eq!(immutable(&yes).as_deref(), Some("`roleRef`: cannot change roleRef"));
+        assert_eq!(immutable(&status("x", "spec", "Invalid value: see the updates to come")), None);
         assert_eq!(immutable(&status("x", "metadata.uid", "Invalid value: \"u\": field is immutable")), None, "another object");
         assert_eq!(immutable(&status("x", "spec.replicas", "Invalid value: -1: must be greater than or equal to 0")), None);
     }
