@@ -416,7 +416,9 @@ fn book(work: &Work, bound: &Bound, mut item: Item, outcome: host::Outcome) -> B
                 host::Fault::Throttled(hint) | host::Fault::Transient(hint) => Some(hint.map(Duration::from_millis)),
                 _ => None,
             };
+            // Who asks for longer than anybody waits here is not asked again before that: the next pass does.
             if let Some(hint) = hint
+                && hint.is_none_or(|it| it <= TRIES.cap)
                 && !work.cancel.is_cancelled()
                 && let retry::Next::Wait(pause) =
                     retry::after(&TRIES, retry::Outcome::Retry(hint), item.attempt + 1, patience::spread())

@@ -23,6 +23,8 @@ use crate::{secret, settle};
 const PAGE: u32 = 500;
 /// Of kinds whose objects are often above a megabyte, and of any kind where a page was more than an answer may be.
 const SMALL_PAGE: u32 = 20;
+/// Bytes of the largest document that the engine takes.
+const LARGEST: usize = 4 << 20;
 /// How long after the server's own end of a watch it is ended here, in milliseconds.
 const GRACE: u64 = 500;
 
@@ -139,10 +141,19 @@ impl<'de> Visitor<'de> for Items<'_> {
             }
             let mut remote = object.into_remote(info);
             query.kind.clone_into(&mut remote.address.kind);
+            if self.1.is_none() {
+                *self.1 = too_large(&remote);
+            }
             out.push(remote);
         }
         Ok(out)
     }
+}
+
+/// Why the engine would not take the object, if it is so large: no server keeps one of half that size.
+fn too_large(remote: &Remote) -> Option<String> {
+    let size = remote.doc.len();
+    (LARGEST < size).then(|| format!("an object of {size} bytes, and {LARGEST} are the most that is read"))
 }
 
 /// Answers a page of each scope.
@@ -355,6 +366,9 @@ fn seen(kinds: &Kinds, lookup: &Lookup, info: &Info, response: Response) -> Resu
         };
     }
     let mut remote = fetch::object(&response, asked, info, address)?.into_remote(info);
+    if let Some(text) = too_large(&remote) {
+        return Err(error::stray(&text, asked));
+    }
     if lookup.since.is_some() && lookup.since == remote.version {
         return Ok(Observation::Unchanged);
     }

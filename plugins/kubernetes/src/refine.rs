@@ -9,11 +9,11 @@ use trueup_sdk::{Action, Candidate, EditOp, Error, Fault, Json, Replacement, Res
 
 use crate::apply::{asked, forced, may_take, on_server, patch};
 use crate::error::{self, Asked, Status};
-use crate::fetch::{Kinds, PARALLEL};
+use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::Info;
 use crate::list::name_of;
 use crate::managed;
-use crate::object::{self, Object};
+use crate::object;
 use crate::secret;
 
 /// What the server says of fields that cannot be changed in place.
@@ -102,7 +102,7 @@ fn question(kinds: &Kinds, candidate: &Candidate) -> Result<Option<(std::rc::Rc<
 fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
     let status = response.status();
     if (200..300).contains(&status) {
-        return agreed(candidate, info, response.bytes());
+        return agreed(candidate, info, response);
     }
     let refusal = Status::of(response);
     let name = name_of(&candidate.address.kind, &candidate.address.scope, &candidate.address.key);
@@ -128,15 +128,17 @@ fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
 }
 
 /// Whether the change would leave the object as it is.
-fn agreed(candidate: &Candidate, info: &Info, answer: &[u8]) -> Verdict {
-    let (Ok(after), Some(before)) = (Object::parse(answer), &candidate.object) else { return Verdict::Accept };
+fn agreed(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
+    // What shows another object says nothing of this one.
+    let after = fetch::object(response, asked("try out", "", &candidate.address.kind, false), info, &candidate.address);
+    let (Ok(after), Some(before)) = (after, &candidate.object) else { return Verdict::Accept };
     let parse = |text: &str| serde_json::from_str::<Json>(text).ok();
     let after = after.into_remote(info);
     if parse(&after.doc).is_none() || parse(&after.doc) != parse(&before.doc) {
         return Verdict::Accept;
     }
     // The apply would leave these too, and is followed by taking them away.
-    let entries = managed::entries(answer);
+    let entries = managed::entries(response.bytes());
     let left = |path: &str| managed::is_left_over(&entries, &on_server(&candidate.address.kind, path));
     if candidate.edits.iter().any(|it| it.op == EditOp::Remove && left(&it.path)) {
         return Verdict::Accept;

@@ -157,6 +157,16 @@ fn objects_of_an_api_that_is_down_are_neither_pruned_nor_taken_for_absent() {
     }
     let run = project.run(&["plan", "-o", "json"]).expect_exit(1);
     deletes_nothing(&run.json());
+    let two = project.repo().join("base/two.yaml");
+    let text = std::fs::read(&two).unwrap();
+    undeclare(&project, "two");
+    for round in ["none", "again"] {
+        declare(&project, "map", round);
+        apply(&project).expect_exit(1).expect_text(&["Meter"]);
+        assert_eq!(maps(&cluster, &namespace), want(&[("map", round)]), "the others go on");
+    }
+    std::fs::write(&two, text).unwrap();
+    project.commit("two again");
     assert_eq!(extension.names(), ["one", "two"]);
 
     extension.up();

@@ -96,6 +96,9 @@ fn a_server_that_asks_for_an_hour_is_not_waited_for() {
     run.clone().expect_text(&["it asks to be left alone for 3600 s"]);
     deletes_nothing(&run.json());
     assert_eq!(times.lock().unwrap().len(), 1);
+    let times = throttle_first(&proxy, 3600, is_write);
+    apply(&project).expect_exit(1).expect_text(&["it asks to be left alone for 3600 s"]);
+    assert_eq!(times.lock().unwrap().len(), 1);
     assert_eq!(maps(Cluster::shared(), &namespace).len(), 2);
 }
 
@@ -252,7 +255,10 @@ fn a_token_that_expires_is_renewed_and_the_change_is_made_once() {
     project.configure("kube/config", cluster.kubeconfig_at(proxy.port, "tokenFile: token"));
     project.configure("kube/token", "c4nary-old");
     declare(&project, "a", "2");
-    apply(&project).expect_exit(1).expect_text(&["401"]).expect_no_text(&["c4nary"]);
+    apply(&project)
+        .expect_exit(1)
+        .expect_text(&["Unauthorized; the credential is missing, wrong or expired"])
+        .expect_no_text(&["c4nary"]);
     project.configure("kube/token", ADMIN);
     apply(&project).expect_exit(0);
     assert_eq!(maps(cluster, &namespace), want(&[("a", "2")]));

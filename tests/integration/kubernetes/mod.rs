@@ -5,6 +5,7 @@ mod faults;
 mod hooks;
 mod hostile;
 mod killed;
+mod kinds;
 mod objects;
 mod ownership;
 mod paged;
