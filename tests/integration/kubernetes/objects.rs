@@ -19,7 +19,8 @@ fn manifests_as_people_write_them_are_applied_once_and_healed_and_pruned() {
     assert_eq!(reader["rules"][0]["nonResourceURLs"][0], "/metrics");
     shop.run(&["get", "-o", "name"]).expect_text(&[&format!("ClusterRole/system:{}:reader", shop.namespace)]);
     let settings = shop.get("/api/v1/namespaces/NS-in/configmaps/settings");
-    assert_eq!((&settings["data"]["on"], &settings["binaryData"]["logo"]), (&json!("yes"), &json!("iVBORw0KGgo=")));
+    // As kubectl reads a key `on`.
+    assert_eq!((&settings["data"]["true"], &settings["binaryData"]["logo"]), (&json!("yes"), &json!("iVBORw0KGgo=")));
     let web = shop.get("/apis/apps/v1/namespaces/NS-in/deployments/web");
     assert_eq!(web["spec"]["template"]["spec"]["volumes"][1]["configMap"]["defaultMode"], 0o644);
     // By hand, as with `kubectl edit`.
