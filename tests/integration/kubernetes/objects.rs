@@ -209,7 +209,7 @@ fn what_the_server_does_not_keep_is_neither_a_failure_nor_a_change() {
     // Real drift beside it is found and healed.
     let path = "/apis/apps/v1/namespaces/NS/deployments/dns";
     shop.patch(path, "json-patch", &json!([{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "x"}]));
-    assert!(shop.changes().contains(&"update Deployment/dns spec.template.spec.containers[name=dns].image drift".to_owned()));
+    assert_eq!(shop.changes(), ["update Deployment/dns spec.template.spec.containers[name=dns].image drift"]);
     shop.apply_settled();
 }
 
