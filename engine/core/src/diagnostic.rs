@@ -56,12 +56,22 @@ pub struct Diagnostic {
     pub related: Vec<(Location, String)>,
     /// What to do next.
     pub hint: Option<String>,
+    /// The lines of its places may hold a secret, and are not to be shown.
+    pub hidden: bool,
 }
 
 impl Diagnostic {
     /// An error without a place.
     pub fn error(code: Code, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), location: None, related: Vec::new(), hint: None }
+        Self {
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            location: None,
+            related: Vec::new(),
+            hint: None,
+            hidden: false,
+        }
     }
 
     /// A warning without a place.

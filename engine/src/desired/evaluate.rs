@@ -10,7 +10,8 @@ use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::{self, FileInput, Input, LayerInput, NoBlob, Provider, Resource, SecretField};
 use trueup_core::expression::SecretPart;
 use trueup_core::plan::Halted;
-use trueup_core::value::Json;
+use trueup_core::schema;
+use trueup_core::value::{Json, Path};
 use trueup_host as host;
 
 use super::index::{File, Index};
@@ -367,6 +368,8 @@ async fn render_batch(
             let mut finding_out =
                 Diagnostic { severity: finding.severity, ..Diagnostic::error(codes::RENDER, text) }.at(resource.location.clone());
             finding_out.hint = finding.detail.map(|it| context.sealer.mask(&it));
+            let path = Path::from_pointer(finding.path.as_deref().unwrap_or_default(), &resource.doc);
+            finding_out.hidden = schema::is_secret(&resource.kind.hints, &path);
             if finding.severity == Severity::Error {
                 let (resource, files) = (resource.id.clone(), resource.files.clone());
                 errors.push(Wrong { finding: finding_out, resource, files, pointer: finding.path });

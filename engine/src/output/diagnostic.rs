@@ -45,7 +45,7 @@ pub fn render(diagnostic: &Diagnostic, texts: &Texts<'_>, style: &Style) -> Stri
     };
     let mut group = Group::with_title(level.primary_title(clean(&diagnostic.message)).id(diagnostic.code.to_string()));
     // The line that holds a plain secret is the one thing that must not be repeated.
-    let quotable = diagnostic.code != codes::PLAIN_SECRET && diagnostic.code != codes::SECRET_PLACE;
+    let quotable = !diagnostic.hidden && diagnostic.code != codes::PLAIN_SECRET && diagnostic.code != codes::SECRET_PLACE;
     let nothing = |_: &str| None;
     let texts: &Texts<'_> = if quotable { texts } else { &nothing };
     if let Some(location) = &diagnostic.location {

@@ -68,12 +68,19 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Of what a person takes an object over from: anything that once wrote the object, and does not apply documents of its own.
+    fn is_former(&self) -> bool {
+        self.is_applier() || (self.operation == "Update" && self.subresource.is_empty())
+    }
+}
+
 /// Whether the fields of all these managers may be taken without a person's word.
 ///
-/// So it is where a manager only changed, after we applied the object, what we had applied (drift, to be put back), and where it applied
-/// the object's documents before we took it over: that was a person's word. A manager that applies documents of its own after us, one
-/// that writes a subresource (an autoscaler by `scale`), and one that held its fields before us are other owners: their conflict is for
-/// a person to decide. `takes_over`: we are about to take the object over.
+/// So it is where a manager only changed, after we applied the object, what we had applied (drift, to be put back), and where it wrote
+/// the object, or applied its documents, before we take it over: that is a person's word. A manager that applies documents of its own
+/// and is no such tool, one that writes a subresource (an autoscaler by `scale`), and one that held its fields before us are other owners:
+/// their conflict is for a person to decide. `takes_over`: we are about to take the object over.
 pub fn may_take(entries: &[Entry], managers: &[&str], takes_over: bool) -> bool {
     let ours = entries.iter().find(|it| it.manager == MANAGER && it.operation == "Apply");
     let since = ours.map(|it| it.time.as_str());
@@ -81,7 +88,8 @@ pub fn may_take(entries: &[Entry], managers: &[&str], takes_over: bool) -> bool 
         let by_hand = !it.is_applier() || it.manager.starts_with(BY_HAND);
         by_hand && it.operation == "Update" && it.subresource.is_empty() && since.is_some_and(|since| since <= it.time.as_str())
     };
-    let former = |it: &Entry| it.is_applier() && (takes_over || since.is_some_and(|since| it.time.as_str() < since));
+    let former =
+        |it: &Entry| (takes_over && it.is_former()) || (it.is_applier() && since.is_some_and(|since| it.time.as_str() < since));
     let may = |manager: &&str| {
         let mut theirs = entries.iter().filter(|it| it.manager == **manager && it.subresource != "status").peekable();
         theirs.peek().is_some() && theirs.all(|it| drifted(it) || former(it))
@@ -89,10 +97,10 @@ pub fn may_take(entries: &[Entry], managers: &[&str], takes_over: bool) -> bool 
     !managers.is_empty() && managers.iter().all(may)
 }
 
-/// Positions of the entries of former appliers, last first: with them gone, what they applied and we apply is ours alone, and what
-/// they applied and nobody declares any more stays as it is.
+/// Positions of the entries that end when an object is taken over, last first: with them gone, what they hold and we apply is ours alone,
+/// and what they hold and nobody declares stays as it is.
 pub fn former(entries: &[Entry]) -> Vec<usize> {
-    let former = entries.iter().enumerate().filter(|(_, it)| it.is_applier());
+    let former = entries.iter().enumerate().filter(|(_, it)| it.is_former());
     former.map(|(at, _)| at).rev().collect()
 }
 
@@ -157,7 +165,7 @@ mod tests {
             assert_eq!(may_take(&[ours.clone(), other.clone()], &[&other.manager], false), want, "{other:?}");
             let alone = std::slice::from_ref(&other);
             assert!(!may_take(alone, &[&other.manager], false), "we never applied: {other:?}");
-            assert_eq!(may_take(alone, &[&other.manager], true), other.is_applier(), "{other:?}");
+            assert_eq!(may_take(alone, &[&other.manager], true), other.is_former(), "{other:?}");
         }
         assert!(!may_take(std::slice::from_ref(&ours), &["nobody"], true) && !may_take(&[ours], &[], true));
     }

@@ -134,8 +134,9 @@ fn agreed(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
     let (Ok(after), Some(before)) = (after, &candidate.object) else { return Verdict::Accept };
     let parse = |text: &str| serde_json::from_str::<Json>(text).ok();
     let after = after.into_remote(info);
-    if parse(&after.doc).is_none() || parse(&after.doc) != parse(&before.doc) {
-        return Verdict::Accept;
+    let (Some(now), Some(then)) = (parse(&after.doc), parse(&before.doc)) else { return Verdict::Accept };
+    if now != then {
+        return beside(candidate, &now);
     }
     // The apply would leave these too, and is followed by taking them away.
     let entries = managed::entries(response.bytes());
@@ -144,6 +145,47 @@ fn agreed(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
         return Verdict::Accept;
     }
     Verdict::Ignore(candidate.edits.iter().map(|it| it.path.clone()).collect())
+}
+
+/// Of a change that does something: what of it the server does not keep. `after` is what a dry run of it came to.
+fn beside(candidate: &Candidate, after: &Json) -> Verdict {
+    let desired: Json = candidate.desired.as_deref().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    let added = candidate.edits.iter().filter(|it| it.op == EditOp::Add);
+    let lost: Vec<String> = added.map(|it| it.path.clone()).filter(|it| !is_kept(&desired, after, it)).collect();
+    if lost.is_empty() { Verdict::Accept } else { Verdict::Ignore(lost) }
+}
+
+/// Whether the value at this pointer into `desired` is in `after`, as far as can be told.
+fn is_kept(desired: &Json, after: &Json, pointer: &str) -> bool {
+    let (mut want, mut now) = (desired, after);
+    for token in pointer.split('/').skip(1) {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        let next = match (want, now) {
+            (Json::Array(items), Json::Array(found)) => {
+                let item = token.parse::<usize>().ok().and_then(|it| items.get(it));
+                item.and_then(|item| Some((item, counterpart(item, found)?)))
+            }
+            (Json::Object(members), Json::Object(found)) => match (members.get(&token), found.get(&token)) {
+                (Some(_), None) => return false,
+                (member, found) => member.zip(found),
+            },
+            _ => None,
+        };
+        let Some((next_want, next_now)) = next else { return true };
+        (want, now) = (next_want, next_now);
+    }
+    true
+}
+
+/// The one item that agrees with `item` in every scalar that both have.
+fn counterpart<'a>(item: &Json, found: &'a [Json]) -> Option<&'a Json> {
+    let agrees = |other: &&Json| {
+        let shared = item.as_object().into_iter().flatten().filter_map(|(name, value)| Some((value, other.get(name)?)));
+        let mut scalars = shared.filter(|(value, _)| !value.is_object() && !value.is_array()).peekable();
+        scalars.peek().is_some() && scalars.all(|(one, other)| one == other)
+    };
+    let mut fits = found.iter().filter(agrees);
+    fits.next().filter(|_| fits.next().is_none())
 }
 
 /// The server's words, where it refuses to change a field in place.
@@ -185,6 +227,18 @@ mod tests {
         let text =
             json!({ "kind": "Status", "message": message, "details": { "causes": [{ "field": field, "message": cause }] } });
         serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn what_a_dry_run_does_not_keep_is_found_in_lists_of_any_order() {
+        let env = |items: Json| json!({ "spec": { "containers": [{ "name": "a", "image": "x", "env": items }] } });
+        let desired = env(json!([{ "name": "A", "value": "1" }, { "name": "E", "value": "" }]));
+        let after = env(json!([{ "name": "E" }, { "name": "A", "value": "1" }]));
+        assert!(!is_kept(&desired, &after, "/spec/containers/0/env/1/value"));
+        assert!(is_kept(&desired, &after, "/spec/containers/0/env/0/value"));
+        assert!(is_kept(&desired, &env(json!([])), "/spec/containers/0/env/1/value"), "nothing is known of it");
+        assert!(!is_kept(&json!({ "a": { "b/c": "" } }), &json!({ "a": {} }), "/a/b~1c"));
+        assert_eq!(counterpart(&json!({ "x": 1 }), &[json!({ "x": 1, "y": 1 }), json!({ "x": 1, "y": 2 })]), None, "two fit");
     }
 
     #[test]

@@ -59,7 +59,9 @@ fn an_object_of_another_project_is_refused_and_named_as_such() {
     theirs.settled();
     // A person's word in the document; then it is the first one's no more.
     ours.declare("a", &manifest.replace("annotations: {}", "annotations: {trueup.dev/adopt: \"true\"}")).apply_settled();
-    theirs.plan().expect_exit(1);
+    for _ in 0..2 {
+        theirs.plan().expect_exit(1).expect_text(&["now carries the mark of another owner"]);
+    }
 }
 
 /// A tool that applied objects before trueup: who it says it is, how it sends, and what it leaves on them.

@@ -267,7 +267,11 @@ impl<'a> State<'a> {
         }
         let Some(view) = last.filter(|view| !matches!(view.coverage, Coverage::Failed(_))) else { return false };
         let found = view.objects.get(&want.address.key);
-        found.is_some_and(|it| Some(it.digest) == held.agreed && it.identity == held.identity)
+        // Another owner's mark is no difference of the document, and the object is not ours any more.
+        let ours = |mark: &str| mark == (self.world.mark)(&held.resource);
+        found.is_some_and(|it| {
+            Some(it.digest) == held.agreed && it.identity == held.identity && it.mark.as_deref().is_none_or(ours)
+        })
     }
 
     fn look_for(&mut self, held: &'a Entry, out: &mut Join<'a>) -> Look<'a> {

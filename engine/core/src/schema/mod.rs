@@ -50,7 +50,16 @@ impl Finding {
 /// `locate` gives the place of a path in the files; where it has none, the nearest path above is asked.
 pub fn validate(doc: &Json, kind: &Kind, locate: &dyn Fn(&Path) -> Option<Location>) -> Vec<Diagnostic> {
     let found = findings(doc, kind);
-    found.into_iter().map(|finding| diagnostic(finding, locate)).collect()
+    let told = |finding: Finding| {
+        let hidden = is_secret(&kind.hints, &finding.path);
+        Diagnostic { hidden, ..diagnostic(finding, locate) }
+    };
+    found.into_iter().map(told).collect()
+}
+
+/// Whether the lines of a field may hold a secret in plain: those of the field itself, or all of a kind whose documents do.
+pub fn is_secret(hints: &Hints, path: &Path) -> bool {
+    !hints.plain.is_empty() || Hints::covers(&hints.sensitive, path) || Hints::covers(&hints.write_only, path)
 }
 
 /// [`validate`] without places.
