@@ -7,6 +7,7 @@
 pub mod git_server;
 pub mod guests;
 pub mod kubernetes;
+pub mod published;
 pub mod servers;
 
 use std::collections::BTreeMap;

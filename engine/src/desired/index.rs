@@ -4,6 +4,7 @@
 //! digests and the settings that make its key, and where it is missing, old or damaged everything is read anew.
 //! It holds no document and no secret, only names, digests and places.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
@@ -19,6 +20,8 @@ use crate::regular;
 const FORMAT: u32 = 6;
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 4 << 30;
+/// Bytes that hold the first three fields.
+const HEAD: u64 = 256;
 
 /// Everything remembered of one environment.
 #[derive(Serialize, Deserialize, Default)]
@@ -152,6 +155,17 @@ impl Index {
             sound.then_some(index)
         };
         read().unwrap_or_else(|| Self::new(key))
+    }
+
+    /// Whether what is remembered in `file` is of this key and this tree; reads no more of it than that.
+    pub fn is_of(file: &Path, key: [u8; 32], root: &[u8]) -> bool {
+        let read = || -> Option<bool> {
+            let mut bytes = Vec::new();
+            regular::open(file).ok()?.0.take(HEAD).read_to_end(&mut bytes).ok()?;
+            let ((format, of, tree), _) = postcard::take_from_bytes::<(u32, [u8; 32], Vec<u8>)>(&bytes).ok()?;
+            Some(format == FORMAT && of == key && tree == root && !root.is_empty())
+        };
+        read().unwrap_or(false)
     }
 
     /// Where the row of this identity is.

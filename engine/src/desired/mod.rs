@@ -64,6 +64,8 @@ pub struct Context {
     pub fixed: Json,
     /// What providers' systems told of their kinds, by alias, in the form of a manifest's.
     pub kinds: BTreeMap<Arc<str>, Json>,
+    /// Some of them were told a while ago.
+    pub kinds_are_old: bool,
     /// Resources whose documents define kinds, by alias and kind.
     pub defined: HashMap<(Arc<str>, String), ResourceId>,
     /// Milliseconds since 1970 when the pass began.
@@ -75,6 +77,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether the documents of this revision were judged before, with all else as it is.
+    pub fn is_remembered(&self) -> bool {
+        let root = self.snapshot.tree_id("");
+        self.memory.as_ref().zip(root).is_some_and(|(file, root)| Index::is_of(file, self.key.0, root.as_bytes()))
+    }
+
     /// Takes digests of what providers' systems have as kinds into the key, by alias.
     pub fn learn(&mut self, kinds: &BTreeMap<Arc<str>, Digest>) {
         for (alias, digest) in kinds {

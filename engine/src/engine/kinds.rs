@@ -20,7 +20,7 @@ use trueup_host as host;
 use super::{Bound, Engine, Reading, now_ms};
 use crate::config::lock;
 use crate::config::project::Environment;
-use crate::desired::{Context, Head, Mentions, definitions};
+use crate::desired::{self, Context, Head, Mentions, definitions};
 use crate::patience;
 use crate::store::cache::CacheFile;
 
@@ -33,11 +33,25 @@ const MAX_PINNED: u64 = 64 << 20;
 /// Key of a kind that names what it was made from. It changes more often than the kind, and is in no digest.
 const SOURCE: &str = "hash";
 
+/// How long an answer is taken for what there is without asking: schemas change seldom, and documents that do not fit them are held
+/// against a new answer before anybody is told.
+const FRESH: u64 = 10 * 60 * 1000;
+
 /// What was answered.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Answer {
     version: Option<String>,
     kinds: Json,
+    /// What was asked for, and when, in milliseconds since 1970. Nothing where not all of it was told.
+    #[serde(default)]
+    asked: Option<(Option<Vec<String>>, u64)>,
+}
+
+impl Answer {
+    fn is_fresh(&self, names: Option<&[String]>) -> bool {
+        let now = now_ms();
+        self.asked.as_ref().is_some_and(|(of, at)| of.as_deref() == names && (*at..at.saturating_add(FRESH)).contains(&now))
+    }
 }
 
 /// Kinds in the form of a manifest's.
@@ -87,6 +101,34 @@ pub async fn complete(
     owned: &[(String, String)],
     (reading, wanted): (Reading, Wanted),
 ) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    let bare = context.key;
+    let asked = attempt(engine, environment, context, owned, (reading, wanted, Ask::Seldom)).await;
+    if reading == Reading::Documents || !context.kinds_are_old {
+        return asked;
+    }
+    // What does not fit may fit by now.
+    if asked.is_ok() && (context.is_remembered() || !desired::load(context).await.has_errors()) {
+        return asked;
+    }
+    context.key = bare;
+    context.defined.clear();
+    attempt(engine, environment, context, owned, (reading, wanted, Ask::Now)).await
+}
+
+/// Whether systems are asked whose kinds were told a short while ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ask {
+    Seldom,
+    Now,
+}
+
+async fn attempt(
+    engine: &Engine,
+    environment: &Environment,
+    context: &mut Context,
+    owned: &[(String, String)],
+    (reading, wanted, ask): (Reading, Wanted, Ask),
+) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
     let learns = |it: &&Bound| it.provider.plugin().exports().schemas;
     let learners: Vec<Bound> = context.providers.values().filter(learns).cloned().collect();
     if learners.is_empty() {
@@ -102,12 +144,22 @@ pub async fn complete(
     let asked = learners.iter().map(|bound| {
         let memory = cache.as_ref().map(|cache| Memory { cache, name: name(environment, bound) });
         let names = (wanted == Wanted::Used).then(|| names(&bound.alias, &mentions, owned));
-        async move { resolve(engine, bound, names.as_deref(), memory.as_ref(), reading).await }
+        async move {
+            let kept = memory.as_ref().and_then(Memory::recall);
+            match kept.filter(|it| reading == Reading::World && ask == Ask::Seldom && it.is_fresh(names.as_deref())) {
+                Some(Answer { kinds: Json::Object(kinds), .. }) => Ok((kinds, true)),
+                _ => resolve(engine, bound, names.as_deref(), memory.as_ref(), reading).await.map(|it| (it, false)),
+            }
+        }
     });
     let (mut kinds, mut errors) = (BTreeMap::new(), Vec::new());
+    context.kinds_are_old = false;
     for (bound, found) in learners.iter().zip(join_all(asked).await) {
         match found {
-            Ok(found) => drop(kinds.insert(bound.alias.clone(), found)),
+            Ok((found, is_old)) => {
+                context.kinds_are_old |= is_old;
+                kinds.insert(bound.alias.clone(), found);
+            }
             Err((text, hint)) => {
                 let location = environment.providers.get(&bound.alias).map(|it| it.location.clone());
                 let finding = Diagnostic { location, ..refused(&bound.alias, &text) };
@@ -321,7 +373,12 @@ async fn asked(
         }
     };
     let Some(new) = answer.kinds else {
-        return kept.map(|it| it.kinds).ok_or_else(|| "are called unchanged, and were never told".to_owned());
+        let kept = kept.ok_or_else(|| "are called unchanged, and were never told".to_owned())?;
+        let kept = Answer { asked: told_now(names).filter(|_| answer.complete), ..kept };
+        if let Some(memory) = memory {
+            memory.keep(&kept);
+        }
+        return Ok(kept.kinds);
     };
     let mut kinds = Json::clone(&new);
     if let (false, Some(kept)) = (answer.complete, kept)
@@ -330,11 +387,16 @@ async fn asked(
         merge(now, before);
     }
     // A version of a part would hide the rest from the next run.
-    let answer = Answer { version: answer.version.filter(|_| answer.complete), kinds };
+    let whole = answer.complete && answer.version.is_some();
+    let answer = Answer { version: answer.version.filter(|_| whole), kinds, asked: told_now(names).filter(|_| whole) };
     if let Some(memory) = memory {
         memory.keep(&answer);
     }
     Ok(answer.kinds)
+}
+
+fn told_now(names: Option<&[String]>) -> Option<(Option<Vec<String>>, u64)> {
+    Some((names.map(<[String]>::to_vec), now_ms()))
 }
 
 /// Adds what was known before and is not told now.

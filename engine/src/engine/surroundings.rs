@@ -116,6 +116,7 @@ impl Engine {
             memory,
             key: Digest::of_json(&fixed),
             kinds: BTreeMap::new(),
+            kinds_are_old: false,
             defined: HashMap::new(),
             fixed: loaded.fixed,
             now: tape.as_ref().and_then(Tape::player).map_or_else(now_ms, |it| it.now()),

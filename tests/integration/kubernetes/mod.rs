@@ -1,7 +1,9 @@
 //! The Kubernetes provider on a real API server: what people have in their repositories, unchanged, and what goes wrong.
 
 mod aggregated;
+mod big;
 mod faults;
+mod graph;
 mod hooks;
 mod hostile;
 mod killed;
