@@ -265,7 +265,9 @@ fn what_cannot_change_in_place_is_told_and_replaced_only_where_the_document_says
     let uid = |path: &str| shop.get(path)["metadata"]["uid"].clone();
     let before = uid(&format!("{DEPLOYMENTS}/web"));
     shop.declare("all", &second.replace("ANN", "trueup.dev/replace: allow"));
-    assert!(shop.changes().iter().all(|it| it.starts_with("replace ")), "{:?}", shop.changes());
+    shop.plan().expect_exit(1).expect_text(&["TU0602"]);
+    let plan = shop.run(&["plan", "--trust", "--allow-deletes", "6"]).expect_exit(0);
+    plan.expect_text(&["6 to replace", "`roleRef`: cannot change roleRef", "`spec.selector`: field is immutable"]);
     shop.run(&["apply", "--yes", "--trust", "--allow-deletes", "6"]).expect_exit(0);
     shop.settled();
     assert_ne!(uid(&format!("{DEPLOYMENTS}/web")), before);

@@ -107,7 +107,7 @@ fn what_other_tools_write_into_their_documents_is_let_pass_in_those_alone() {
     let own = "apiVersion: site/v1\nkind: File\nmetadata: {name: \"a:b\"}\nspec: {path: x}\nstatus: {}\n";
     Case::new().file("base", "a.yaml", own).says(&["a.yaml:3:18+5 TU0108 metadata.name is `a:b`"]);
     let generated = "apiVersion: v1\nkind: Service\nmetadata: {generateName: a-}\n";
-    let want = "a.yaml:3:12+12 TU0107 `generateName` has the server draw a name, and no two applies would mean the same object";
+    let want = "a.yaml:3:12+16 TU0107 `generateName` has the server draw a name, and no two applies would mean the same object";
     Case::new().file("base", "a.yaml", generated).says(&[want]);
 }
 
