@@ -31,7 +31,7 @@ fn published_projects_apply_unchanged_settle_drift_heal_and_go() {
     shop.project.commit("what others wrote");
     shop.apply_settled();
     let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rayjobs.ray.io";
-    assert!(shop.get(definition).to_string().len() > 1 << 20, "as large on the server");
+    assert!(shop.exists(definition));
     shop.patch(definition, "merge-patch", &json!({ "spec": { "names": { "shortNames": ["odd"] } } }));
     shop.patch(
         "/apis/apps/v1/namespaces/NS/deployments/argocd-server",
@@ -53,6 +53,32 @@ fn published_projects_apply_unchanged_settle_drift_heal_and_go() {
     shop.apply_settled();
     shop.run(&["destroy", "--yes", "--allow-deletes", "1000", "--trust"]).expect_exit(0);
     assert!(!shop.exists(definition) && !shop.exists("/apis/apps/v1/namespaces/NS/deployments/argocd-server"));
+}
+
+#[test]
+fn a_definition_of_more_than_a_mebibyte_is_made_with_its_object_and_settles() {
+    let shop = Shop::new("large");
+    let words = "what this field means, in many words; ".repeat(100);
+    let fields: serde_json::Map<_, _> =
+        (0..300).map(|it| (format!("field{it}"), json!({"type": "string", "description": words}))).collect();
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}});
+    let names = json!({"kind": "Large", "plural": "larges", "singular": "large", "listKind": "LargeList"});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+    let spec = json!({"group": "NS.example.com", "scope": "Namespaced", "names": names, "versions": [version]});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "larges.NS.example.com"}, "spec": spec
+    });
+    assert!(definition.to_string().len() > 1 << 20);
+    let object =
+        json!({"apiVersion": "NS.example.com/v1", "kind": "Large", "metadata": {"name": "one"}, "spec": {"field42": "x"}});
+    shop.declare("all", &format!("{definition}\n---\n{object}\n"));
+    shop.apply_settled();
+    let path = "/apis/NS.example.com/v1/namespaces/NS/larges/one";
+    shop.patch(path, "merge-patch", &json!({"spec": {"field42": "y"}}));
+    assert_eq!(shop.changes(), ["update Large/one spec.field42 drift"]);
+    shop.apply_settled();
+    assert_eq!(shop.get(path)["spec"]["field42"], "x");
 }
 
 #[test]

@@ -96,11 +96,16 @@ fn the_version_that_documents_name_is_the_one_they_are_compared_in() {
 #[test]
 fn pinned_schemas_are_enough_to_validate_and_to_render_without_the_cluster() {
     let shop = Shop::new("pinned");
-    shop.declare("definition", &definition("Gadget", "ports: {type: array, x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [name], items: {type: object, required: [name], properties: {name: {type: string}, port: {type: integer}}}}"));
-    shop.apply();
-    shop.withdraw("definition");
     // What is in the cluster, and in no document.
-    shop.run(&["forget", "CustomResourceDefinition/*", "--trust", "--yes"]);
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"ports": {
+        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+        "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}, "port": {"type": "integer"}}}
+    }}}}});
+    let names = json!({"kind": "Gadget", "plural": "gadgets", "singular": "gadget", "listKind": "GadgetList"});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+    let spec = json!({"group": "NS.example.com", "scope": "Namespaced", "names": names, "versions": [version]});
+    let definition = json!({"metadata": {"name": "gadgets.NS.example.com"}, "spec": spec});
+    shop.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition);
     shop.declare("gadget", &object("Gadget", "ports: [{name: a, port: 1}, {name: b, port: 2}]"));
     shop.declare("service", "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80, name: http}, {port: 81, name: admin}]}\n");
     let file = shop.project.repo().join("trueup.yaml");

@@ -36,11 +36,11 @@ pub fn mentions(input: &Input<'_>) -> Vec<Mention> {
     let mut out = Vec::new();
     for ((position, source), file) in (0_u32..).zip(&sources.0).zip(files()) {
         let (documents, _) = read_file(source, position, &Limits::default());
-        let mut rest: Vec<(&Node, usize)> = documents.iter().rev().map(|it| (&it.node, 0)).collect();
-        while let Some((node, lists)) = rest.pop() {
+        let mut rest: Vec<(&Node, Option<&Node>, usize)> = documents.iter().rev().map(|it| (&it.node, None, 0)).collect();
+        while let Some((node, list, lists)) = rest.pop() {
             if let Some(items) = items(node).filter(|_| lists < MAX_LISTS) {
-                rest.extend(items.iter().rev().map(|it| (it, lists + 1)));
-            } else if let Ok(mention) = mention(&router, node, file.index) {
+                rest.extend(items.iter().rev().map(|it| (it, Some(node), lists + 1)));
+            } else if let Ok(mention) = mention(&router, node, list, file.index) {
                 out.push(mention);
             }
         }
@@ -57,9 +57,18 @@ fn items(node: &Node) -> Option<&[Node]> {
     }
 }
 
-fn mention(router: &Router<'_>, node: &Node, file: u32) -> Result<Mention, Diagnostic> {
-    let (api, span) = router.header(node, "apiVersion")?;
-    let (kind, _) = router.header(node, "kind")?;
+/// `list` is what it is an item of: those of a typed list (`RoleList`) are of its kind, and need not say so.
+fn mention(router: &Router<'_>, node: &Node, list: Option<&Node>, file: u32) -> Result<Mention, Diagnostic> {
+    let header = |name: &str| match list.filter(|_| node.get(name).is_none()) {
+        Some(list) => router.header(list, name),
+        None => router.header(node, name),
+    };
+    let ((api, span), (mut kind, _)) = (header("apiVersion")?, header("kind")?);
+    if node.get("kind").is_none()
+        && let Some(item) = kind.strip_suffix("List")
+    {
+        kind = item.to_owned();
+    }
     let target = router.target(&api, span, provider_annotation(node))?;
     let kind = if target.group.is_empty() { kind } else { format!("{kind}.{}", target.group) };
     let version = api.rsplit('/').next().unwrap_or_default().to_owned();
