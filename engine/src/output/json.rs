@@ -541,8 +541,8 @@ pub(crate) mod tests {
             records: vec![],
             resolved: vec![],
             claims: Vec::new(),
-            digest: Digest([0xab; 32]),
             waits: Vec::new(),
+            digest: Digest([0xab; 32]),
         };
         let want = json!({
             "format": "trueup.plan/1", "project": "shop", "environment": "prod", "branch": "main",
