@@ -49,6 +49,14 @@ impl Status {
         self.details.as_ref().map(|it| it.causes.as_slice()).unwrap_or_default()
     }
 
+    /// Whether what judges changes refused this one (a limit, a policy, a webhook), and not the rights of who asks.
+    pub fn is_admission(&self) -> bool {
+        let has = |text: &str| self.message.contains(text);
+        let rights = has("User \"") && has("\" cannot ");
+        let later = has("exceeded quota") || has("because it is being terminated");
+        (has(" is forbidden: ") || has("admission webhook") || has("denied the request")) && !rights && !later
+    }
+
     /// Whether the object has another `uid` than the one that was named.
     pub fn is_another(&self) -> bool {
         self.causes().iter().any(|it| it.field == "metadata.uid")
@@ -106,6 +114,7 @@ pub fn judge(code: u16, retry_after: Option<u64>, status: &Status, asked: Asked<
         401 => (Fault::Unauthorized, "unauthorized"),
         403 if going => (Fault::Transient(wait.or(Some(LATER))), "namespace-terminating"),
         403 if has("exceeded quota") => (Fault::Transient(wait.or(Some(LATER))), "quota"),
+        403 if status.is_admission() => (Fault::Invalid, "refused"),
         403 => (Fault::Unauthorized, "forbidden"),
         404 | 410 => (Fault::NotFound, "not-found"),
         405 | 406 | 415 | 501 => (Fault::Unsupported, "unsupported"),
@@ -152,7 +161,7 @@ fn words(code: u16, status: &Status, asked: Asked<'_>) -> String {
     if status.kind.is_empty() {
         return format!("the server answers {code}, and not as Kubernetes does");
     }
-    if asked.secret && matches!(code, 400 | 409 | 422 | 500..=599) {
+    if asked.secret && (matches!(code, 400 | 409 | 422 | 500..=599) || status.is_admission()) {
         let fields: Vec<&str> = status.causes().iter().map(|it| it.field.as_str()).filter(|it| !it.is_empty()).collect();
         let reason = if status.reason.is_empty() { code.to_string() } else { status.reason.clone() };
         return if fields.is_empty() { reason } else { format!("{reason} at {}", fields.join(", ")) };
@@ -160,9 +169,7 @@ fn words(code: u16, status: &Status, asked: Asked<'_>) -> String {
     let message = if status.message.is_empty() { &status.reason } else { &status.message };
     let hint = match code {
         401 => "; the credential is missing, wrong or expired",
-        403 if !message.contains("admission webhook") && !message.contains("exceeded quota") => {
-            "; grant the credential's user this verb (RBAC)"
-        }
+        403 if !status.is_admission() && !message.contains("exceeded quota") => "; grant the credential's user this verb (RBAC)",
         _ => "",
     };
     format!("{}{hint}", cut(message))
@@ -225,6 +232,9 @@ mod tests {
             "unable to create because it is being terminated",
             (Fault::Transient(Some(7000)), "k8s.namespace-terminating", false),
         );
+        let limits = "pods \"x\" is forbidden: maximum memory usage per Container is 4Gi";
+        check(403, limits, (Fault::Invalid, "k8s.refused", false));
+        check(403, "pods is forbidden: User \"ann\" cannot patch resource", (Fault::Unauthorized, "k8s.forbidden", false));
         check(403, "exceeded quota: q", (Fault::Transient(Some(7000)), "k8s.quota", false));
         check(404, "", (Fault::NotFound, "k8s.not-found", false));
         check(409, "", (Fault::Conflict, "k8s.conflict", false));

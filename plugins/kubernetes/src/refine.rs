@@ -115,7 +115,7 @@ fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
         let paths = touched(candidate, &refusal);
         return Verdict::Replace(Replacement { paths, create_first: false, reason, ext: Vec::new() });
     }
-    let certain = (matches!(status, 400 | 422) || !refusal.conflicts().is_empty())
+    let certain = (matches!(status, 400 | 422) || refusal.is_admission() || !refusal.conflicts().is_empty())
         && !refusal.is_another()
         && !refusal.message.contains("dry run")
         && !refusal.message.contains("dryRun");
