@@ -10,7 +10,9 @@ use super::shop::Shop;
 #[test]
 fn published_projects_apply_unchanged_settle_drift_heal_and_go() {
     let shop = Shop::new("published");
-    let base = |name: &str, text: String| drop(shop.project.write(&format!("base/{name}"), text));
+    let base = |name: &str, text: String| {
+        shop.project.write(&format!("base/{name}"), text);
+    };
     base("argo.yaml", ARGO.file("manifests/install.yaml"));
     // It names the namespace that it expects to be in.
     base(
