@@ -150,6 +150,14 @@ class Ours(Contestant):
     def case(self, what, verb=("apply", "--yes"), before=None):
         return Case(f"trueup: {what}", [BINARY, *verb, "--show", "summary"], self.folder, before, self.env)
 
+    def elsewhere(self):
+        """Somebody changes an object of another namespace: no list of the server has the version that it had."""
+        body = json.dumps({"data": {"now": str(time.monotonic_ns())}})
+        path = "/api/v1/namespaces/default/configmaps/elsewhere"
+        patch = ["-X", "PATCH", "-H", "Content-Type: application/apply-patch+yaml", "-o", "/dev/null", "-d"]
+        whole = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "elsewhere"}, **json.loads(body)})
+        self.cluster.run([*self.cluster.curl(f"{path}?fieldManager=bench&force=true"), *patch, whole])
+
     def count(self, what):
         """Requests of one run."""
         _, end = self.cluster.asked(0)
@@ -188,15 +196,16 @@ def contest(cluster, work, args):
     together([ours.case("first apply")], 1, warm=0)
     floor = Case("floor, curl of the same pages", [*cluster.curl(*pages(cluster, "ours")), "-o", "/dev/null"], work)
     floor.command = [*cluster.curl(), *(part for path in pages(cluster, "ours") for part in (f"{cluster.base}{path}", "-o", "/dev/null"))]
-    no_op, plan = ours.case("no-op"), ours.case("plan", ("plan",))
+    no_op, busy = ours.case("no-op"), ours.case("no-op, changes elsewhere in the cluster", before=ours.elsewhere)
     peers = []
     path = os.environ.get("KUBECTL") or shutil.which("kubectl", path=os.pathsep.join([os.environ.get("PATH", ""), os.path.join(PEERS, "bin")]))
     if args.skip_peers or not path:
         print("    -> kubectl is left out", flush=True)
     else:
         peers = kubectl(cluster, work, args, path)
-    together([floor, no_op, plan, *peers], args.runs)
+    together([floor, no_op, busy, *peers], args.runs)
     ratio("no-op / curl of the same pages", no_op, floor, target="at most 2")
+    ratio("no-op with changes elsewhere / curl of the same pages", busy, floor, target="at most 2")
     for peer in peers:
         ratio(f"{peer.label} / no-op", peer, no_op, target="at least 50")
     ours.count("no-op")
