@@ -277,7 +277,7 @@ pub async fn wait(
     while !waiting.is_empty() {
         let passed = begun.elapsed();
         let (over, going): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|it| it.told.stalled || it.limit <= passed);
-        late.extend(over.iter().map(unhealthy));
+        late.extend(over.iter().map(|it| unhealthy(it, &planned.short.shorten(&it.step.resource))));
         waiting = going;
         let Some(nearest) = waiting.iter().map(|it| it.limit.saturating_sub(passed)).min() else { break };
         waiting.iter().for_each(|it| report.waiting(&it.step.resource, &format!("for its health; it {}", it.told.words())));
@@ -354,8 +354,8 @@ pub fn span(time: Duration) -> String {
     }
 }
 
-fn unhealthy(it: &Waiting<'_>) -> Diagnostic {
-    let (name, words) = (it.step.resource.local(), it.told.words());
+fn unhealthy(it: &Waiting<'_>, name: &str) -> Diagnostic {
+    let words = it.told.words();
     let (text, hint) = if it.told.stalled {
         let text = format!("{name} {words}, and its provider says that waiting is in vain");
         (text, "mend it and apply again; what was applied is not applied again")

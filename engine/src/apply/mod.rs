@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Code, Diagnostic, codes};
-use trueup_core::document::{ReplaceMode, Resource};
+use trueup_core::document::{ReplaceMode, Resource, Shortener};
 use trueup_core::inventory::Entry;
 use trueup_core::manifest::ReplaceOrder;
 use trueup_core::plan::{Action, Desired, Plan, Step};
@@ -113,6 +113,8 @@ pub struct Work {
     pub sources: HashMap<usize, Desired>,
     /// What is waited for though no step makes it so.
     pub standing: HashMap<Address, Standing>,
+    /// Short forms of everything declared or owned.
+    pub short: Arc<Shortener>,
     /// For conditions.
     pub vars: Json,
     pub environment: Arc<str>,
@@ -306,7 +308,7 @@ impl Run {
 
     /// What does not run because of `because`.
     fn skip(&mut self, skipped: Vec<(usize, Part)>, because: &ResourceId, why: &str) {
-        let because = Ended::Skipped(format!("{} {why}", because.local()));
+        let because = Ended::Skipped(format!("{} {why}", self.work.short.shorten(because)));
         for (other, _) in skipped {
             let Some(slot) = self.applied.steps.get_mut(other).filter(|it| it.is_none()) else { continue };
             *slot = Some(because.clone());

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use trueup_core::address::{Address, ResourceId};
 use trueup_core::diagnostic::{Diagnostic, Location, codes};
 use trueup_core::expression::Condition;
-use trueup_core::plan::Desired;
 use trueup_core::progress::{Part, Work as Place};
 use trueup_core::value::{Json, Map};
 use trueup_host as host;
@@ -40,6 +39,8 @@ pub(super) struct Held {
     /// How its step ended; None where no step made it so.
     end: Option<Ended>,
     resource: ResourceId,
+    /// Its shortest form.
+    shown: String,
     address: Address,
     identity: Option<String>,
     condition: Condition,
@@ -59,12 +60,12 @@ pub(super) fn after(work: &Work, (index, part): Place, end: &Ended) -> Option<He
         return None;
     }
     let step = work.step(index)?;
-    let desired = step.source.and_then(|it| work.sources.get(&it))?;
+    work.sources.get(&step.source?)?.settings.wait_for.as_ref()?;
     let applied = work.applied.get(&step.address).map(|it| &**it);
     let veil = Veil::of(step.desired.as_deref(), applied);
     let told = work.told(&step.address).map(|it| it.identity.to_string());
     let identity = told.or_else(|| step.prior.as_ref().map(|it| it.identity.to_string()));
-    held(desired, (index, part), Some(end.clone()), identity, veil)
+    held(work, step.source?, (index, part), Some(end.clone()), identity, veil)
 }
 
 /// The wait for what no step makes so.
@@ -73,15 +74,18 @@ pub(super) fn before(work: &Work, (index, part): Place) -> Option<Held> {
     let documents = work.standing.get(&wait.address);
     let veil = Veil::of(documents.and_then(|it| it.desired.as_deref()), work.applied.get(&wait.address).map(|it| &**it));
     let identity = documents.and_then(|it| it.identity.as_deref()).map(str::to_owned);
-    held(work.sources.get(&wait.desired)?, (index, part), None, identity, veil)
+    held(work, wait.desired, (index, part), None, identity, veil)
 }
 
-fn held(desired: &Desired, place: Place, end: Option<Ended>, identity: Option<String>, veil: Veil) -> Option<Held> {
+fn held(work: &Work, source: usize, place: Place, end: Option<Ended>, identity: Option<String>, veil: Veil) -> Option<Held> {
+    let desired = work.sources.get(&source)?;
+    let shown = work.short.shorten(&desired.resource);
     let (limit, now) = (desired.settings.patience(), Instant::now());
     Some(Held {
         place,
         end,
         resource: desired.resource.clone(),
+        shown,
         address: desired.address.clone(),
         identity: identity.filter(|it| !it.is_empty()),
         condition: desired.settings.wait_for.clone()?,
@@ -100,7 +104,7 @@ impl Held {
     fn over(&self, what: &str) -> Ended {
         let words = if self.words.is_empty() { String::new() } else { format!("; it {}", self.words) };
         // The finding of a step is shown with its resource.
-        let about = if self.end.is_some() { "it was applied, and".to_owned() } else { format!("{}:", self.resource.local()) };
+        let about = if self.end.is_some() { "it was applied, and".to_owned() } else { format!("{}:", self.shown) };
         let text = format!("{about} `{}` {what}{words}", self.condition);
         let hint = "what was applied is not applied again: mend what it waits for, or give it longer with `trueup.dev/timeout`";
         Ended::Overdue(Diagnostic::error(codes::WAIT, text).at(self.location.clone()).hint(hint))

@@ -540,6 +540,7 @@ pub(crate) mod tests {
             records: vec![],
             resolved: vec![],
             claims: Vec::new(),
+            waits: Vec::new(),
             digest: Digest([0xab; 32]),
         };
         let want = json!({

@@ -48,13 +48,60 @@ pub fn render(plan: &Plan, style: &Style, out: &mut String) {
         out.push('\n');
     }
     for it in all.iter().take(SHOWN) {
-        let more = it.before.len().checked_sub(1).filter(|it| *it > 0).map(|it| format!(" and {it} more")).unwrap_or_default();
+        let more = match it.before.len() {
+            0 | 1 => " waits".to_owned(),
+            many => format!(" and {} more wait", many - 1),
+        };
         let first = it.before.first().map(|it| clean(it)).unwrap_or_default();
         let text =
-            format!("{first}{more} waits until `{}` holds of {}", clip(&it.condition, 80, style.ellipsis()), clean(&it.resource));
+            format!("{first}{more} until `{}` holds of {}", clip(&it.condition, 80, style.ellipsis()), clean(&it.resource));
         let _ = writeln!(out, "{}", style.paint(Tone::Faint, text));
     }
     if let Some(more) = all.len().checked_sub(SHOWN).filter(|it| *it > 0) {
         let _ = writeln!(out, "{} {more} more waits", style.ellipsis());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trueup_core::address::{Address, ResourceId};
+    use trueup_core::plan::Action;
+    use trueup_core::value::json;
+
+    use super::super::json::tests::{shape, step};
+    use super::*;
+
+    /// A wait for `k8s:Job/<name>`.
+    fn wait(name: &str, step: Option<usize>, before: &[usize]) -> core::Wait {
+        core::Wait {
+            desired: 0,
+            resource: ResourceId::parse(&format!("k8s:Job/{name}")).unwrap(),
+            address: Address::new("k8s", "Job", "", name),
+            condition: "self.status.ok\u{1b}".into(),
+            step,
+            before: before.to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_begins_once_a_condition_holds_is_named_for_people_and_programs() {
+        let mut steps: Vec<_> = ["k8s:Job/made", "site:File/a", "site:File/b"]
+            .into_iter()
+            .map(|it| step(Action::Create, it, vec![], &[("new", "it is new")]))
+            .collect();
+        steps[1].after = vec![0];
+        let waits = vec![wait("made", Some(0), &[]), wait("there", None, &[1, 2]), wait("last", Some(2), &[])];
+        let got = shape(&core::Plan { steps, waits, ..core::Plan::default() });
+        let want = json!([
+            {"resource": "Job/made", "id": "k8s:Job/made", "for": "self.status.ok\u{1b}", "before": ["File/a"]},
+            {"resource": "Job/there", "id": "k8s:Job/there", "for": "self.status.ok\u{1b}", "before": ["File/a", "File/b"]},
+            {"resource": "Job/last", "id": "k8s:Job/last", "for": "self.status.ok\u{1b}", "before": []},
+        ]);
+        assert_eq!(serde_json::to_value(&got.waits).unwrap(), want);
+        let mut text = String::new();
+        render(&got, &Style::PLAIN, &mut text);
+        let want = "\nFile/a waits until `self.status.ok\\u001b` holds of Job/made\n\
+                    File/a and 1 more wait until `self.status.ok\\u001b` holds of Job/there\n";
+        assert_eq!(text, want);
     }
 }

@@ -69,6 +69,7 @@ pub(super) fn work(
         applied: planned.applied.clone(),
         sources,
         standing,
+        short: planned.short.clone(),
         vars: around.context.vars.clone(),
         environment: environment.clone(),
         recorder: Arc::new(recorder),

@@ -306,9 +306,7 @@ fn apply_with_wait_names_what_is_not_healthy_in_its_time_and_stops_early_where_w
     controller.join().unwrap();
     run.expect_text(&[
         "TU0614",
-        &format!(
-            "Deployment/{name}/web is degraded: ProgressDeadlineExceeded: too slow, and its provider says that waiting is in vain"
-        ),
+        &format!("/{name}/web is degraded: ProgressDeadlineExceeded: too slow, and its provider says that waiting is in vain"),
         &format!("Service/{name}/web is progressing: the load balancer has no address, 2 s after it was applied"),
     ]);
     let seen = project.run(&["status", "-o", "json"]).expect_exit(0).json()["environments"][0].clone();
