@@ -325,7 +325,7 @@ fn a_wait_ends_with_the_run_that_a_person_stops_and_the_next_one_goes_on() {
     sleep(Duration::from_secs(1));
     let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    let run = Run::of(child.wait_with_output().unwrap()).expect_exit(1);
+    let run = Run::of(child.wait_with_output().unwrap()).expect_exit(130);
     run.expect_text(&[
         "`self.status.succeeded == 1` was waited for when the run was stopped",
         "Stopped: 0 done, 1 failed, 1 skipped",
