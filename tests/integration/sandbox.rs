@@ -233,6 +233,12 @@ fn an_update_or_a_replacement_that_claims_what_was_not_done_is_found_out_at_ever
     let words = ["TU0702", "the plugin says it is done, but `spec.text` is not what was asked for"];
     for (mode, left) in [("apply-forge", "x"), ("apply-wrong", "other"), ("apply-wrong-replace", "other")] {
         let project = changed_project(mode);
+        if mode == "apply-wrong-replace" {
+            // A plugin's wish to replace an object is not enough.
+            run(&project).expect_exit(1).expect_text(&["TU0608", "the guest says so", "trueup.dev/replace: allow"]);
+            let allowed = thing("t", "").replace("{name: t}", "{name: t, annotations: {trueup.dev/replace: allow}}");
+            project.write("base/t.yaml", allowed.replace("text: x", "text: y")).commit("allowed");
+        }
         for turn in 0..2 {
             // What a replacement left there is nobody's for sure, so that it is not replaced a second time without a word.
             let again = mode == "apply-wrong-replace" && turn > 0;
