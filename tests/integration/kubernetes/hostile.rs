@@ -64,7 +64,10 @@ fn an_answer_that_is_not_what_was_asked_for_fails_its_scope_with_a_reason_and_de
         (nested, "the answer is no object of Kubernetes (not JSON at line 1"),
         (deep(100_000), "the answer shows kind ``"),
         (String::new(), "the answer is no object of Kubernetes"),
-        (whole.replace("\"same\"", &Json::from("x".repeat(30 << 20)).to_string()), "bytes, and 4194304 are the most that is read"),
+        (
+            whole.replace("\"same\"", &Json::from("x".repeat(30 << 20)).to_string()),
+            "bytes, and 4194304 are the most that is read",
+        ),
     ];
     for (answer, words) in answers {
         let forged = status(200, &answer);
