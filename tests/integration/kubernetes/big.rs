@@ -34,7 +34,11 @@ fn published_projects_apply_unchanged_settle_drift_heal_and_go() {
     shop.apply_settled();
     let definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/rayjobs.ray.io";
     assert!(shop.exists(definition));
-    shop.patch(definition, "merge-patch", &json!({ "spec": { "names": { "shortNames": ["odd"] } } }));
+    shop.patch(
+        definition,
+        "merge-patch",
+        &json!({ "metadata": { "annotations": { "controller-gen.kubebuilder.io/version": "odd" } } }),
+    );
     shop.patch(
         "/apis/apps/v1/namespaces/NS/deployments/argocd-server",
         "merge-patch",
@@ -45,7 +49,7 @@ fn published_projects_apply_unchanged_settle_drift_heal_and_go() {
     for part in [
         "create ConfigMap/argocd-cm",
         "update Deployment/argocd-server ",
-        "update CustomResourceDefinition/rayjobs.ray.io spec.names.shortNames",
+        "update CustomResourceDefinition/rayjobs.ray.io metadata.annotations",
     ] {
         assert!(changes.contains(part), "{part}\n{changes}");
     }

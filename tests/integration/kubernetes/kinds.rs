@@ -84,7 +84,7 @@ fn the_version_that_documents_name_is_the_one_they_are_compared_in() {
     shop.declare("other", &scaler("v1", "targetCPUUtilizationPercentage: 80").replace("name: web}", "name: other}"));
     shop.plan().expect_exit(1).expect_text(&[
         "error[TU0307]",
-        "declared in two versions, `v1` and `v2`",
+        "is declared in two versions",
         "base/other.yaml:1",
         "base/web.yaml:1",
     ]);

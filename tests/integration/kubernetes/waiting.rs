@@ -174,7 +174,6 @@ fn what_does_not_hold_in_its_time_fails_the_step_and_dependents_wait_for_it_agai
         "it was applied, and `self.status.succeeded == 1` did not hold within 2 s; it is progressing: not started",
         &format!("skipped ConfigMap/{name}/after"),
         "base/all.yaml:",
-        &format!("Job/{name}/migrate waits for `self.status.succeeded == 1`"),
     ]);
     let seen = project.run(&["status", "-o", "json"]).expect_exit(0).json()["environments"][0].clone();
     assert_eq!((&seen["sync"], &seen["health"]), (&json!("failed"), &json!("progressing")), "{seen}");
