@@ -14,7 +14,7 @@ use trueup_tests::{Project, document, long};
 
 /// The list of the code under test itself.
 #[path = "../../engine/src/killpoint/points.rs"]
-mod points;
+pub mod points;
 
 use points::POINTS;
 

@@ -131,6 +131,9 @@ impl Listing {
             }
             wanted.insert(name.to_owned());
         }
+        // What nobody asks for may be down.
+        let groups: BTreeSet<&str> = wanted.iter().map(|it| crate::kind::split(it).1).collect();
+        self.stale.retain(|(group, _)| groups.contains(group.as_str()));
         self.wanted = Some(wanted);
     }
 

@@ -62,7 +62,7 @@ fn answer(objects: &mut BTreeMap<String, Json>, asked: &Asked) -> Vec<u8> {
             good(&json!({ "kind": "MeterList", "apiVersion": version, "metadata": metadata, "items": items }))
         }
         (method, ["apis", GROUP, "v1", "namespaces", _, "meters", name]) => match method {
-            "GET" => objects.get(*name).map_or_else(lost, |it| good(it)),
+            "GET" => objects.get(*name).map_or_else(lost, good),
             "PATCH" => {
                 let mut object = body;
                 object["metadata"]["uid"] = json!(format!("uid-of-{name}"));

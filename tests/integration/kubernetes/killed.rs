@@ -15,11 +15,7 @@ use trueup_tests::{Project, long};
 
 use super::world::{apply, is_write, maps, project_at, settled, write};
 
-/// The list of the code under test itself.
-#[path = "../../../engine/src/killpoint/points.rs"]
-mod points;
-
-use points::POINTS;
+use crate::crash::points::POINTS;
 
 /// Kills at random moments.
 const KILLS: usize = 4;

@@ -147,8 +147,8 @@ impl Waiting {
 
 /// What to write where an output is not there (yet) that an expression reads.
 fn not_yet(error: &ExpressionError, template: &Template, references: &References) -> Option<String> {
-    let before = template.references().iter().filter(|it| it.status && it.start <= error.start);
-    let read = before.last().filter(|it| error.code == codes::EXPRESSION_UNDEFINED && !it.path.0.is_empty())?;
+    let mut before = template.references().iter().filter(|it| it.status && it.start <= error.start);
+    let read = before.next_back().filter(|it| error.code == codes::EXPRESSION_UNDEFINED && !it.path.0.is_empty())?;
     let shown = references.get(&read.text).map_or(&*read.text, |(_, short)| short);
     let field = Path([Segment::Key("status".to_owned())].into_iter().chain(read.path.0.iter().cloned()).collect());
     Some(format!("if it comes later, have {shown} waited for: write `trueup.dev/wait-for: self.{field} != null` there"))

@@ -110,14 +110,6 @@ const TEXTS: &[(Code, &str)] = &[
         "The provider has no such kind. `trueup plugin show PLUGIN` lists its kinds. Where a system has kinds of its own (a cluster), it was asked and has none of this name, and no document in a layer defines it: install or declare its definition.",
     ),
     (
-        all::API_VERSION,
-        "The system does not serve this version of the kind, or documents write one kind in two versions. Write all of them in one version that is served: what a document says is compared in the version that it names.",
-    ),
-    (
-        all::KIND_LEFT_OUT,
-        "The system has a kind whose schema this engine cannot take; documents of it are unknown here. The other kinds are none the worse.",
-    ),
-    (
         all::PLAIN_SECRET,
         "A field for secrets holds a plain value, which is then in Git for everybody who can read it. The value is not shown.\nWrite `${{ secret('name') }}`, put the value into `credentials.yaml` under `secrets:`, and change the secret, as it is known now.",
     ),
@@ -126,6 +118,14 @@ const TEXTS: &[(Code, &str)] = &[
         "The document names a file that is not in the revision.\nCommit the file, or correct the path: it counts from the folder of `trueup.yaml`, wherever the document stands.",
     ),
     (all::RENDER, "The plugin refused the document; its own words say why."),
+    (
+        all::API_VERSION,
+        "The system does not serve this version of the kind, or documents write one kind in two versions. Write all of them in one version that is served: what a document says is compared in the version that it names.",
+    ),
+    (
+        all::KIND_LEFT_OUT,
+        "The system has a kind whose schema this engine cannot take; documents of it are unknown here. The other kinds are none the worse.",
+    ),
     (
         all::EXPRESSION_SYNTAX,
         "The text between `${{` and `}}` is no expression. A plain YAML value cannot hold `: ` or ` #`: quote the whole value.\n`$${{` stands for a literal `${{`.",
@@ -243,16 +243,16 @@ const TEXTS: &[(Code, &str)] = &[
         "The change was applied and recorded, and with `--wait` its object was looked at until its time was over: its `trueup.dev/timeout`, or five minutes, or until its provider said that waiting is in vain. Applying again changes nothing.\nThe provider's own words say what the object waits for; `trueup status` tells of it later.",
     ),
     (
-        all::WAIT,
-        "A resource's `trueup.dev/wait-for` did not come to hold within its `trueup.dev/timeout`, or five minutes. The change itself took effect and is not made again; what depends on the resource was not begun, and waits for it again in the next apply.\nLook at what the object says of itself, mend that or the condition, or give it longer.",
-    ),
-    (
         all::PENDING,
         "`protect` or `prune` of a resource is not what was applied last. Only an apply arms or lifts them: until then the resource is treated as before, though nothing about its object differs.\nRun `trueup apply`: it records them, and sends nothing.",
     ),
     (
         all::RECORDING,
         "The file given to `--record` or `replay` cannot be written or read, is cut off or not the lines that were written, or would hold a secret that is too short to be told from other text or stands in a body that cannot be looked into.\nA run that could not be recorded was carried out all the same.",
+    ),
+    (
+        all::WAIT,
+        "A resource's `trueup.dev/wait-for` did not come to hold within its `trueup.dev/timeout`, or five minutes. The change itself took effect and is not made again; what depends on the resource was not begun, and waits for it again in the next apply.\nLook at what the object says of itself, mend that or the condition, or give it longer.",
     ),
     (
         all::PLUGIN_LOAD,

@@ -17,7 +17,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Start", &["init", "demo", "trust"]),
     ("Change", &["plan", "apply", "destroy", "adopt", "forget", "resolve"]),
     ("Look", &["status", "get", "why", "explain", "history"]),
-    ("Check", &["validate", "render", "replay", "doctor"]),
+    ("Check", &["validate", "render", "schema", "replay", "doctor"]),
     ("More", &["plugin", "completions", "version", "help"]),
 ];
 
