@@ -161,7 +161,7 @@ pub fn scan(kinds: &Kinds, queries: &[ScopeQuery]) -> Vec<Result<Snapshot>> {
     let mut answers: Vec<Option<Result<Snapshot>>> = queries.iter().map(|_| None).collect();
     let mut infos: Vec<Option<Rc<Info>>> = Vec::with_capacity(queries.len());
     for (query, answer) in queries.iter().zip(&mut answers) {
-        let info = match kinds.find(&query.kind).and_then(|it| fitting(query, it)) {
+        let info = match kinds.find(&query.kind).map(|it| fitting(query, it)) {
             Ok(Some(info)) => Some(info),
             Ok(None) => {
                 *answer = Some(Ok(nothing()));
@@ -187,15 +187,9 @@ pub fn scan(kinds: &Kinds, queries: &[ScopeQuery]) -> Vec<Result<Snapshot>> {
     answers.into_iter().map(|it| it.unwrap_or_else(missing)).collect()
 }
 
-/// The kind, where the scope is one of its.
-fn fitting(query: &ScopeQuery, info: Option<Rc<Info>>) -> Result<Option<Rc<Info>>> {
-    match &info {
-        Some(it) if it.namespaced == query.scope.is_empty() => {
-            let text = if it.namespaced { "has objects in namespaces only" } else { "has no objects in namespaces" };
-            Err(Error::invalid("k8s.scope", format!("`{}` {text}", query.kind)))
-        }
-        _ => Ok(info),
-    }
+/// The kind, where the scope is one of its: one without namespaces has no object in any, and one that has them has none beside them.
+fn fitting(query: &ScopeQuery, info: Option<Rc<Info>>) -> Option<Rc<Info>> {
+    info.filter(|it| it.namespaced != query.scope.is_empty())
 }
 
 /// The server has no such kind, and so no such object.
@@ -283,7 +277,7 @@ fn answer(kinds: &Kinds, query: &ScopeQuery, info: &Info, response: Result<Respo
         return match kinds.ask(&query.kind)? {
             None => Ok(nothing()),
             Some(now) if now.collection(&query.scope) != info.collection(&query.scope) => {
-                fitting(query, Some(Rc::clone(&now)))?;
+                let Some(now) = fitting(query, Some(now)) else { return Ok(nothing()) };
                 listed(kinds, query, &now, page(query, &now).send()?)
             }
             Some(_) => Err(error::of(&response, asked("list", &place(query)))),

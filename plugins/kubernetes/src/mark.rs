@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Map;
 use trueup_sdk::Json;
 
+use crate::object::Meta;
+
 pub const PROJECT: &str = "trueup.dev/project";
 pub const ENVIRONMENT: &str = "trueup.dev/environment";
 pub const RESOURCE: &str = "trueup.dev/resource";
@@ -41,8 +43,54 @@ pub fn put(mark: &str, to: &mut Map<String, Json>) {
     }
 }
 
+/// Kinds whose objects tell of others, or are made for them.
+const MADE: [&str; 8] = [
+    "ControllerRevision.apps",
+    "Endpoints",
+    "EndpointSlice.discovery.k8s.io",
+    "Event",
+    "Event.events.k8s.io",
+    "IPAddress.networking.k8s.io",
+    "Lease.coordination.k8s.io",
+    "Node",
+];
+/// Objects that every namespace, or every cluster, has by itself.
+const OWN: [(&str, &str); 7] = [
+    ("ConfigMap", "kube-root-ca.crt"),
+    ("ConfigMap", "extension-apiserver-authentication"),
+    ("Namespace", "default"),
+    ("Namespace", "kube-node-lease"),
+    ("Namespace", "kube-public"),
+    ("Namespace", "kube-system"),
+    ("ServiceAccount", "default"),
+];
+/// Labels and annotations of what the API server makes by itself.
+const SERVERS: [&str; 3] =
+    ["kubernetes.io/bootstrapping", "kube-aggregator.kubernetes.io/automanaged", "apf.kubernetes.io/autoupdate-spec"];
+
+/// Whether the cluster made an object by itself, or another object's controller did: nobody would declare it.
+pub fn is_made_by_the_cluster(kind: &str, meta: &Meta) -> bool {
+    let controlled = meta.owner_references.iter().any(|it| it.get("controller") == Some(&Json::Bool(true)));
+    let named = |name: &&str| meta.labels.contains_key(*name) || meta.annotations.contains_key(*name);
+    let class = || kind == "PriorityClass.scheduling.k8s.io" && meta.name.starts_with("system-");
+    controlled || MADE.contains(&kind) || OWN.contains(&(kind, &meta.name)) || SERVERS.iter().any(|it| named(&it)) || class()
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_controllers_and_the_server_make_is_nobodys_to_declare() {
+        let meta = |name: &str| Meta { name: name.to_owned(), ..Meta::default() };
+        assert!(is_made_by_the_cluster("ConfigMap", &meta("kube-root-ca.crt")) && is_made_by_the_cluster("Event", &meta("a")));
+        assert!(!is_made_by_the_cluster("ConfigMap", &meta("web")) && !is_made_by_the_cluster("Secret", &meta("default")));
+        let owner = |controller: bool| trueup_sdk::json!({ "kind": "ReplicaSet", "controller": controller });
+        let pod = |controller: bool| Meta { owner_references: vec![owner(controller)], ..meta("web-1") };
+        assert!(is_made_by_the_cluster("Pod", &pod(true)) && !is_made_by_the_cluster("Pod", &pod(false)));
+        let mut role = meta("system:node");
+        role.labels.insert("kubernetes.io/bootstrapping".to_owned(), "rbac-defaults".to_owned());
+        assert!(is_made_by_the_cluster("ClusterRole.rbac.authorization.k8s.io", &role));
+    }
+
     use super::*;
 
     #[test]

@@ -129,7 +129,8 @@ impl Object {
     pub fn into_remote(self, info: &Info) -> Remote {
         let kind = info.name();
         let health = health::assess(&kind, &self);
-        let stalled = health::is_stalled(&kind, &self, &health).then(|| ("stalled".to_owned(), "true".to_owned()));
+        let stalled = health::is_stalled(&kind, &self, &health).then_some("stalled");
+        let unclaimed = mark::is_made_by_the_cluster(&kind, &self.meta).then_some("unclaimed");
         let mark = self.mark();
         let Self { meta, mut status, mut body, .. } = self;
         body.retain(|_, it| !it.is_null());
@@ -155,7 +156,7 @@ impl Object {
             mark,
             health,
             sensitive,
-            ext: stalled.into_iter().collect(),
+            ext: stalled.into_iter().chain(unclaimed).map(|it| (it.to_owned(), "true".to_owned())).collect(),
         }
     }
 }

@@ -6,6 +6,7 @@ mod faults;
 mod graph;
 mod hooks;
 mod hostile;
+mod import;
 mod killed;
 mod kinds;
 mod objects;
