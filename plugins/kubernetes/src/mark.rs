@@ -73,7 +73,7 @@ pub fn is_made_by_the_cluster(kind: &str, meta: &Meta) -> bool {
     let controlled = meta.owner_references.iter().any(|it| it.get("controller") == Some(&Json::Bool(true)));
     let named = |name: &&str| meta.labels.contains_key(*name) || meta.annotations.contains_key(*name);
     let class = || kind == "PriorityClass.scheduling.k8s.io" && meta.name.starts_with("system-");
-    controlled || MADE.contains(&kind) || OWN.contains(&(kind, &meta.name)) || SERVERS.iter().any(|it| named(&it)) || class()
+    controlled || MADE.contains(&kind) || OWN.contains(&(kind, &meta.name)) || SERVERS.iter().any(named) || class()
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ use super::shop::Shop;
 #[test]
 fn a_namespace_becomes_documents_without_what_controllers_made_and_the_plan_after_them_is_empty() {
     let shop = Shop::new("import");
+    // Another namespace than the one of the settings.
+    let file = shop.project.repo().join("trueup.yaml");
+    let project = fs::read_to_string(&file).unwrap().replace(&format!("namespace: {}", shop.namespace), "namespace: default");
+    shop.project.write("trueup.yaml", project);
     let template = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "nginx:1.27", "resources": {"limits": {"cpu": "500m"}}}]}});
     let spec = json!({"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template});
     let made = shop.post("/apis/apps/v1/namespaces/NS/deployments", &json!({"metadata": {"name": "web"}, "spec": spec}));
@@ -29,7 +33,14 @@ fn a_namespace_becomes_documents_without_what_controllers_made_and_the_plan_afte
     shop.run(&["adopt", "--provider", "k8s", "--scope", &scope, "--trust"]).expect_exit(0);
     shop.project.commit("what is there");
     let all: String = trueup_tests::tree(&shop.project.repo().join("base")).into_values().collect();
-    for part in ["kind: Deployment", "kind: ConfigMap", "kind: Service", "name: settings"] {
+    for part in [
+        "kind: Deployment",
+        "kind: ConfigMap",
+        "kind: Service",
+        "name: settings",
+        "apiVersion: apps/v1",
+        &format!("namespace: {scope}"),
+    ] {
         assert!(all.contains(part), "{part}\n{all}");
     }
     for part in ["ReplicaSet", "kube-root-ca", "resourceVersion", "uid", "status:", "managedFields"] {
@@ -38,7 +49,7 @@ fn a_namespace_becomes_documents_without_what_controllers_made_and_the_plan_afte
     shop.adopt();
     shop.settled();
     shop.patch("/api/v1/namespaces/NS/configmaps/settings", "merge-patch", &json!({"data": {"k": "w"}}));
-    assert_eq!(shop.changes(), ["update ConfigMap/settings data.k drift"]);
+    assert_eq!(shop.changes(), ["update ConfigMap/NS/settings data.k drift"]);
 }
 
 #[test]
@@ -59,16 +70,17 @@ fn two_clusters_are_two_providers_and_each_document_goes_to_its_own() {
         format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}{more}}}\ndata: {{value: \"{value}\"}}\n---\n")
     };
     let far = ", annotations: {trueup.dev/provider: far}";
-    let text = map("same", "", "near")
-        + &map("same", far, "far")
-        + &map("other", far, "of ${{ ref('near:ConfigMap/same').data.value }}");
-    project.write("base/all.yaml", text).commit("two clusters");
+    let text =
+        map("same", "", "near") + &map("same", far, "far") + &map("other", far, "of ${{ ref('near:Service/web').spec.type }}");
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: NodePort, selector: {a: b}, ports: [{port: 80}]}\n";
+    project.write("base/all.yaml", text + service).commit("two clusters");
     project.run(&["apply", "--yes", "--trust"]).expect_exit(0);
     assert_eq!(project.run(&["plan", "--trust", "--detailed-exitcode"]).code, Some(0));
     let value = |cluster: &Cluster, path: &str| cluster.get(path).1["data"]["value"].clone();
     assert_eq!(value(one, &format!("/api/v1/namespaces/{namespace}/configmaps/same")), "near");
     assert_eq!(value(&two, "/api/v1/namespaces/default/configmaps/same"), "far");
-    assert_eq!(value(&two, "/api/v1/namespaces/default/configmaps/other"), "of near");
+    assert_eq!(value(&two, "/api/v1/namespaces/default/configmaps/other"), "of NodePort");
     assert_eq!(one.get("/api/v1/namespaces/default/configmaps/other").0, 404);
     // Without a word of which one a document is for, both are named.
     let file = project.repo().join("trueup.yaml");

@@ -85,6 +85,8 @@ pub struct Kind {
     pub sole: Option<Arc<str>>,
     /// Nothing can stand in what the object is the place of: a file.
     pub solid: bool,
+    /// Of its group, in which documents are read and written; None where the plugin itself names the kind.
+    pub version: Option<Arc<str>>,
     /// Objects of a smaller number are made before those of a larger one, and deleted after them.
     pub order: i32,
     /// Its documents define kinds: rendering one says which, as `defines` in the object's `ext`.

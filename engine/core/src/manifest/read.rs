@@ -168,6 +168,7 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
         nests: at.text("nests")?.map(Into::into),
         sole: at.text("sole")?.map(Into::into),
         solid: at.flag("solid")?,
+        version: at.text("version")?.map(Into::into),
         order: order(at)?,
         defines: at.flag("defines")?,
         marked: at.flag("marked")?,

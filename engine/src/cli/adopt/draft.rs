@@ -9,6 +9,7 @@ use trueup_core::manifest::{Hints, Kind};
 use trueup_core::observation::Observed;
 use trueup_core::value::{Json, Map, Marker, Path, Segment, marker};
 
+use crate::desired::Context;
 use crate::engine::Bound;
 use crate::output::yaml::to_yaml;
 
@@ -26,13 +27,19 @@ pub struct Draft {
 pub struct Drafts<'a> {
     bound: &'a Bound,
     taken: HashSet<ResourceId>,
+    /// Whether a document has to say whose it is: it is one that several providers would take.
+    named: bool,
     /// Where counting goes on, by the name that is numbered.
     numbers: RefCell<HashMap<String, usize>>,
 }
 
 impl<'a> Drafts<'a> {
-    pub fn new(bound: &'a Bound, taken: HashSet<ResourceId>) -> Self {
-        Self { bound, taken, numbers: RefCell::default() }
+    pub fn new(context: &Context, bound: &'a Bound, taken: HashSet<ResourceId>) -> Self {
+        let takes = |it: &&Bound| it.manifest.any_api_version;
+        let others = context.providers.values().filter(takes).any(|it| it.alias != bound.alias);
+        let is_default = context.default_provider.as_ref() == Some(&bound.alias);
+        let named = takes(&bound) && !is_default && (others || context.default_provider.is_some());
+        Self { bound, taken, named, numbers: RefCell::default() }
     }
 
     /// The document of what was seen.
@@ -63,7 +70,19 @@ impl<'a> Drafts<'a> {
         }
         let mut document = Map::new();
         let (plain, group) = kind.name.split_once('.').map_or((&*kind.name, None), |(plain, group)| (plain, Some(group)));
-        let version = group.map_or_else(|| format!("{}/v1", self.bound.alias), |group| format!("{group}/v1"));
+        let version = kind.version.as_deref().unwrap_or("v1");
+        let version = match group {
+            Some(group) => format!("{group}/{version}"),
+            // As other tools write it.
+            None if self.bound.manifest.any_api_version => version.to_owned(),
+            None => format!("{}/v1", self.bound.alias),
+        };
+        if self.named {
+            let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+            if let Some(annotations) = annotations.as_object_mut() {
+                annotations.insert("trueup.dev/provider".to_owned(), Json::from(&*self.bound.alias));
+            }
+        }
         document.insert("apiVersion".to_owned(), Json::from(version));
         document.insert("kind".to_owned(), Json::from(plain));
         document.insert("metadata".to_owned(), Json::Object(metadata));
@@ -76,6 +95,11 @@ impl<'a> Drafts<'a> {
     /// A name that nothing has: the key where it is one, else what can be kept of it, with its scope and then a number where that
     /// is needed.
     fn name(&self, kind: &Kind, address: &Address, namespaced: bool) -> (Option<String>, String) {
+        if self.bound.manifest.any_api_version {
+            // Its documents are addressed as their system addresses objects.
+            let scope = Some(address.scope.scope.to_string()).filter(|it| !it.is_empty());
+            return (scope, address.key.to_string());
+        }
         let free = |name: &str| !self.taken.contains(&ResourceId::new(&self.bound.alias, &kind.name, None, name));
         if let Some((namespace, name)) = address.key.split_once('/').filter(|(a, b)| namespaced && legal(a) && legal(b)) {
             return (Some(namespace.to_owned()), name.to_owned());

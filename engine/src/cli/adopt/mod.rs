@@ -215,7 +215,7 @@ async fn sort_out(
 ) -> Result<(Vec<Written>, Vec<Left>), CliError> {
     let owners = Owners::of(desired, observation, around, bound)?;
     let taken = desired.ids().chain(around.store.inventory(&around.context.environment)?.into_iter().map(|it| it.resource));
-    let mut drafts = draft::Drafts::new(bound, taken.collect());
+    let mut drafts = draft::Drafts::new(&around.context, bound, taken.collect());
     let (mut tries, mut left) = (Vec::new(), Vec::new());
     for (kind, found) in kinds.iter().flat_map(|kind| objects(kind, observation).map(move |found| (kind, found))) {
         let draft = match owners.reason(found) {
