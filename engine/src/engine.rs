@@ -22,6 +22,7 @@ use crate::store::{SqliteStore, Store, StoreError};
 pub mod kinds;
 mod providers;
 mod surroundings;
+mod target;
 
 pub use kinds::Wanted;
 pub use providers::{counting_runtime, load_plugin, read_component, repository, runtime};

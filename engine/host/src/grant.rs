@@ -167,7 +167,8 @@ pub struct Credential {
 
 impl Credential {
     /// `base`, or the only origin where that is one host.
-    pub(crate) fn base(&self) -> Option<Url> {
+    #[must_use]
+    pub fn base(&self) -> Option<Url> {
         match (&self.base, &*self.origins) {
             (Some(base), _) => Some(base.clone()),
             (None, [only]) if !only.wildcard => Url::parse(&only.to_string()).ok(),

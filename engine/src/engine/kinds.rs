@@ -42,6 +42,9 @@ const FRESH: u64 = 10 * 60 * 1000;
 struct Answer {
     version: Option<String>,
     kinds: Json,
+    /// What the provider acted on: another place has other kinds.
+    #[serde(default)]
+    place: String,
     /// What was asked for, and when, in milliseconds since 1970. Nothing where not all of it was told.
     #[serde(default)]
     asked: Option<(Option<Vec<String>>, u64)>,
@@ -145,7 +148,7 @@ async fn attempt(
         let memory = cache.as_ref().map(|cache| Memory { cache, name: name(environment, bound) });
         let names = (wanted == Wanted::Used).then(|| names(&bound.alias, &mentions, owned));
         async move {
-            let kept = memory.as_ref().and_then(Memory::recall);
+            let kept = memory.as_ref().and_then(Memory::recall).filter(|it| *it.place == *bound.target);
             match kept.filter(|it| reading == Reading::World && ask == Ask::Seldom && it.is_fresh(names.as_deref())) {
                 Some(Answer { kinds: Json::Object(kinds), .. }) => Ok((kinds, true)),
                 _ => resolve(engine, bound, names.as_deref(), memory.as_ref(), reading).await.map(|it| (it, false)),
@@ -304,7 +307,10 @@ async fn resolve(
     let kept = memory.and_then(Memory::recall);
     let plain = |text: String| (text, None);
     let kinds = match reading {
-        Reading::World => asked(&bound.provider, names, kept, memory).await.map_err(plain)?,
+        Reading::World => {
+            let kept = kept.filter(|it| *it.place == *bound.target);
+            asked(bound, names, kept, memory).await.map_err(plain)?
+        }
         Reading::Documents => match (pinned(engine, &bound.alias).map_err(plain)?, kept) {
             (Some(kinds), _) | (None, Some(Answer { kinds, .. })) => kinds,
             (None, None) => {
@@ -341,11 +347,12 @@ pub fn pinned(engine: &Engine, alias: &str) -> Result<Option<Json>, String> {
 
 /// Asks the system. What is known of it already stands where it cannot be asked, and fills in what it could not say.
 async fn asked(
-    provider: &host::Provider,
+    bound: &Bound,
     names: Option<&[String]>,
     kept: Option<Answer>,
     memory: Option<&Memory<'_>>,
 ) -> Result<Json, String> {
+    let provider = &bound.provider;
     if let Some(kept) = &kept {
         provider.set_kinds(&kept.kinds);
     }
@@ -388,7 +395,8 @@ async fn asked(
     }
     // A version of a part would hide the rest from the next run.
     let whole = answer.complete && answer.version.is_some();
-    let answer = Answer { version: answer.version.filter(|_| whole), kinds, asked: told_now(names).filter(|_| whole) };
+    let asked = told_now(names).filter(|_| whole);
+    let answer = Answer { version: answer.version.filter(|_| whole), kinds, place: bound.target.to_string(), asked };
     if let Some(memory) = memory {
         memory.keep(&answer);
     }

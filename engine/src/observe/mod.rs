@@ -6,6 +6,7 @@
 
 mod memory;
 mod named;
+mod same;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -218,14 +219,19 @@ pub async fn observe(
 /// What a provider answers for one scope.
 type Scanned = Result<host::Snapshot, host::Failure>;
 
+/// Whether a provider says this of an object, beside what records have a place for.
+fn is_marked(remote: &host::Remote, what: &str) -> bool {
+    remote.ext.iter().any(|(name, value)| name == what && value == "true")
+}
+
 /// Whether a scan named the object without telling all of it.
 fn is_unread(remote: &host::Remote) -> bool {
-    remote.ext.iter().any(|(name, value)| name == "unread" && value == "true")
+    is_marked(remote, same::UNREAD)
 }
 
 /// Whether no claim of its scope is about the object.
 fn is_unclaimed(remote: &host::Remote) -> bool {
-    remote.ext.iter().any(|(name, value)| name == "unclaimed" && value == "true")
+    is_marked(remote, "unclaimed")
 }
 
 /// Scopes on their way to views.
@@ -245,13 +251,15 @@ struct Open {
     /// What an `unchanged` or a delta builds on.
     base: Option<Base>,
     objects: Objects,
+    /// What is left of the base for objects that are as they were; None before one is.
+    recalled: Option<Objects>,
     gone: Vec<Arc<str>>,
     cursor: Option<String>,
     seen: HashSet<String>,
     pages: usize,
     /// Of the first page that has one: what changes while the others are read must be seen by the next scan.
     version: Option<String>,
-    /// How often a page was refused for the moment.
+    /// How often the page was refused for the moment.
     tries: u32,
 }
 
@@ -292,7 +300,11 @@ impl Reader<'_> {
                     break;
                 }
             };
-            let asked = std::mem::take(&mut open);
+            let mut asked = std::mem::take(&mut open);
+            let mut answers = answers;
+            for (open, answer) in asked.iter_mut().zip(&mut answers) {
+                answer.iter_mut().for_each(|it| open.recall(it));
+            }
             let answers = self.complete(&asked, answers).await;
             let mut pause = Duration::ZERO;
             for (mut scope, answer) in asked.into_iter().zip(answers) {
@@ -400,6 +412,7 @@ impl Reader<'_> {
         open.version = open.version.take().or(snapshot.version);
         if let Some(next) = snapshot.next {
             open.pages += 1;
+            open.tries = 0;
             if open.pages >= MAX_PAGES || !open.seen.insert(next.clone()) {
                 self.fail(open.scope, "the provider's pages do not end");
                 return None;
@@ -538,6 +551,7 @@ impl Open {
             scope,
             base,
             objects: Objects::new(),
+            recalled: None,
             gone: Vec::new(),
             cursor: None,
             seen: HashSet::new(),
@@ -555,6 +569,7 @@ impl Open {
         let wait = patience::before_again(if changed { host::Fault::Throttled(None) } else { failure.fault }, self.tries)?;
         if changed {
             self.objects.clear();
+            self.recalled = None;
             self.gone.clear();
             self.seen.clear();
             (self.cursor, self.version, self.pages) = (None, None, 0);

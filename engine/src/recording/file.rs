@@ -52,6 +52,9 @@ pub struct Header {
     pub allow_recreate: bool,
     /// SHA-256 of each plugin, by what `plugin:` says.
     pub plugins: BTreeMap<String, String>,
+    /// What each provider acted on, by alias: a replay opens no credential that would say it.
+    #[serde(default)]
+    pub targets: BTreeMap<String, String>,
 }
 
 /// One question and its answer.

@@ -28,6 +28,7 @@ pub struct Parted {
 pub struct Player {
     now: u64,
     plugins: BTreeMap<String, Vec<u8>>,
+    targets: BTreeMap<String, String>,
     seals: BTreeMap<String, String>,
     inner: Mutex<Inner>,
 }
@@ -64,7 +65,8 @@ impl Player {
         }
         let mut all = recording.plugins.clone();
         all.extend(plugins);
-        Self { now: recording.header.now, plugins: all, seals: recording.seals.clone(), inner: Mutex::new(inner) }
+        let (now, targets) = (recording.header.now, recording.header.targets.clone());
+        Self { now, plugins: all, targets, seals: recording.seals.clone(), inner: Mutex::new(inner) }
     }
 
     /// When the recorded pass began.
@@ -75,6 +77,11 @@ impl Player {
     /// The component behind what `plugin:` says, where it is not a bundled one.
     pub fn plugin(&self, text: &str) -> Option<&[u8]> {
         self.plugins.get(text).map(Vec::as_slice)
+    }
+
+    /// What the provider of this alias acted on.
+    pub fn target(&self, alias: &str) -> Option<&str> {
+        self.targets.get(alias).map(String::as_str)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

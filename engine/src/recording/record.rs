@@ -256,8 +256,9 @@ impl Start {
             allow_deletes: around.options.allow_deletes,
             allow_recreate: around.options.allow_recreate,
             plugins: digests,
+            targets: around.context.providers.iter().map(|(alias, it)| (alias.to_string(), it.target.to_string())).collect(),
         };
-        let targets: Vec<&str> = around.context.providers.values().map(|it| &*it.target).collect();
+        let targets: Vec<&str> = header.targets.values().map(String::as_str).collect();
         let state = around
             .store
             .export(&environment.name, &targets)

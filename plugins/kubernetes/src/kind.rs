@@ -125,6 +125,9 @@ impl Served {
             if name == "Namespace" {
                 map.insert("nests".to_owned(), Json::from("/"));
             }
+            if name == "Namespace" || name == DEFINITION {
+                map.insert("cascades".to_owned(), Json::Bool(true));
+            }
             if name == DEFINITION {
                 map.insert("defines".to_owned(), Json::Bool(true));
             }
@@ -217,8 +220,8 @@ mod tests {
         let info = Info::of_entry("Namespace", &entry).unwrap();
         assert_eq!((info.plural.as_str(), info.namespaced, info.version.as_str()), ("namespaces", false, "v1"));
         assert_eq!(
-            (entry["nests"].as_str(), entry["hash"].as_str(), entry["observe"].as_str()),
-            (Some("/"), Some("H1"), Some("scan"))
+            (entry["nests"].as_str(), entry["cascades"].as_bool(), entry["hash"].as_str(), entry["observe"].as_str()),
+            (Some("/"), Some(true), Some("H1"), Some("scan"))
         );
         assert!(Info::of_entry("Namespace", &json!({ "schema": {} })).is_none());
     }

@@ -16,7 +16,7 @@ use crate::error::{self, Asked, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::{Info, full_name};
 use crate::manifest::SLOT;
-use crate::object::Object;
+use crate::object::Since;
 use crate::{secret, settle};
 
 /// Objects of one page, as kubectl asks for.
@@ -135,11 +135,11 @@ impl<'de> Visitor<'de> for Items<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Remote>, A::Error> {
         let mut out = Vec::new();
         let PageOf { info, query } = self.0;
-        while let Some(object) = seq.next_element::<Object>()? {
+        while let Some((object, same)) = seq.next_element_seed(Since::version(query.since.as_deref()))? {
             if self.1.is_none() {
                 *self.1 = object.strays(info, &query.scope);
             }
-            let mut remote = object.into_remote(info);
+            let mut remote = if same { object.into_same(info) } else { object.into_remote(info) };
             query.kind.clone_into(&mut remote.address.kind);
             if self.1.is_none() {
                 *self.1 = too_large(&remote);

@@ -20,6 +20,7 @@ pub fn manifest() -> Json {
         "config": {
             "type": "object",
             "properties": {
+                "cluster": { "type": "string", "minLength": 1, "maxLength": 253, "x-trueup-target": true, "description": "A name of your choice for the cluster, by which it stays the same one however its server is reached. Without it the cluster is known by the server's URL in its credential." },
                 "namespace": { "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "description": "Namespace of documents that name none; `default` where it is not given." }
             },
             "additionalProperties": false

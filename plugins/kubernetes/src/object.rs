@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Map;
 use trueup_sdk::host::secrets::{self, SecretError};
 use trueup_sdk::{Address, Error, Fault, Json, Remote, Result, json};
@@ -63,31 +63,60 @@ pub struct Object {
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object;
+        Since(None).deserialize(deserializer).map(|(object, _)| object)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of Kubernetes")
-            }
+/// Reads an object, and whether it is as it was at this version of its collection: of such a one no more than the metadata is kept.
+/// Versions are numbers that grow (KEP-5504); one that is none is new.
+pub struct Since(pub Option<u64>);
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
-                let mut object = Object::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    match name.as_str() {
-                        "apiVersion" => object.api_version = map.next_value()?,
-                        "kind" => object.kind = map.next_value()?,
-                        "metadata" => object.meta = map.next_value::<Option<Meta>>()?.unwrap_or_default(),
-                        "status" => object.status = map.next_value()?,
-                        _ => {
-                            object.body.insert(name, map.next_value()?);
-                        }
-                    }
+impl Since {
+    /// Of a version as the server wrote it.
+    pub fn version(text: Option<&str>) -> Self {
+        Self(text.and_then(|it| it.parse().ok()))
+    }
+
+    fn covers(&self, meta: &Meta) -> bool {
+        self.0.is_some_and(|since| meta.resource_version.parse().is_ok_and(|it: u64| it <= since))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Since {
+    type Value = (Object, bool);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(Object, bool), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Since {
+    type Value = (Object, bool);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of Kubernetes")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(Object, bool), A::Error> {
+        let (mut object, mut same) = (Object::default(), false);
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "apiVersion" => object.api_version = map.next_value()?,
+                "kind" => object.kind = map.next_value()?,
+                "metadata" => {
+                    object.meta = map.next_value::<Option<Meta>>()?.unwrap_or_default();
+                    same = self.covers(&object.meta);
                 }
-                Ok(object)
+                // Servers write the metadata first, so that the rest of what is known is passed over unread.
+                _ if same => drop(map.next_value::<IgnoredAny>()?),
+                "status" => object.status = map.next_value()?,
+                _ => drop(object.body.insert(name, map.next_value()?)),
             }
         }
-        deserializer.deserialize_map(Fields)
+        if same {
+            (object.body, object.status) = (Map::new(), Json::Null);
+        }
+        Ok((object, same))
     }
 }
 
@@ -123,6 +152,21 @@ impl Object {
     /// The mark that it carries.
     pub fn mark(&self) -> Option<String> {
         mark::read(&self.meta.labels)
+    }
+
+    /// As the contract wants it of one that is as it was.
+    pub fn into_same(self, info: &Info) -> Remote {
+        Remote {
+            address: Address { kind: info.name(), scope: self.meta.namespace, key: self.meta.name },
+            identity: self.meta.uid,
+            doc: "{}".to_owned(),
+            outputs: String::new(),
+            version: Some(self.meta.resource_version),
+            mark: None,
+            health: trueup_sdk::error::healthy(),
+            sensitive: Vec::new(),
+            ext: vec![("same".to_owned(), "true".to_owned())],
+        }
     }
 
     /// As the contract wants it.
@@ -304,6 +348,28 @@ mod tests {
             ("ConfigMap", "shop", "a")
         );
         assert!(remote.outputs.is_empty());
+    }
+
+    #[test]
+    fn an_object_that_is_as_it_was_is_told_by_its_version_alone() {
+        let text = |version: &str| {
+            json!({ "metadata": { "name": "a", "namespace": "shop", "uid": "u-1", "resourceVersion": version }, "data": { "k": "v" } }).to_string()
+        };
+        let read = |version: &str, since: Option<&str>| {
+            let text = text(version);
+            let (object, same) = Since::version(since).deserialize(&mut serde_json::Deserializer::from_str(&text)).unwrap();
+            (object.body.is_empty(), same)
+        };
+        assert_eq!(read("42", Some("42")), (true, true));
+        assert_eq!(read("9", Some("42")), (true, true));
+        // Numbers, not texts: 100 came after 42.
+        assert_eq!(read("100", Some("42")), (false, false));
+        for (version, since) in [("42", None), ("42", Some("")), ("", Some("42")), ("b7", Some("c9")), ("-1", Some("42"))] {
+            assert_eq!(read(version, since), (false, false), "{version} {since:?}");
+        }
+        let object = Object::parse(text("42").as_bytes()).unwrap();
+        let same = object.into_same(&info("ConfigMap", "", "configmaps", true));
+        assert_eq!((same.identity.as_str(), same.version.as_deref(), same.doc.as_str()), ("u-1", Some("42"), "{}"));
     }
 
     #[test]

@@ -56,9 +56,11 @@ fn a_namespace_becomes_documents_without_what_controllers_made_and_the_plan_afte
 fn two_clusters_are_two_providers_and_each_document_goes_to_its_own() {
     let (one, two) = (Cluster::shared(), Cluster::start());
     let namespace = one.namespace("two");
+    // Nothing but the credential tells them apart.
+    two.make("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
     let project = Project::with(&format!(
         "apiVersion: trueup.dev/v1\nkind: Project\nmetadata: {{name: shop, id: 4f0c9a000000000000000000000000aa}}\nproviders:\n  \
-         near: {{plugin: kubernetes, credential: near, config: {{namespace: {namespace}}}}}\n  far: {{plugin: kubernetes, credential: far}}\n\
+         near: {{plugin: kubernetes, credential: near, config: {{namespace: {namespace}}}}}\n  far: {{plugin: kubernetes, credential: far, config: {{namespace: {namespace}}}}}\n\
          environments:\n  prod: {{layers: [base], defaultProvider: near}}\n"
     ));
     for (name, cluster) in [("near", one), ("far", &two)] {
@@ -79,12 +81,27 @@ fn two_clusters_are_two_providers_and_each_document_goes_to_its_own() {
     assert_eq!(project.run(&["plan", "--trust", "--detailed-exitcode"]).code, Some(0));
     let value = |cluster: &Cluster, path: &str| cluster.get(path).1["data"]["value"].clone();
     assert_eq!(value(one, &format!("/api/v1/namespaces/{namespace}/configmaps/same")), "near");
-    assert_eq!(value(&two, "/api/v1/namespaces/default/configmaps/same"), "far");
-    assert_eq!(value(&two, "/api/v1/namespaces/default/configmaps/other"), "of NodePort");
-    assert_eq!(one.get("/api/v1/namespaces/default/configmaps/other").0, 404);
+    assert_eq!(value(&two, &format!("/api/v1/namespaces/{namespace}/configmaps/same")), "far");
+    assert_eq!(value(&two, &format!("/api/v1/namespaces/{namespace}/configmaps/other")), "of NodePort");
+    assert_eq!(one.get(&format!("/api/v1/namespaces/{namespace}/configmaps/other")).0, 404);
     // Without a word of which one a document is for, both are named.
     let file = project.repo().join("trueup.yaml");
     let open = fs::read_to_string(&file).unwrap().replace(", defaultProvider: near", "");
     project.write("trueup.yaml", open).commit("no default");
     project.run(&["plan", "--trust"]).expect_exit(1).expect_text(&["TU0202", "`far`", "`near`"]);
+}
+
+#[test]
+fn a_kubeconfig_that_leads_to_another_cluster_is_told_of_and_nothing_happens_there() {
+    let (one, two) = (Cluster::shared(), Cluster::start());
+    let shop = Shop::new("astray");
+    let namespace = shop.namespace.clone();
+    two.make("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
+    shop.declare("a", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n").apply();
+    // As `kubectl config use-context` does it.
+    shop.project.configure("kube/config", two.kubeconfig_of(&format!("token: {ADMIN}")));
+    let at = |it: &Cluster| format!("https://127.0.0.1:{}", it.port());
+    shop.try_apply().expect_exit(1).expect_text(&["TU0506", "`k8s`", &at(&two), &at(one)]);
+    assert_eq!(two.get(&format!("/api/v1/namespaces/{namespace}/configmaps/a")).0, 404);
+    assert_eq!(one.get(&format!("/api/v1/namespaces/{namespace}/configmaps/a")).0, 200);
 }

@@ -89,6 +89,8 @@ pub struct Kind {
     pub version: Option<Arc<str>>,
     /// Objects of a smaller number are made before those of a larger one, and deleted after them.
     pub order: i32,
+    /// Deleting an object takes along what is in it or of it, whoever made that.
+    pub cascades: bool,
     /// Its documents define kinds: rendering one says which, as `defines` in the object's `ext`.
     pub defines: bool,
     /// Whoever takes an object over writes it, even where nothing differs: it carries the owner's mark, and its system keeps account of

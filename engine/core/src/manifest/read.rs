@@ -170,6 +170,7 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
         solid: at.flag("solid")?,
         version: at.text("version")?.map(Into::into),
         order: order(at)?,
+        cascades: at.flag("cascades")?,
         defines: at.flag("defines")?,
         marked: at.flag("marked")?,
         hints,

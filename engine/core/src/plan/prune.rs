@@ -162,12 +162,12 @@ fn step(left: &Leftover<'_>, action: Action, reason: Reason) -> Step {
 /// deposed was counted when its replacement was planned.
 pub(super) fn limits(world: &World<'_>, draft: &mut Draft) {
     let counts = |it: &Step| it.action.deletes() && it.ownership != Ownership::Deposed;
-    let new = |it: &Step| it.claim.is_some_and(|it| it.new);
     let all = draft.plan.steps.iter().filter(|it| counts(it)).count();
     if world.options.allow_deletes.is_none() {
-        let (stopped, rest) = std::mem::take(&mut draft.plan.steps).into_iter().partition(new);
+        let (stopped, rest) =
+            std::mem::take(&mut draft.plan.steps).into_iter().partition(|it| counts(it) && waits(world, it).is_some());
         draft.plan.steps = rest;
-        first_claimed(stopped, all, draft);
+        unseen(world, stopped, all, draft);
     }
     let count = draft.plan.steps.iter().filter(|it| counts(it)).count();
     let claimed = draft.plan.steps.iter().filter(|it| it.claim.is_some()).count();
@@ -204,14 +204,26 @@ pub(super) fn limits(world: &World<'_>, draft: &mut Draft) {
     }
 }
 
-/// Refuses what is claimed for the first time, however little it is: nobody has seen yet what the claim comes to.
-fn first_claimed(stopped: Vec<Step>, all: usize, draft: &mut Draft) {
-    for Step { resource, address, location, reasons, .. } in stopped {
-        let why = reasons.into_iter().next().map(|it| it.text).unwrap_or_default();
-        let reason = format!("it would be deleted, and what is claimed for the first time always waits: {why}");
-        let hint = format!(
-            "if that is meant, run again with `--allow-deletes {all}`; what is to stay is declared, or excepted from the claim"
-        );
+/// Why a deletion waits for the operator's word however few there are, and what else to do than to give it.
+fn waits(world: &World<'_>, step: &Step) -> Option<(String, &'static str)> {
+    if step.claim.is_some_and(|it| it.new) {
+        let why = step.reasons.first().map(|it| it.text.as_str()).unwrap_or_default();
+        let reason = format!("what is claimed for the first time always waits: {why}");
+        return Some((reason, "what is to stay is declared, or excepted from the claim"));
+    }
+    let kind = (world.kinds)(&step.address.scope).filter(|it| it.cascades)?;
+    let reason = format!("with a {} goes all that is in it or of it, whoever made that", kind.name);
+    Some((reason, "`trueup.dev/prune: \"false\"` in its document, applied before it goes, leaves it"))
+}
+
+/// Refuses deletions of which nobody has seen yet what they come to.
+fn unseen(world: &World<'_>, stopped: Vec<Step>, all: usize, draft: &mut Draft) {
+    for step in stopped {
+        let Some((why, instead)) = waits(world, &step) else { continue };
+        let Step { action, resource, address, location, .. } = step;
+        let verb = if action == Action::Delete { "deleted" } else { "replaced" };
+        let reason = format!("it would be {verb}, and {why}");
+        let hint = format!("if that is meant, run again with `--allow-deletes {all}`; {instead}");
         let (address, code) = (Some(address), codes::DELETE_LIMIT);
         draft.refuse(Refused { resource, address, code, reason, hint: Some(hint), location });
     }

@@ -49,6 +49,8 @@ struct Inner {
     turns: Turns,
     /// By credential; the empty name is for requests without one.
     clients: Mutex<HashMap<String, Pooled>>,
+    /// Why a credential was not to be had the last time, as the log has it already.
+    told: Mutex<String>,
 }
 
 /// A client's connections.
@@ -77,6 +79,7 @@ impl Outbound {
             bodies: limits.memory,
             turns: Turns::new(limits.http_parallel),
             clients: Mutex::default(),
+            told: Mutex::default(),
         }))
     }
 
@@ -236,17 +239,28 @@ impl Inner {
         if let Some(url) = credential.renamed(cluster, &request.url) {
             request.url = url;
         }
-        let held = credential.shown(&cluster.login, None, end).await.map_err(wit::HttpError::Unreachable)?;
+        let held = credential.shown(&cluster.login, None, end).await.map_err(|why| self.without(&credential, why))?;
         let answer = self.tried(&mut request, Some(&held), true, end, room).await;
         if !matches!(answer, Ok(wit::Response { status: UNAUTHORIZED, .. })) {
             return answer;
         }
         // Refused means not taken, so that a change may be sent again too; once, and only where there is something else to show.
-        let newer = credential.shown(&cluster.login, Some(&held), end).await.map_err(wit::HttpError::Unreachable)?;
+        let newer = credential.shown(&cluster.login, Some(&held), end).await.map_err(|why| self.without(&credential, why))?;
         if Arc::ptr_eq(&held, &newer) {
             return answer;
         }
         self.tried(&mut request, Some(&newer), false, end, room).await
+    }
+
+    /// What a guest is told where a credential could not be had. Why is the operator's business: the words of a program that logs in,
+    /// names of files and users are for the log, and not for a plugin and for what is kept of its errors.
+    fn without(&self, credential: &Credential, why: String) -> wit::HttpError {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != why {
+            tracing::warn!("{why}");
+            *told = why;
+        }
+        wit::HttpError::Unreachable(format!("credential `{}` was not to be had; the log says why", credential.name))
     }
 
     /// Sends, and once more what changes nothing and got no answer. `again`: the body is needed for another time.

@@ -221,3 +221,22 @@ fn nothing_of_a_halted_provider_is_decided_and_what_others_have_is() {
     sim.halted.clear();
     sim.converge(&["delete gone", "create new", "create other", "create user", "create uses"]);
 }
+
+#[test]
+fn what_takes_along_what_others_made_waits_however_few_go() {
+    let cascading = |sim: &mut Sim| sim.kind = Arc::new(Kind { cascades: true, ..kind() });
+    let mut sim = Sim::new();
+    cascading(&mut sim);
+    for number in 0..9 {
+        sim.have(&format!("k{number}"), json!({}));
+    }
+    sim.left("old", json!({}));
+    let plan = sim.plan();
+    assert!(plan.steps.is_empty(), "{:?}", lines(&plan));
+    let [refused] = &plan.refused[..] else { panic!("{:?}", lines(&plan)) };
+    assert_eq!(refused.code, codes::DELETE_LIMIT);
+    assert!(refused.reason.contains("whoever made that"), "{}", refused.reason);
+    assert!(refused.hint.as_deref().is_some_and(|it| it.contains("--allow-deletes 1`")), "{:?}", refused.hint);
+    sim.options.allow_deletes = Some(1);
+    sim.converge(&["delete old"]);
+}
