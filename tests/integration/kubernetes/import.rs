@@ -57,7 +57,7 @@ fn two_clusters_are_two_providers_and_each_document_goes_to_its_own() {
     let (one, two) = (Cluster::shared(), Cluster::start());
     let namespace = one.namespace("two");
     // Nothing but the credential tells them apart.
-    two.make("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
+    two.post("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
     let project = Project::with(&format!(
         "apiVersion: trueup.dev/v1\nkind: Project\nmetadata: {{name: shop, id: 4f0c9a000000000000000000000000aa}}\nproviders:\n  \
          near: {{plugin: kubernetes, credential: near, config: {{namespace: {namespace}}}}}\n  far: {{plugin: kubernetes, credential: far, config: {{namespace: {namespace}}}}}\n\
@@ -96,7 +96,7 @@ fn a_kubeconfig_that_leads_to_another_cluster_is_told_of_and_nothing_happens_the
     let (one, two) = (Cluster::shared(), Cluster::start());
     let shop = Shop::new("astray");
     let namespace = shop.namespace.clone();
-    two.make("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
+    two.post("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
     shop.declare("a", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n").apply();
     // As `kubectl config use-context` does it.
     shop.project.configure("kube/config", two.kubeconfig_of(&format!("token: {ADMIN}")));
