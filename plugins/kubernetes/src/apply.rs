@@ -6,8 +6,8 @@
 //! - Fields that others manage are taken over by `trueup.dev/force` alone, and where somebody changed by hand what we had applied.
 //!
 //! # Caveats
-//! Between the look of a create and the apply somebody else may create the object; the server merges then. Its answer tells, and the
-//! change is unsettled.
+//! Between the look of a create and the apply somebody else may create the object; the server merges then. Its answer tells: the change
+//! is refused, so that no entry calls the object ours, and the next plan finds it by its mark alone, which never permits a delete.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -219,17 +219,19 @@ fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
     };
     let met = job.change.action == Action::Create && response.status() == 200 && !job.change.unsettled && job.change.attempt == 0;
     let object = fetch::object(&response, asked, &job.info, job.address())?;
-    let what = Outcome { object: None, ..settle::applied(job.address(), object.clone(), &job.info) };
+    // What is told of these two is certain. Were they unsettled, a look would show all that was asked for, and call it done.
     if object.is_going() {
         let text = format!("{name} is {}; it is made anew once it is gone", crate::health::going(&object));
-        let error = Error::new(Fault::Transient(Some(LATER)), "k8s.terminating", text).unsettled();
-        return Ok(Outcome { object: seen(job, object), ..Outcome::failed(error) });
+        return Err(Error::new(Fault::Transient(Some(LATER)), "k8s.terminating", text));
     }
     if met {
-        let text = format!("{name} was created by somebody else at the same moment, and ours was merged into it");
-        let error = Error::conflict("k8s.exists", text).unsettled();
-        return Ok(Outcome { object: seen(job, object), ..Outcome::failed(error) });
+        let text = format!(
+            "{name} was created by somebody else at the same moment, and ours was merged into it; look at it, then apply again or \
+             take it over with `trueup adopt --recovered`"
+        );
+        return Err(Error::conflict("k8s.exists", text));
     }
+    let what = Outcome { object: None, ..settle::applied(job.address(), object.clone(), &job.info) };
     let diagnostics = warning(&response).into_iter().collect();
     let object = match afterwards(job, &response) {
         Some(request) => {

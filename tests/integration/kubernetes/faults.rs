@@ -316,3 +316,31 @@ fn what_stands_there_already_is_not_taken_over_whatever_the_server_does() {
 fn empty() -> String {
     json!({ "apiVersion": "v1", "kind": "ConfigMapList", "metadata": { "resourceVersion": "1" }, "items": [] }).to_string()
 }
+
+#[test]
+fn what_somebody_else_creates_at_the_same_moment_is_not_owned_and_never_deleted() {
+    let (proxy, namespace, project) = behind_proxy("moment");
+    declare(&project, "come", "ours");
+    let (first, space) = (Mutex::new(true), namespace.clone());
+    proxy.decide(move |asked| {
+        // After our look, before our create.
+        if is_write(asked) && std::mem::take(&mut *first.lock().unwrap()) {
+            let body = json!({ "metadata": { "name": "come" }, "data": { "theirs": "x" } });
+            let (status, answer) = Cluster::shared().post(&maps_path(&space), &body);
+            assert_eq!(status, 201, "{answer}");
+        }
+        Fate::Pass
+    });
+    apply(&project).expect_exit(1).expect_text(&["was created by somebody else at the same moment"]);
+    proxy.decide(|_| Fate::Pass);
+    // Its mark is found, which permits to change it.
+    declare(&project, "come", "newer");
+    apply(&project).expect_exit(0);
+    settled(&project);
+    undeclare(&project, "come");
+    let run = project.run(&["plan", "-o", "json"]);
+    deletes_nothing(&run.json());
+    apply(&project);
+    let (_, object) = Cluster::shared().get(&format!("{}/come", maps_path(&namespace)));
+    assert_eq!(object["data"], json!({ "k": "newer", "theirs": "x" }));
+}

@@ -343,9 +343,13 @@ fn an_object_that_somebody_deletes_is_made_anew_once_it_is_gone() {
     shop.delete(&path);
     shop.run(&["status"]).expect_exit(0);
     shop.plan().expect_exit(0);
+    // A change that the server takes goes with the object.
+    shop.declare("held", &config_map("held", "", "{a: '2'}"));
+    shop.try_apply().expect_exit(1).expect_text(&["being deleted", "it is made anew once it is gone"]);
     shop.patch(&path, "merge-patch", &json!({"metadata": {"finalizers": null}}));
     assert_eq!(shop.changes(), ["create ConfigMap/held"]);
     shop.apply_settled();
+    assert_eq!(shop.get(&path)["data"], json!({"a": "2"}));
 }
 
 #[test]

@@ -175,8 +175,18 @@ fn a_create_that_was_cut_off_meets_its_own_object() {
 fn a_create_that_merged_into_another_ones_object_says_so() {
     let server = Server::start(&[(&format!("PATCH {URL}"), 200, config_map("new"))]);
     let outcome = apply(&server, change(Action::Create, None));
-    assert!(matches!(outcome.settlement, Settlement::Unsettled(_)), "{outcome:?}");
-    assert_eq!(fault(&outcome).1, "k8s.exists");
+    assert!(matches!(outcome.settlement, Settlement::Rejected(_)), "a look would find all that was asked for: {outcome:?}");
+    assert_eq!(fault(&outcome), (Fault::Conflict, "k8s.exists".to_owned()));
+}
+
+#[test]
+fn a_change_to_an_object_that_is_going_is_not_done() {
+    let mut going = marked("new");
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let server = Server::start(&[(&format!("PATCH {URL}"), 200, going)]);
+    let outcome = apply(&server, change(Action::Update, Some(&marked("old"))));
+    assert!(matches!(outcome.settlement, Settlement::Rejected(_)), "a look would find all that was asked for: {outcome:?}");
+    assert_eq!(fault(&outcome), (Fault::Transient(Some(2000)), "k8s.terminating".to_owned()));
 }
 
 #[test]
