@@ -247,7 +247,7 @@ fn who_takes_an_object_over_ends_what_applied_it_before_and_nobody_else() {
         { "manager": "helm", "operation": "Update", "fieldsV1": {} },
         { "manager": "trueup", "operation": "Apply", "fieldsV1": {} },
         { "manager": "operator", "operation": "Apply", "fieldsV1": {} },
-        { "manager": "kubectl", "operation": "Update", "subresource": "scale", "fieldsV1": {} },
+        { "manager": "kube-controller-manager", "operation": "Update", "subresource": "scale", "fieldsV1": {} },
         { "manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": {} }
     ]);
     let patch = format!("PATCH {URL}");
