@@ -77,19 +77,21 @@ pub struct Entry {
     pub fields: Map<String, Json>,
 }
 
-/// The entries of an object's own text.
-pub fn entries(object: &[u8]) -> Vec<Entry> {
+/// The entries of an object's own text, and its version; of a text that is none, nothing.
+pub fn entries(object: &[u8]) -> (Vec<Entry>, String) {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Meta {
         managed_fields: Vec<Entry>,
+        resource_version: String,
     }
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Whole {
         metadata: Meta,
     }
-    serde_json::from_slice::<Whole>(object).map(|it| it.metadata.managed_fields).unwrap_or_default()
+    let Meta { managed_fields, resource_version } = serde_json::from_slice::<Whole>(object).unwrap_or_default().metadata;
+    (managed_fields, resource_version)
 }
 
 impl Entry {
@@ -223,9 +225,10 @@ mod tests {
 
     #[test]
     fn entries_are_read_from_an_objects_text() {
-        let text = json!({ "metadata": { "managedFields": [{ "manager": "a", "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": {} } }] } });
-        let read = entries(text.to_string().as_bytes());
-        assert!(matches!(read.as_slice(), [it] if it.manager == "a" && it.fields.contains_key("f:spec")));
-        assert!(entries(b"x").is_empty());
+        let one = json!({ "manager": "a", "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": {} } });
+        let text = json!({ "metadata": { "managedFields": [one], "resourceVersion": "7" } });
+        let (read, version) = entries(text.to_string().as_bytes());
+        assert!(matches!(read.as_slice(), [it] if it.manager == "a" && it.fields.contains_key("f:spec")) && version == "7");
+        assert_eq!(entries(b"x"), (Vec::new(), String::new()));
     }
 }

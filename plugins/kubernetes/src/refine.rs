@@ -8,7 +8,7 @@
 use trueup_sdk::http::{self, Response};
 use trueup_sdk::{Action, Candidate, EditOp, Error, Fault, Json, Replacement, Result, Verdict};
 
-use crate::apply::{asked, forced, may_take, on_server, patch};
+use crate::apply::{Sending, asked, decided, forced, on_server};
 use crate::error::{self, Asked, Cause, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::Info;
@@ -42,7 +42,7 @@ pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
         if let (Some(verdict), Some(slot)) = (fixed(candidate), verdicts.get_mut(at)) {
             *slot = verdict;
         } else if let Ok(Some((info, body))) = question(kinds, candidate) {
-            requests.push(patch(&info, &candidate.address, &body, forced(&candidate.ext), true));
+            requests.push(trial(candidate, &info, &body).request(forced(&candidate.ext)));
             asked.push((at, info, body));
         }
     }
@@ -50,20 +50,19 @@ pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
     for ((at, info, body), answer) in asked.into_iter().zip(answers) {
         let (Some(candidate), Some(slot)) = (candidates.get(at), verdicts.get_mut(at)) else { continue };
         // No answer says nothing about the change.
-        if let Ok(response) = answer.and_then(|it| decided(candidate, &info, &body, it)) {
+        if let Ok(response) = answer.and_then(|it| {
+            let takes_over = candidate.object.as_ref().is_some_and(|it| it.mark.is_none());
+            // To the change as it would be sent: a conflict that needs no person is not one.
+            decided(takes_over, &trial(candidate, &info, &body), it)
+        }) {
             *slot = verdict(candidate, &info, &response);
         }
     }
     verdicts
 }
 
-/// The answer to the change as it would be sent: a conflict that needs no person is not one.
-fn decided(candidate: &Candidate, info: &Info, body: &[u8], response: Response) -> Result<Response> {
-    let takes_over = candidate.object.as_ref().is_some_and(|it| it.mark.is_none());
-    if response.status() != 409 || !may_take(info, &candidate.address, &Status::of(&response), takes_over)? {
-        return Ok(response);
-    }
-    patch(info, &candidate.address, body, true, true).send()
+fn trial<'a>(candidate: &'a Candidate, info: &'a Info, body: &'a [u8]) -> Sending<'a> {
+    Sending { info, address: &candidate.address, body, dry_run: true }
 }
 
 /// What of a Secret cannot change in place. Its values must not be sent in a plan, so that the server cannot be asked.
@@ -140,7 +139,7 @@ fn agreed(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
         return beside(candidate, &now);
     }
     // The apply would leave these too, and is followed by taking them away.
-    let entries = managed::entries(response.bytes());
+    let (entries, _) = managed::entries(response.bytes());
     let left = |path: &str| managed::is_left_over(&entries, &on_server(&candidate.address.kind, path));
     if candidate.edits.iter().any(|it| it.op == EditOp::Remove && left(&it.path)) {
         return Verdict::Accept;

@@ -187,6 +187,29 @@ fn a_field_that_another_manager_took_meanwhile_is_a_conflict_that_names_it() {
 }
 
 #[test]
+fn what_an_operator_takes_while_an_edit_is_put_back_is_left_to_it() {
+    let (proxy, namespace, project) = behind_proxy("between");
+    let path = format!("{}/change", maps_path(&namespace));
+    let edit = json!({ "data": { "k": "by hand" } });
+    assert_eq!(Cluster::shared().patch(&format!("{path}?fieldManager=kubectl-edit"), "merge-patch", &edit).0, 200);
+    let first = Mutex::new(true);
+    proxy.decide(move |asked| {
+        // After the managers were looked at, before their fields are taken.
+        let forced = is_write(asked) && asked.what.contains("force=true");
+        if forced && std::mem::take(&mut *first.lock().unwrap()) {
+            let theirs =
+                json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "change" }, "data": { "k": "theirs" } });
+            let (status, answer) =
+                Cluster::shared().patch(&format!("{path}?fieldManager=operator&force=true"), "apply-patch", &theirs);
+            assert_eq!(status, 200, "{answer}");
+        }
+        Fate::Pass
+    });
+    apply(&project).expect_exit(1).expect_text(&["`operator` manages .data.k"]);
+    assert_eq!(maps(Cluster::shared(), &namespace)["change"], "theirs");
+}
+
+#[test]
 fn a_delete_is_repeated_only_where_nothing_that_matters_changed() {
     let cluster = Cluster::shared();
     let namespace = cluster.namespace("precondition");
