@@ -118,13 +118,21 @@ pub fn open(name: &str) -> Json {
     let mut properties = Map::new();
     properties.insert("metadata".to_owned(), metadata());
     properties.insert("status".to_owned(), json!({ "type": "object" }));
-    if name == secret::KIND {
-        // Whatever the server told or did not tell.
-        for field in secret::VALUES {
-            properties.insert(field.to_owned(), json!({ "x-trueup-sensitive": true, "x-trueup-plain": secret::ADVICE }));
-        }
-    }
+    seal(name, &mut properties);
     json!({ "type": "object", "properties": properties })
+}
+
+/// Says of a Secret's values that they are secret, whatever the server or a definition told of them, or did not tell.
+fn seal(kind: &str, properties: &mut Map<String, Json>) {
+    for field in secret::VALUES.iter().filter(|_| kind == secret::KIND) {
+        let mut sealed = match properties.remove(*field) {
+            Some(Json::Object(told)) if !told.contains_key("$ref") => told,
+            _ => Map::new(),
+        };
+        sealed.insert("x-trueup-sensitive".to_owned(), Json::Bool(true));
+        sealed.insert("x-trueup-plain".to_owned(), Json::from(secret::ADVICE));
+        properties.insert((*field).to_owned(), Json::Object(sealed));
+    }
 }
 
 /// Only which fields there are at the top.
@@ -183,14 +191,7 @@ impl<'a> Converter<'a> {
                 properties.insert(name.clone(), self.node(field, 2));
             }
         }
-        if kind == secret::KIND {
-            for name in secret::VALUES {
-                if let Some(Json::Object(field)) = properties.get_mut(name) {
-                    field.insert("x-trueup-sensitive".to_owned(), Json::Bool(true));
-                    field.insert("x-trueup-plain".to_owned(), Json::from(secret::ADVICE));
-                }
-            }
-        }
+        seal(kind, &mut properties);
         properties.insert("metadata".to_owned(), metadata());
         if let Some(status) = fields.and_then(|it| it.get("status")) {
             properties.insert("status".to_owned(), self.status(status));
@@ -525,6 +526,13 @@ mod tests {
         let sensitive: Vec<String> =
             hints(&document.kinds("", "v1", |_| true)["Secret"]).sensitive.iter().map(ToString::to_string).collect();
         assert_eq!(sensitive, ["data", "stringData"]);
+        // Whatever the server says of them.
+        let elsewhere = json!({ "$ref": "#/components/schemas/a.Texts" });
+        for properties in [json!({}), json!({ "data": elsewhere, "stringData": true })] {
+            let whole = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": properties });
+            let sensitive = hints(&of_definition(&whole, "Secret")).sensitive;
+            assert_eq!(sensitive.iter().map(ToString::to_string).collect::<Vec<_>>(), ["data", "stringData"], "{properties}");
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ fn one(kinds: &Kinds, config: &Config, item: &Declared) -> Result<Desired> {
     }
     let mut ext = Vec::new();
     if item.address.kind == DEFINITION {
+        definition::check(&doc, name)?;
         ext.extend(definition::kinds(&doc).map(|it| ("defines".to_owned(), it.to_string())));
     }
     let address = Address { kind: item.address.kind.clone(), scope: scope.to_owned(), key: name.to_owned() };
