@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Map;
 use trueup_sdk::{Json, json};
 
-use crate::object::{META, SERVERS};
+use crate::object::{LAST_APPLIED, META, SERVERS};
 use crate::secret;
 
 /// Bytes of a kind's schema; the engine takes 1 MiB. A larger one is replaced by one that says nothing below the first fields.
@@ -116,7 +116,7 @@ fn kind_of(group: &str, kind: &str) -> String {
 /// The schema of a kind of which nothing is known but its name (`Secret`, `Widget.example.com`).
 pub fn open(name: &str) -> Json {
     let mut properties = Map::new();
-    properties.insert("metadata".to_owned(), metadata());
+    properties.insert("metadata".to_owned(), metadata(name));
     properties.insert("status".to_owned(), json!({ "type": "object" }));
     seal(name, &mut properties);
     json!({ "type": "object", "properties": properties })
@@ -152,11 +152,17 @@ fn is_body(name: &str) -> bool {
 }
 
 /// What documents may say in `metadata` beside name and namespace.
-fn metadata() -> Json {
-    let texts = json!({ "type": ["object", "null"], "additionalProperties": { "type": ["string", "null"] } });
+fn metadata(kind: &str) -> Json {
+    let texts = || json!({ "type": ["object", "null"], "additionalProperties": { "type": ["string", "null"] } });
+    let mut annotations = texts();
+    if let (true, Json::Object(annotations)) = (kind == secret::KIND, &mut annotations) {
+        // Let pass, as `kubectl get -o yaml` writes it, and as secret as what it is a copy of.
+        let copy = json!({ "x-trueup-sensitive": true, "x-trueup-plain": secret::COPY });
+        annotations.insert("properties".to_owned(), json!({ LAST_APPLIED: copy }));
+    }
     let mut properties = Map::new();
-    properties.insert("labels".to_owned(), texts.clone());
-    properties.insert("annotations".to_owned(), texts);
+    properties.insert("labels".to_owned(), texts());
+    properties.insert("annotations".to_owned(), annotations);
     for name in META {
         let list = match name {
             "finalizers" => json!({ "type": "array", "items": { "type": "string" }, "x-trueup-unordered": true }),
@@ -192,7 +198,7 @@ impl<'a> Converter<'a> {
             }
         }
         seal(kind, &mut properties);
-        properties.insert("metadata".to_owned(), metadata());
+        properties.insert("metadata".to_owned(), metadata(kind));
         if let Some(status) = fields.and_then(|it| it.get("status")) {
             properties.insert("status".to_owned(), self.status(status));
         }
@@ -525,13 +531,18 @@ mod tests {
         let document = document(json!({ "io.k8s.api.core.v1.Secret": secret }));
         let sensitive: Vec<String> =
             hints(&document.kinds("", "v1", |_| true)["Secret"]).sensitive.iter().map(ToString::to_string).collect();
-        assert_eq!(sensitive, ["data", "stringData"]);
+        let copy = format!("metadata.annotations[\"{LAST_APPLIED}\"]");
+        assert_eq!(sensitive, ["data", &copy, "stringData"]);
         // Whatever the server says of them.
         let elsewhere = json!({ "$ref": "#/components/schemas/a.Texts" });
         for properties in [json!({}), json!({ "data": elsewhere, "stringData": true })] {
             let whole = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": properties });
             let sensitive = hints(&of_definition(&whole, "Secret")).sensitive;
-            assert_eq!(sensitive.iter().map(ToString::to_string).collect::<Vec<_>>(), ["data", "stringData"], "{properties}");
+            assert_eq!(
+                sensitive.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                ["data", &copy, "stringData"],
+                "{properties}"
+            );
         }
     }
 
@@ -549,6 +560,6 @@ mod tests {
         hints(&kinds["Wide"]);
         judge(&kinds["Wide"], &json!({ "spec": { "anything": 1 } }), true);
         hints(&open("Widget.example.com"));
-        assert_eq!(hints(&open("Secret")).sensitive.len(), 2, "values are secret, whatever is known");
+        assert_eq!(hints(&open("Secret")).sensitive.len(), 3, "values are secret, whatever is known");
     }
 }
