@@ -6,8 +6,8 @@
 //! - Fields that others manage are taken over by `trueup.dev/force` alone, and where somebody changed by hand what we had applied.
 //!
 //! # Caveats
-//! Between the look of a create and the apply somebody else may create the object; the server merges then. Its answer tells, and the
-//! change is unsettled.
+//! Between the look of a create and the apply somebody else may create the object; the server merges then. Its answer tells: the change
+//! is refused, so that no entry calls the object ours, and the next plan finds it by its mark alone, which never permits a delete.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -26,6 +26,8 @@ use crate::{secret, settle};
 
 /// Annotation of an object: how what it owns goes with it (`Background`, `Foreground`, `Orphan`).
 pub const PROPAGATION: &str = "kubernetes.trueup.dev/propagation";
+/// How often managers are looked at anew where somebody writes the object meanwhile.
+const LOOKS: u32 = 5;
 /// How long an object that is going is left alone, in milliseconds.
 const LATER: u64 = 2_000;
 
@@ -50,12 +52,16 @@ impl Job<'_> {
     fn request(&self) -> Request {
         match self.change.action {
             Action::Delete => delete(&self.info, self.address(), &self.options(self.version())),
-            Action::Create | Action::Update => patch(&self.info, self.address(), &self.body, self.is_forced(), false),
+            Action::Create | Action::Update => self.sending(false).request(self.is_forced()),
         }
     }
 
     fn is_forced(&self) -> bool {
         forced(&self.change.ext)
+    }
+
+    fn sending(&self, dry_run: bool) -> Sending<'_> {
+        Sending { info: &self.info, address: self.address(), body: &self.body, dry_run }
     }
 
     /// The object was not ours until now.
@@ -98,17 +104,39 @@ fn propagation(doc: &str) -> &'static str {
 }
 
 /// A server-side apply.
-pub fn patch(info: &Info, address: &Address, body: &[u8], force: bool, dry_run: bool) -> Request {
-    let url = info.object(&address.scope, &address.key);
-    let mut request = fetch::signed(http::patch(url)).query("fieldManager", MANAGER);
-    if force {
-        request = request.query("force", "true");
+pub struct Sending<'a> {
+    pub info: &'a Info,
+    pub address: &'a Address,
+    pub body: &'a [u8],
+    pub dry_run: bool,
+}
+
+impl Sending<'_> {
+    pub fn request(&self, force: bool) -> Request {
+        self.of(self.body, force)
     }
-    if dry_run {
-        request = request.query("dryRun", "All");
+
+    fn of(&self, body: &[u8], force: bool) -> Request {
+        let url = self.info.object(&self.address.scope, &self.address.key);
+        let mut request = fetch::signed(http::patch(url)).query("fieldManager", MANAGER);
+        if force {
+            request = request.query("force", "true");
+        }
+        if self.dry_run {
+            request = request.query("dryRun", "All");
+        }
+        // JSON is YAML, and any server that has server-side apply takes this type.
+        request.body("application/apply-patch+yaml", body)
     }
-    // JSON is YAML, and any server that has server-side apply takes this type.
-    request.body("application/apply-patch+yaml", body)
+
+    /// One that takes every field, of the object as it is in this version alone.
+    fn forced_at(&self, version: &str) -> Result<Request> {
+        let mut body: Json = serde_json::from_slice(self.body)?;
+        if let Some(Json::Object(metadata)) = body.get_mut("metadata") {
+            metadata.insert("resourceVersion".to_owned(), Json::from(version));
+        }
+        Ok(self.of(&serde_json::to_vec(&body)?, true))
+    }
 }
 
 fn delete(info: &Info, address: &Address, options: &Json) -> Request {
@@ -211,25 +239,22 @@ fn free(job: &Job<'_>, response: Response) -> Result<()> {
 fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
     let name = job.name();
     let asked = asked("apply", &name, &job.address().kind, true);
-    let refused = response.status() == 409 && !job.is_forced();
-    let response = if refused && may_take(&job.info, job.address(), &Status::of(&response), job.takes_over())? {
-        patch(&job.info, job.address(), &job.body, true, false).send()?
-    } else {
-        response
-    };
+    let response = if job.is_forced() { response } else { decided(job.takes_over(), &job.sending(false), response)? };
     let met = job.change.action == Action::Create && response.status() == 200 && !job.change.unsettled && job.change.attempt == 0;
     let object = fetch::object(&response, asked, &job.info, job.address())?;
-    let what = Outcome { object: None, ..settle::applied(job.address(), object.clone(), &job.info) };
+    // What is told of these two is certain. Were they unsettled, a look would show all that was asked for, and call it done.
     if object.is_going() {
         let text = format!("{name} is {}; it is made anew once it is gone", crate::health::going(&object));
-        let error = Error::new(Fault::Transient(Some(LATER)), "k8s.terminating", text).unsettled();
-        return Ok(Outcome { object: seen(job, object), ..Outcome::failed(error) });
+        return Err(Error::new(Fault::Transient(Some(LATER)), "k8s.terminating", text));
     }
     if met {
-        let text = format!("{name} was created by somebody else at the same moment, and ours was merged into it");
-        let error = Error::conflict("k8s.exists", text).unsettled();
-        return Ok(Outcome { object: seen(job, object), ..Outcome::failed(error) });
+        let text = format!(
+            "{name} was created by somebody else at the same moment, and ours was merged into it; look at it, then apply again or \
+             take it over with `trueup adopt --recovered`"
+        );
+        return Err(Error::conflict("k8s.exists", text));
     }
+    let what = Outcome { object: None, ..settle::applied(job.address(), object.clone(), &job.info) };
     let diagnostics = warning(&response).into_iter().collect();
     let object = match afterwards(job, &response) {
         Some(request) => {
@@ -247,18 +272,30 @@ fn seen(job: &Job<'_>, object: Object) -> Option<trueup_sdk::Remote> {
     Some(remote)
 }
 
-/// Whether a conflict of fields may be decided without a person: see [`managed::may_take`].
+/// The answer to an apply that forces nothing, once conflicts that need no person are decided (see [`managed::may_take`]). What is forced
+/// names the version of the object in which the managers were seen; where somebody wrote it since, the server is asked anew.
 ///
 /// # Errors
-/// Where the object cannot be read.
-pub fn may_take(info: &Info, address: &Address, status: &Status, takes_over: bool) -> Result<bool> {
-    let conflicts = status.conflicts();
-    if conflicts.is_empty() {
-        return Ok(false);
+/// Where the object cannot be read, or an answer does not come.
+pub fn decided(takes_over: bool, sending: &Sending<'_>, mut response: Response) -> Result<Response> {
+    for _ in 0..LOOKS {
+        let conflicts = if response.status() == 409 { Status::of(&response).conflicts() } else { Vec::new() };
+        let managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
+        if managers.is_empty() {
+            break;
+        }
+        let seen = fetch::get(sending.info.object(&sending.address.scope, &sending.address.key)).send()?;
+        let (entries, version) = managed::entries(seen.bytes());
+        if seen.status() != 200 || version.is_empty() || !managed::may_take(&entries, &managers, takes_over) {
+            break;
+        }
+        let forced = sending.forced_at(&version)?.send()?;
+        if forced.status() != 409 {
+            return Ok(forced);
+        }
+        response = sending.request(false).send()?;
     }
-    let response = fetch::get(info.object(&address.scope, &address.key)).send()?;
-    let managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
-    Ok(response.status() == 200 && managed::may_take(&managed::entries(response.bytes()), &managers, takes_over))
+    Ok(response)
 }
 
 /// What an apply leaves to do: fields to take away, and entries of managers to end.
@@ -268,7 +305,7 @@ fn afterwards(job: &Job<'_>, response: &Response) -> Option<Request> {
         return None;
     }
     let object: Json = serde_json::from_slice(response.bytes()).ok()?;
-    let entries = managed::entries(response.bytes());
+    let (entries, _) = managed::entries(response.bytes());
     let mut paths = left_over(job, &object, &entries);
     paths.extend(taken_over(job, &entries));
     if paths.is_empty() {

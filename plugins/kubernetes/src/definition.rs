@@ -3,10 +3,55 @@
 use std::cmp::Reverse;
 
 use serde_json::Map;
-use trueup_sdk::{Json, json};
+use trueup_sdk::{Error, Json, Result, json};
 
 use crate::kind::{Served, is_name};
 use crate::openapi;
+
+/// Groups of the API server's own. A definition of a kind in one of them is never served, and must not stand before what is: the groups
+/// of Gateway API, of snapshots and their like end in `k8s.io` too, and are none of these.
+const BUILT_IN: [&str; 20] = [
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "auditregistration.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "imagepolicy.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// Whether a definition can be one: as the API server has it, so that no document redefines a kind which the server has without it.
+///
+/// # Errors
+/// Where its group is one of the server's own or has no dot, as theirs, or its name is not the one that the server asks for.
+pub fn check(doc: &Json, name: &str) -> Result<()> {
+    let text = |path: &str| doc.pointer(path).and_then(Json::as_str);
+    let Some(group) = text("/spec/group") else { return Ok(()) };
+    if !group.contains('.') || BUILT_IN.contains(&group) {
+        let text = format!("the group `{group}` is the API server's own; custom resources have a group of somebody's domain");
+        return Err(Error::invalid("k8s.definition", text).at("/spec/group"));
+    }
+    match text("/spec/names/plural") {
+        Some(plural) if name != format!("{plural}.{group}") => {
+            let text = format!("a definition is called by what it defines: write `{plural}.{group}`");
+            Err(Error::invalid("k8s.definition", text).at("/metadata"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The kinds that the document of a definition declares, in the form of the contract; none where it is not clear. Versions other
 /// than the preferred one are under `at`.
@@ -118,5 +163,21 @@ mod tests {
         manifest["kinds"] = kinds;
         assert!(trueup_core::manifest::Manifest::parse(&manifest).is_ok());
         assert_eq!(super::kinds(&json!({ "spec": { "group": "example.com" } })), None);
+    }
+
+    #[test]
+    fn a_definition_cannot_redefine_what_the_server_has_by_itself() {
+        let of = |group: &str, name: &str| {
+            check(&json!({ "spec": { "group": group, "names": { "kind": "Secret", "plural": "secrets" } } }), name)
+        };
+        for group in ["", "apps", "batch", "networking.k8s.io", "rbac.authorization.k8s.io"] {
+            let error = of(group, &format!("secrets.{group}")).unwrap_err();
+            assert_eq!((error.code.as_str(), error.path.as_deref()), ("k8s.definition", Some("/spec/group")), "{group}");
+        }
+        for group in ["example.com", "gateway.networking.k8s.io", "snapshot.storage.k8s.io", "autoscaling.k8s.io"] {
+            assert!(of(group, &format!("secrets.{group}")).is_ok(), "{group}");
+            assert!(of(group, &format!("others.{group}")).is_err(), "{group}");
+        }
+        assert!(check(&json!({ "spec": { "group": { "$unknown": "x" } } }), "a").is_ok(), "not yet known");
     }
 }

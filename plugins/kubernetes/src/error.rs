@@ -54,7 +54,20 @@ impl Status {
         let has = |text: &str| self.message.contains(text);
         let rights = has("User \"") && has("\" cannot ");
         let later = has("exceeded quota") || has("because it is being terminated");
-        (has(" is forbidden: ") || has("admission webhook") || has("denied the request")) && !rights && !later
+        self.reads_like_admission() && !rights && !later
+    }
+
+    /// Whether the words may be those of a webhook or a policy, which says what it likes, with any code.
+    fn reads_like_admission(&self) -> bool {
+        [" is forbidden: ", "admission webhook", "denied the request", "denied request"]
+            .iter()
+            .any(|it| self.message.contains(it))
+    }
+
+    /// Whether this answer of that code is the API server's own word on fields of the object: what they may hold, and whether they may
+    /// change.
+    pub fn is_validation(&self, code: u16) -> bool {
+        code == 422 && self.reason == "Invalid" && !self.is_another() && !self.reads_like_admission()
     }
 
     /// Whether the object has another `uid` than the one that was named.

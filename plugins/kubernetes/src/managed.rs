@@ -29,8 +29,39 @@ const APPLIERS: [&str; 17] = [
     "pulumi-kubernetes",
     "kapp-server",
 ];
-/// Of these, what people run by hand: what they changed after us is drift.
-const BY_HAND: &str = "kubectl";
+/// How the names of kubectl's commands begin: `kubectl-edit`, `kubectl-patch`.
+const KUBECTL: &str = "kubectl";
+/// Other tools by which people change objects by hand, as their requests name them; a library that names nobody else is a script of
+/// somebody's. What writes under any other name is a program that holds its fields on purpose.
+const HANDS: [&str; 27] = [
+    "oc",
+    "k9s",
+    "Lens",
+    "lens",
+    "OpenLens",
+    "openlens",
+    "Freelens",
+    "freelens",
+    "headlamp",
+    "headlamp-server",
+    "rancher",
+    "dashboard",
+    "dashboard-api",
+    "kubernetes-dashboard",
+    "Mozilla",
+    "octant",
+    "node-fetch",
+    "axios",
+    "curl",
+    "Wget",
+    "HTTPie",
+    "PostmanRuntime",
+    "insomnia",
+    "python-requests",
+    "Python-urllib",
+    "Go-http-client",
+    "unknown",
+];
 
 /// One entry of `managedFields`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -46,19 +77,21 @@ pub struct Entry {
     pub fields: Map<String, Json>,
 }
 
-/// The entries of an object's own text.
-pub fn entries(object: &[u8]) -> Vec<Entry> {
+/// The entries of an object's own text, and its version; of a text that is none, nothing.
+pub fn entries(object: &[u8]) -> (Vec<Entry>, String) {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Meta {
         managed_fields: Vec<Entry>,
+        resource_version: String,
     }
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Whole {
         metadata: Meta,
     }
-    serde_json::from_slice::<Whole>(object).map(|it| it.metadata.managed_fields).unwrap_or_default()
+    let Meta { managed_fields, resource_version } = serde_json::from_slice::<Whole>(object).unwrap_or_default().metadata;
+    (managed_fields, resource_version)
 }
 
 impl Entry {
@@ -66,28 +99,29 @@ impl Entry {
     fn is_applier(&self) -> bool {
         self.subresource.is_empty() && APPLIERS.contains(&self.manager.as_str())
     }
-}
 
-impl Entry {
+    /// A change that somebody made by hand; `kubectl scale` writes a part of the object that has a name of its own.
+    fn is_by_hand(&self) -> bool {
+        let hand = self.manager.starts_with(KUBECTL) || HANDS.contains(&self.manager.as_str());
+        hand && self.operation == "Update" && matches!(self.subresource.as_str(), "" | "scale")
+    }
+
     /// Of what a person takes an object over from: anything that once wrote the object, and does not apply documents of its own.
     fn is_former(&self) -> bool {
-        self.is_applier() || (self.operation == "Update" && self.subresource.is_empty())
+        self.is_applier() || self.is_by_hand() || (self.operation == "Update" && self.subresource.is_empty())
     }
 }
 
 /// Whether the fields of all these managers may be taken without a person's word.
 ///
-/// So it is where a manager only changed, after we applied the object, what we had applied (drift, to be put back), and where it wrote
-/// the object, or applied its documents, before we take it over: that is a person's word. A manager that applies documents of its own
-/// and is no such tool, one that writes a subresource (an autoscaler by `scale`), and one that held its fields before us are other owners:
-/// their conflict is for a person to decide. `takes_over`: we are about to take the object over.
+/// So it is where somebody changed by hand, after we applied the object, what we had applied (drift, to be put back), and where a
+/// manager wrote the object, or applied its documents, before we take it over: that is a person's word. Every other manager is another
+/// owner, whose conflict is for a person to decide: one that applies documents of its own, an operator or an autoscaler that writes
+/// after us, one that held its fields before us. `takes_over`: we are about to take the object over.
 pub fn may_take(entries: &[Entry], managers: &[&str], takes_over: bool) -> bool {
     let ours = entries.iter().find(|it| it.manager == MANAGER && it.operation == "Apply");
     let since = ours.map(|it| it.time.as_str());
-    let drifted = |it: &Entry| {
-        let by_hand = !it.is_applier() || it.manager.starts_with(BY_HAND);
-        by_hand && it.operation == "Update" && it.subresource.is_empty() && since.is_some_and(|since| since <= it.time.as_str())
-    };
+    let drifted = |it: &Entry| it.is_by_hand() && since.is_some_and(|since| since <= it.time.as_str());
     let former =
         |it: &Entry| (takes_over && it.is_former()) || (it.is_applier() && since.is_some_and(|since| it.time.as_str() < since));
     let may = |manager: &&str| {
@@ -154,6 +188,14 @@ mod tests {
             (entry("kubectl-edit", "Update", "", "2026-01-01T00:00:05Z"), true),
             (entry("kubectl-edit", "Update", "", "2026-01-01T00:00:04Z"), false),
             (entry("kube-controller-manager", "Update", "scale", "2026-01-01T00:00:06Z"), false),
+            (entry("kubectl", "Update", "scale", "2026-01-01T00:00:06Z"), true),
+            (entry("kubectl", "Update", "resize", "2026-01-01T00:00:06Z"), false),
+            (entry("k9s", "Update", "", "2026-01-01T00:00:06Z"), true),
+            (entry("curl", "Update", "", "2026-01-01T00:00:06Z"), true),
+            (entry("kubectl", "Apply", "", "2026-01-01T00:00:06Z"), false),
+            (entry("cainjector", "Update", "", "2026-01-01T00:00:06Z"), false),
+            (entry("my-autoscaler", "Update", "scale", "2026-01-01T00:00:06Z"), false),
+            (entry("manager", "Update", "", "2026-01-01T00:00:05Z"), false),
             (entry("kubectl-client-side-apply", "Update", "", "2026-01-01T00:00:06Z"), true),
             (entry("kubectl-client-side-apply", "Update", "", "2026-01-01T00:00:04Z"), true),
             (entry("helm", "Update", "", "2026-01-01T00:00:06Z"), false),
@@ -183,9 +225,10 @@ mod tests {
 
     #[test]
     fn entries_are_read_from_an_objects_text() {
-        let text = json!({ "metadata": { "managedFields": [{ "manager": "a", "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": {} } }] } });
-        let read = entries(text.to_string().as_bytes());
-        assert!(matches!(read.as_slice(), [it] if it.manager == "a" && it.fields.contains_key("f:spec")));
-        assert!(entries(b"x").is_empty());
+        let one = json!({ "manager": "a", "operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": {} } });
+        let text = json!({ "metadata": { "managedFields": [one], "resourceVersion": "7" } });
+        let (read, version) = entries(text.to_string().as_bytes());
+        assert!(matches!(read.as_slice(), [it] if it.manager == "a" && it.fields.contains_key("f:spec")) && version == "7");
+        assert_eq!(entries(b"x"), (Vec::new(), String::new()));
     }
 }

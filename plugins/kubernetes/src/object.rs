@@ -15,8 +15,8 @@ use trueup_sdk::{Address, Error, Fault, Json, Remote, Result, json};
 use crate::kind::Info;
 use crate::{canonical, health, mark, secret};
 
-/// A whole document in an annotation, secrets and all; never shown.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// A whole document in an annotation, secrets and all: kubectl's own, so neither declared nor shown.
+pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Fields of `metadata` that documents may have beside labels and annotations.
 pub const META: [&str; 2] = ["finalizers", "ownerReferences"];

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Map;
 use trueup_sdk::{Json, json};
 
-use crate::object::{META, SERVERS};
+use crate::object::{LAST_APPLIED, META, SERVERS};
 use crate::secret;
 
 /// Bytes of a kind's schema; the engine takes 1 MiB. A larger one is replaced by one that says nothing below the first fields.
@@ -116,15 +116,23 @@ fn kind_of(group: &str, kind: &str) -> String {
 /// The schema of a kind of which nothing is known but its name (`Secret`, `Widget.example.com`).
 pub fn open(name: &str) -> Json {
     let mut properties = Map::new();
-    properties.insert("metadata".to_owned(), metadata());
+    properties.insert("metadata".to_owned(), metadata(name));
     properties.insert("status".to_owned(), json!({ "type": "object" }));
-    if name == secret::KIND {
-        // Whatever the server told or did not tell.
-        for field in secret::VALUES {
-            properties.insert(field.to_owned(), json!({ "x-trueup-sensitive": true, "x-trueup-plain": secret::ADVICE }));
-        }
-    }
+    seal(name, &mut properties);
     json!({ "type": "object", "properties": properties })
+}
+
+/// Says of a Secret's values that they are secret, whatever the server or a definition told of them, or did not tell.
+fn seal(kind: &str, properties: &mut Map<String, Json>) {
+    for field in secret::VALUES.iter().filter(|_| kind == secret::KIND) {
+        let mut sealed = match properties.remove(*field) {
+            Some(Json::Object(told)) if !told.contains_key("$ref") => told,
+            _ => Map::new(),
+        };
+        sealed.insert("x-trueup-sensitive".to_owned(), Json::Bool(true));
+        sealed.insert("x-trueup-plain".to_owned(), Json::from(secret::ADVICE));
+        properties.insert((*field).to_owned(), Json::Object(sealed));
+    }
 }
 
 /// Only which fields there are at the top.
@@ -144,11 +152,17 @@ fn is_body(name: &str) -> bool {
 }
 
 /// What documents may say in `metadata` beside name and namespace.
-fn metadata() -> Json {
-    let texts = json!({ "type": ["object", "null"], "additionalProperties": { "type": ["string", "null"] } });
+fn metadata(kind: &str) -> Json {
+    let texts = || json!({ "type": ["object", "null"], "additionalProperties": { "type": ["string", "null"] } });
+    let mut annotations = texts();
+    if let (true, Json::Object(annotations)) = (kind == secret::KIND, &mut annotations) {
+        // Let pass, as `kubectl get -o yaml` writes it, and as secret as what it is a copy of.
+        let copy = json!({ "x-trueup-sensitive": true, "x-trueup-plain": secret::COPY });
+        annotations.insert("properties".to_owned(), json!({ LAST_APPLIED: copy }));
+    }
     let mut properties = Map::new();
-    properties.insert("labels".to_owned(), texts.clone());
-    properties.insert("annotations".to_owned(), texts);
+    properties.insert("labels".to_owned(), texts());
+    properties.insert("annotations".to_owned(), annotations);
     for name in META {
         let list = match name {
             "finalizers" => json!({ "type": "array", "items": { "type": "string" }, "x-trueup-unordered": true }),
@@ -183,15 +197,8 @@ impl<'a> Converter<'a> {
                 properties.insert(name.clone(), self.node(field, 2));
             }
         }
-        if kind == secret::KIND {
-            for name in secret::VALUES {
-                if let Some(Json::Object(field)) = properties.get_mut(name) {
-                    field.insert("x-trueup-sensitive".to_owned(), Json::Bool(true));
-                    field.insert("x-trueup-plain".to_owned(), Json::from(secret::ADVICE));
-                }
-            }
-        }
-        properties.insert("metadata".to_owned(), metadata());
+        seal(kind, &mut properties);
+        properties.insert("metadata".to_owned(), metadata(kind));
         if let Some(status) = fields.and_then(|it| it.get("status")) {
             properties.insert("status".to_owned(), self.status(status));
         }
@@ -524,7 +531,19 @@ mod tests {
         let document = document(json!({ "io.k8s.api.core.v1.Secret": secret }));
         let sensitive: Vec<String> =
             hints(&document.kinds("", "v1", |_| true)["Secret"]).sensitive.iter().map(ToString::to_string).collect();
-        assert_eq!(sensitive, ["data", "stringData"]);
+        let copy = format!("metadata.annotations[\"{LAST_APPLIED}\"]");
+        assert_eq!(sensitive, ["data", &copy, "stringData"]);
+        // Whatever the server says of them.
+        let elsewhere = json!({ "$ref": "#/components/schemas/a.Texts" });
+        for properties in [json!({}), json!({ "data": elsewhere, "stringData": true })] {
+            let whole = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": properties });
+            let sensitive = hints(&of_definition(&whole, "Secret")).sensitive;
+            assert_eq!(
+                sensitive.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                ["data", &copy, "stringData"],
+                "{properties}"
+            );
+        }
     }
 
     #[test]
@@ -541,6 +560,6 @@ mod tests {
         hints(&kinds["Wide"]);
         judge(&kinds["Wide"], &json!({ "spec": { "anything": 1 } }), true);
         hints(&open("Widget.example.com"));
-        assert_eq!(hints(&open("Secret")).sensitive.len(), 2, "values are secret, whatever is known");
+        assert_eq!(hints(&open("Secret")).sensitive.len(), 3, "values are secret, whatever is known");
     }
 }

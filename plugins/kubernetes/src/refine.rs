@@ -1,14 +1,15 @@
 //! A say in the plan: what a dry run of the change comes to. Asked only for objects that differ already.
 //!
 //! A dry run that leaves the object as it is means that the difference is one of spelling, or a zero value that the server does not
-//! keep. One that is refused as immutable means that the object has to be made anew. Where no dry run can be made (the credential may
+//! keep. One that the API server itself refuses as immutable means that the object has to be made anew; a webhook or a policy that says
+//! so refuses the change, and must not be got around by a delete. Where no dry run can be made (the credential may
 //! only read, a webhook does not support it), the engine's plan stands.
 
 use trueup_sdk::http::{self, Response};
 use trueup_sdk::{Action, Candidate, EditOp, Error, Fault, Json, Replacement, Result, Verdict};
 
-use crate::apply::{asked, forced, may_take, on_server, patch};
-use crate::error::{self, Asked, Status};
+use crate::apply::{Sending, asked, decided, forced, on_server};
+use crate::error::{self, Asked, Cause, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::Info;
 use crate::list::name_of;
@@ -41,7 +42,7 @@ pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
         if let (Some(verdict), Some(slot)) = (fixed(candidate), verdicts.get_mut(at)) {
             *slot = verdict;
         } else if let Ok(Some((info, body))) = question(kinds, candidate) {
-            requests.push(patch(&info, &candidate.address, &body, forced(&candidate.ext), true));
+            requests.push(trial(candidate, &info, &body).request(forced(&candidate.ext)));
             asked.push((at, info, body));
         }
     }
@@ -49,20 +50,19 @@ pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
     for ((at, info, body), answer) in asked.into_iter().zip(answers) {
         let (Some(candidate), Some(slot)) = (candidates.get(at), verdicts.get_mut(at)) else { continue };
         // No answer says nothing about the change.
-        if let Ok(response) = answer.and_then(|it| decided(candidate, &info, &body, it)) {
+        if let Ok(response) = answer.and_then(|it| {
+            let takes_over = candidate.object.as_ref().is_some_and(|it| it.mark.is_none());
+            // To the change as it would be sent: a conflict that needs no person is not one.
+            decided(takes_over, &trial(candidate, &info, &body), it)
+        }) {
             *slot = verdict(candidate, &info, &response);
         }
     }
     verdicts
 }
 
-/// The answer to the change as it would be sent: a conflict that needs no person is not one.
-fn decided(candidate: &Candidate, info: &Info, body: &[u8], response: Response) -> Result<Response> {
-    let takes_over = candidate.object.as_ref().is_some_and(|it| it.mark.is_none());
-    if response.status() != 409 || !may_take(info, &candidate.address, &Status::of(&response), takes_over)? {
-        return Ok(response);
-    }
-    patch(info, &candidate.address, body, true, true).send()
+fn trial<'a>(candidate: &'a Candidate, info: &'a Info, body: &'a [u8]) -> Sending<'a> {
+    Sending { info, address: &candidate.address, body, dry_run: true }
 }
 
 /// What of a Secret cannot change in place. Its values must not be sent in a plan, so that the server cannot be asked.
@@ -111,7 +111,7 @@ fn verdict(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
         // The engine asks again: whether there is anything to change must not hang on how busy a server is.
         return Verdict::Refuse(error::of(response, asked).into());
     }
-    if let Some(reason) = immutable(&refusal) {
+    if let Some(reason) = immutable(status, &refusal) {
         let paths = touched(candidate, &refusal);
         return Verdict::Replace(Replacement { paths, create_first: false, reason, ext: Vec::new() });
     }
@@ -139,7 +139,7 @@ fn agreed(candidate: &Candidate, info: &Info, response: &Response) -> Verdict {
         return beside(candidate, &now);
     }
     // The apply would leave these too, and is followed by taking them away.
-    let entries = managed::entries(response.bytes());
+    let (entries, _) = managed::entries(response.bytes());
     let left = |path: &str| managed::is_left_over(&entries, &on_server(&candidate.address.kind, path));
     if candidate.edits.iter().any(|it| it.op == EditOp::Remove && left(&it.path)) {
         return Verdict::Accept;
@@ -189,13 +189,11 @@ fn counterpart<'a>(item: &Json, found: &'a [Json]) -> Option<&'a Json> {
 }
 
 /// The server's words, where it refuses to change a field in place.
-pub fn immutable(status: &Status) -> Option<String> {
-    if status.is_another() {
+pub fn immutable(code: u16, status: &Status) -> Option<String> {
+    if !status.is_validation(code) {
         return None;
     }
-    let causes = status.causes().iter().map(|it| (it.field.as_str(), it.message.as_str()));
-    let mut all = causes.chain([("", status.message.as_str())]);
-    all.find_map(|(field, message)| {
+    status.causes().iter().find_map(|Cause { field, message, .. }| {
         // What stands before may quote values.
         let said = IMMUTABLE.iter().find_map(|it| message.get(message.find(it)?..))?;
         if said.starts_with("updates to ") && !said.contains("forbidden") {
@@ -224,9 +222,13 @@ mod tests {
     use super::*;
 
     fn status(message: &str, field: &str, cause: &str) -> Status {
-        let text =
-            json!({ "kind": "Status", "message": message, "details": { "causes": [{ "field": field, "message": cause }] } });
+        let causes = json!([{ "field": field, "message": cause }]);
+        let text = json!({ "kind": "Status", "reason": "Invalid", "message": message, "details": { "causes": causes } });
         serde_json::from_value(text).unwrap()
+    }
+
+    fn immutable(status: &Status) -> Option<String> {
+        super::immutable(422, status)
     }
 
     #[test]
@@ -257,5 +259,19 @@ mod tests {
         assert_eq!(immutable(&status("x", "spec", "Invalid value: see the updates to come")), None);
         assert_eq!(immutable(&status("x", "metadata.uid", "Invalid value: \"u\": field is immutable")), None, "another object");
         assert_eq!(immutable(&status("x", "spec.replicas", "Invalid value: -1: must be greater than or equal to 0")), None);
+    }
+    #[test]
+    fn what_a_webhook_or_a_policy_says_does_not_make_a_field_immutable() {
+        let says = |message: &str| status(message, "", "label team cannot be changed");
+        assert!(immutable(&says("Deployment.apps \"web\" is invalid: metadata.labels: label team cannot be changed")).is_some());
+        let webhook = "admission webhook \"x\" denied the request: exceeded quota, and label team cannot be changed";
+        let policy =
+            "deployments.apps \"web\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: is immutable";
+        assert!(immutable(&says(webhook)).is_none() && immutable(&says(policy)).is_none());
+        for code in [400, 403, 409, 500] {
+            assert!(super::immutable(code, &says("label team cannot be changed")).is_none(), "{code}");
+        }
+        let told = status("PersistentVolumeClaim \"a\" is invalid: spec: is immutable", "spec", "Forbidden: required");
+        assert!(immutable(&told).is_none(), "fields are told of in causes");
     }
 }

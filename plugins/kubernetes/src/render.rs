@@ -9,7 +9,7 @@ use crate::fetch::Kinds;
 use crate::kind::split_key;
 use crate::manifest::Config;
 use crate::mark;
-use crate::object::SERVERS;
+use crate::object::{LAST_APPLIED, SERVERS};
 use crate::secret;
 use crate::settle::DEFINITION;
 
@@ -45,6 +45,7 @@ fn one(kinds: &Kinds, config: &Config, item: &Declared) -> Result<Desired> {
     }
     let mut ext = Vec::new();
     if item.address.kind == DEFINITION {
+        definition::check(&doc, name)?;
         ext.extend(definition::kinds(&doc).map(|it| ("defines".to_owned(), it.to_string())));
     }
     let address = Address { kind: item.address.kind.clone(), scope: scope.to_owned(), key: name.to_owned() };
@@ -61,6 +62,9 @@ fn metadata(doc: &mut serde_json::Map<String, Json>) -> Result<()> {
         return Err(
             Error::invalid("k8s.own-label", text).at(format!("/metadata/labels/{}", name.replace('~', "~0").replace('/', "~1")))
         );
+    }
+    if let Some(Json::Object(annotations)) = metadata.get_mut("annotations") {
+        annotations.remove(LAST_APPLIED);
     }
     metadata.retain(|_, it| !matches!(it, Json::Object(map) if map.is_empty()));
     if metadata.is_empty() {
@@ -122,6 +126,8 @@ mod tests {
         );
         check("Widget.example.com", "a", &json!({ "metadata": { "uid": "u" } }), ("default", "a", json!({})));
         check("Secret", "a", &json!({ "data": { "k": "dGV4dA==" } }), ("default", "a", json!({ "stringData": { "k": "text" } })));
+        let copy = json!({ "metadata": { "annotations": { LAST_APPLIED: "{\"data\":{\"k\":\"canary\"}}" } } });
+        check("Secret", "a", &copy, ("default", "a", json!({})));
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub const VALUES: [&str; 2] = ["data", "stringData"];
 /// What to write instead of a value.
 pub const ADVICE: &str = "write `${{ secret('name') }}` under `stringData`, and put the value into `secrets` of credentials.yaml";
 
+/// What to do about kubectl's copy of a whole Secret.
+pub const COPY: &str = "take the annotation out: it is kubectl's copy of the whole Secret, and is neither applied nor kept";
+
 /// Brings every value to its place.
 ///
 /// # Errors

@@ -187,6 +187,29 @@ fn a_field_that_another_manager_took_meanwhile_is_a_conflict_that_names_it() {
 }
 
 #[test]
+fn what_an_operator_takes_while_an_edit_is_put_back_is_left_to_it() {
+    let (proxy, namespace, project) = behind_proxy("between");
+    let path = format!("{}/change", maps_path(&namespace));
+    let edit = json!({ "data": { "k": "by hand" } });
+    assert_eq!(Cluster::shared().patch(&format!("{path}?fieldManager=kubectl-edit"), "merge-patch", &edit).0, 200);
+    let first = Mutex::new(true);
+    proxy.decide(move |asked| {
+        // After the managers were looked at, before their fields are taken.
+        let forced = is_write(asked) && asked.what.contains("force=true");
+        if forced && std::mem::take(&mut *first.lock().unwrap()) {
+            let theirs =
+                json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "change" }, "data": { "k": "theirs" } });
+            let (status, answer) =
+                Cluster::shared().patch(&format!("{path}?fieldManager=operator&force=true"), "apply-patch", &theirs);
+            assert_eq!(status, 200, "{answer}");
+        }
+        Fate::Pass
+    });
+    apply(&project).expect_exit(1).expect_text(&["`operator` manages .data.k"]);
+    assert_eq!(maps(Cluster::shared(), &namespace)["change"], "theirs");
+}
+
+#[test]
 fn a_delete_is_repeated_only_where_nothing_that_matters_changed() {
     let cluster = Cluster::shared();
     let namespace = cluster.namespace("precondition");
@@ -315,4 +338,32 @@ fn what_stands_there_already_is_not_taken_over_whatever_the_server_does() {
 /// A list in which nothing is.
 fn empty() -> String {
     json!({ "apiVersion": "v1", "kind": "ConfigMapList", "metadata": { "resourceVersion": "1" }, "items": [] }).to_string()
+}
+
+#[test]
+fn what_somebody_else_creates_at_the_same_moment_is_not_owned_and_never_deleted() {
+    let (proxy, namespace, project) = behind_proxy("moment");
+    declare(&project, "come", "ours");
+    let (first, space) = (Mutex::new(true), namespace.clone());
+    proxy.decide(move |asked| {
+        // After our look, before our create.
+        if is_write(asked) && std::mem::take(&mut *first.lock().unwrap()) {
+            let body = json!({ "metadata": { "name": "come" }, "data": { "theirs": "x" } });
+            let (status, answer) = Cluster::shared().post(&maps_path(&space), &body);
+            assert_eq!(status, 201, "{answer}");
+        }
+        Fate::Pass
+    });
+    apply(&project).expect_exit(1).expect_text(&["was created by somebody else at the same moment"]);
+    proxy.decide(|_| Fate::Pass);
+    // Its mark is found, which permits to change it.
+    declare(&project, "come", "newer");
+    apply(&project).expect_exit(0);
+    settled(&project);
+    undeclare(&project, "come");
+    let run = project.run(&["plan", "-o", "json"]);
+    deletes_nothing(&run.json());
+    apply(&project);
+    let (_, object) = Cluster::shared().get(&format!("{}/come", maps_path(&namespace)));
+    assert_eq!(object["data"], json!({ "k": "newer", "theirs": "x" }));
 }

@@ -180,9 +180,22 @@ fn an_adoption_that_an_operator_stands_against_removes_nothing_afterwards() {
 fn another_managers_field_is_a_conflict_that_names_it_and_what_to_do() {
     let shop = Shop::new("conflict");
     let declared = |name: &str, annotations: &str| deployment(name, annotations, "replicas: 2", "");
-    shop.declare("web", &(declared("operator", "") + &declared("scaled", "") + &deployment("free", "", "paused: false", "")))
-        .apply_settled();
+    shop.declare("web", &(declared("operator", "") + &declared("scaled", "") + &deployment("free", "", "paused: false", "")));
+    shop.declare("more", &(declared("updated", "") + &declared("hand", ""))).apply_settled();
     let body = json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": 5}});
+    // Most operators send no documents, and write the object that they read.
+    shop.patch(&format!("{DEPLOYMENTS}/updated?fieldManager=my-controller"), "merge-patch", &json!({"spec": {"replicas": 5}}));
+    shop.plan().expect_exit(1).expect_text(&["`my-controller` manages .spec.replicas"]);
+    shop.try_apply().expect_exit(1);
+    assert_eq!(shop.get(&format!("{DEPLOYMENTS}/updated"))["spec"]["replicas"], 5);
+    shop.declare("more", &declared("hand", ""));
+    shop.run(&["apply", "--yes", "--trust", "--allow-deletes", "1"]).expect_exit(0);
+    // `kubectl scale` writes the same part of the object as an autoscaler does.
+    let scale = format!("{DEPLOYMENTS}/hand/scale?fieldManager=kubectl");
+    shop.patch(&scale, "merge-patch", &json!({"spec": {"replicas": 5}}));
+    assert_eq!(shop.changes(), ["update Deployment/hand spec.replicas drift"]);
+    shop.apply_settled();
+    assert_eq!(shop.get(&format!("{DEPLOYMENTS}/hand"))["spec"]["replicas"], 2);
     shop.patch(&format!("{DEPLOYMENTS}/operator?fieldManager=my-operator&force=true"), "apply-patch", &body);
     for name in ["scaled", "free"] {
         let scale = format!("{DEPLOYMENTS}/{name}/scale?fieldManager=kube-controller-manager");
@@ -343,9 +356,13 @@ fn an_object_that_somebody_deletes_is_made_anew_once_it_is_gone() {
     shop.delete(&path);
     shop.run(&["status"]).expect_exit(0);
     shop.plan().expect_exit(0);
+    // A change that the server takes goes with the object.
+    shop.declare("held", &config_map("held", "", "{a: '2'}"));
+    shop.try_apply().expect_exit(1).expect_text(&["being deleted", "it is made anew once it is gone"]);
     shop.patch(&path, "merge-patch", &json!({"metadata": {"finalizers": null}}));
     assert_eq!(shop.changes(), ["create ConfigMap/held"]);
     shop.apply_settled();
+    assert_eq!(shop.get(&path)["data"], json!({"a": "2"}));
 }
 
 #[test]

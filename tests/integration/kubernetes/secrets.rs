@@ -191,3 +191,27 @@ fn a_secret_that_kubectl_applied_is_taken_over_without_a_word_of_its_copy() {
     shop.declare("db", &manifest("").replace("Opaque", "example.com/other"));
     tells_nothing(shop.plan()).expect_exit(1).expect_text(&["`type`: field is immutable", "trueup.dev/replace: allow"]);
 }
+
+#[test]
+fn kubectls_copy_of_a_secret_in_git_is_neither_shown_nor_kept_nor_applied() {
+    let shop = with_secret("dumped");
+    // As `kubectl get secret -o yaml` writes it.
+    let copy = json!({"apiVersion": "v1", "kind": "Secret", "data": {"one": BASE64[0]}, "metadata": {"name": "db"}}).to_string();
+    let dump = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "data": {"one": BASE64[0]},
+        "metadata": {
+            "name": "db", "uid": "a", "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z",
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": copy}
+        }
+    });
+    shop.declare("db", &dump.to_string());
+    tells_nothing(shop.plan()).expect_exit(0).expect_text(&["warning[TU0304]", "it is kubectl's copy of the whole Secret"]);
+    for verb in [&["render"][..], &["render", "-o", "json"], &["validate"], &["explain", "Secret/db"]] {
+        tells_nothing(shop.run(verb)).expect_exit(0);
+    }
+    tells_nothing(shop.run(&["apply", "--yes", "--trust", "-vv"])).expect_exit(0);
+    shop.settled();
+    let object = shop.get("/api/v1/namespaces/NS/secrets/db");
+    assert_eq!((&object["data"]["one"], &object["metadata"]["annotations"]), (&json!(BASE64[0]), &json!(null)));
+    holds_nothing(&shop.project.repo().join(".trueup"));
+}
