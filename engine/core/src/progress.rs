@@ -63,7 +63,9 @@ pub struct Progress {
     states: Vec<State>,
     graph: Graph,
     lanes: Vec<Lane>,
+    /// How many are not over, and how many of those are held.
     open: usize,
+    held: usize,
 }
 
 /// Parts of one provider.
@@ -80,15 +82,15 @@ struct Lane {
 struct Queue {
     /// By rank.
     ready: BTreeSet<(i32, usize)>,
-    /// How many of each rank are not over.
+    /// How many of each rank are neither carried out nor skipped.
     open: BTreeMap<i32, usize>,
 }
 
 impl Queue {
-    /// The next part whose rank has come, or any at all where ranks no longer count.
-    fn take(&mut self, forced: bool) -> Option<usize> {
+    /// The next part whose rank has come; those up to `forced` come whatever their rank waits for.
+    fn take(&mut self, forced: Option<i32>) -> Option<usize> {
         let (rank, part) = self.ready.first().copied()?;
-        if !forced && self.open.first_key_value().is_some_and(|(least, _)| *least < rank) {
+        if forced.is_none_or(|most| most < rank) && self.open.first_key_value().is_some_and(|(least, _)| *least < rank) {
             return None;
         }
         self.ready.remove(&(rank, part));
@@ -150,7 +152,8 @@ impl Progress {
                 *queue.open.entry(*rank).or_default() += 1;
             }
         }
-        let mut out = Self { parts, lane_of, ranks, states, graph, lanes, open };
+        let held = parts.len() - steps;
+        let mut out = Self { parts, lane_of, ranks, states, graph, lanes, open, held };
         for (part, count) in waits.into_iter().enumerate() {
             out.wait(part, count);
         }
@@ -165,23 +168,28 @@ impl Progress {
         self.parts.iter().skip(self.lane_of.len()).copied().collect()
     }
 
-    /// A part is carried out and waits for its condition: others of its provider take its place, what depends on it does not
-    /// begin before [`Progress::finish`].
+    /// A part is carried out and waits for its condition: others of its provider take its place, later ranks need not wait
+    /// for it, what depends on it does not begin before [`Progress::finish`].
     pub fn hold(&mut self, work: Work) {
         let Some(at) = self.index(work).filter(|at| self.states.get(*at) == Some(&State::Running)) else { return };
         self.leave(at);
+        self.leave_rank(at);
         if let Some(state) = self.states.get_mut(at) {
             *state = State::Held;
+            self.held += 1;
         }
     }
 
     /// Starts all that may run now, in the order of the plan. Each part is answered once; the caller runs it and reports
     /// its end.
     pub fn ready(&mut self) -> Vec<Work> {
-        let mut started = self.start(false);
-        // Ranks of several providers may wait for each other through what documents refer to: then they give way.
-        if started.is_empty() && self.lanes.iter().all(|it| it.running == 0) {
-            started = self.start(true);
+        let mut started = self.start(None);
+        // Ranks of several providers may wait for each other through what documents refer to: then the least gives way. While
+        // something is held, the end of that is what they wait for.
+        if started.is_empty() && self.lanes.iter().all(|it| it.running == 0) && self.held == 0 {
+            let queues = self.lanes.iter().flat_map(|it| &it.queues);
+            let least = queues.filter_map(|it| it.ready.first()).map(|(rank, _)| *rank).min();
+            started = self.start(least);
         }
         started.sort_unstable();
         for part in &started {
@@ -192,7 +200,7 @@ impl Progress {
         started.into_iter().filter_map(|part| self.parts.get(part).copied()).collect()
     }
 
-    fn start(&mut self, forced: bool) -> Vec<usize> {
+    fn start(&mut self, forced: Option<i32>) -> Vec<usize> {
         let mut started = Vec::new();
         for lane in &mut self.lanes {
             while lane.running < lane.limit
@@ -274,18 +282,25 @@ impl Progress {
         Some((self.lanes.get_mut(*self.lane_of.get(part)?)?.queues.get_mut(queue)?, rank))
     }
 
-    fn over(&mut self, part: usize) {
-        if let Some(state) = self.states.get_mut(part).filter(|it| **it != State::Over) {
-            *state = State::Over;
-            self.open -= 1;
-            if let Some((queue, rank)) = self.queue(part)
-                && let Some(count) = queue.open.get_mut(&rank)
-            {
-                *count -= 1;
-                if *count == 0 {
-                    queue.open.remove(&rank);
-                }
+    /// Later ranks no longer wait for the part.
+    fn leave_rank(&mut self, part: usize) {
+        if let Some((queue, rank)) = self.queue(part)
+            && let Some(count) = queue.open.get_mut(&rank)
+        {
+            *count -= 1;
+            if *count == 0 {
+                queue.open.remove(&rank);
             }
+        }
+    }
+
+    fn over(&mut self, part: usize) {
+        let Some(state) = self.states.get_mut(part).filter(|it| **it != State::Over) else { return };
+        let before = std::mem::replace(state, State::Over);
+        self.open -= 1;
+        match before {
+            State::Held => self.held -= 1,
+            _ => self.leave_rank(part),
         }
     }
 }
@@ -394,16 +409,11 @@ mod tests {
         ]);
         (plan.steps[0].rank, plan.steps[1].rank, plan.steps[2].rank, plan.steps[3].rank) = (7, 0, 5, 0);
         let mut progress = Progress::new(&plan, &|_| 8);
-        let mut done = 0;
-        while !progress.is_done() {
-            let ready = progress.ready();
-            assert!(!ready.is_empty(), "nothing goes on");
-            for work in ready {
-                progress.finish(work, &Finished::Done);
-                done += 1;
-            }
+        for next in [2, 3, 0, 1] {
+            assert_eq!(progress.ready(), whole(&[next]), "the least rank gives way, and no more than need be");
+            progress.finish((next, Part::Whole), &Finished::Done);
         }
-        assert_eq!(done, 4);
+        assert!(progress.is_done());
     }
 
     #[test]
@@ -495,6 +505,24 @@ mod tests {
         progress.finish((0, Part::Whole), &Finished::Done);
         assert_eq!(progress.ready(), whole(&[2]));
         progress.finish((2, Part::Whole), &Finished::Done);
+        assert!(progress.is_done());
+    }
+
+    #[test]
+    fn a_held_step_keeps_later_ranks_back_through_what_depends_on_it_alone() {
+        let create = Action::Create;
+        let mut plan = plan(&[(create, "a", &[]), (create, "a", &[0]), (create, "a", &[])]);
+        plan.steps[2].rank = 40;
+        let mut progress = Progress::new(&plan, &|_| 8);
+        assert_eq!(progress.ready(), whole(&[0]));
+        progress.hold((0, Part::Whole));
+        assert_eq!(progress.ready(), [], "of the smaller rank is something that waits");
+        progress.finish((0, Part::Whole), &Finished::Done);
+        assert_eq!(progress.ready(), whole(&[1]));
+        progress.hold((1, Part::Whole));
+        assert_eq!(progress.ready(), whole(&[2]), "all of the smaller rank are carried out");
+        progress.finish((2, Part::Whole), &Finished::Done);
+        progress.finish((1, Part::Whole), &Finished::Failed("no".into()));
         assert!(progress.is_done());
     }
 

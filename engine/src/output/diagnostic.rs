@@ -1,11 +1,13 @@
 //! Diagnostics for people: the code, the line with a caret under it, what to do next.
 //!
 //! The text of files comes from the caller; where it is not to be had, file, line and column stand alone. Lines are
-//! cleaned before they are shown, and a line that may hold a secret is never shown.
+//! cleaned before they are shown, and a line that may hold a secret is never shown: nor is any other of a file that has
+//! documents which hold secrets by their nature, whoever found what.
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use trueup_core::diagnostic::{Diagnostic, Location, Severity, codes};
+use trueup_core::document::holds_secrets;
 
 use super::clean::{clean, clean_lines};
 use super::style::{Style, Tone};
@@ -82,7 +84,8 @@ fn placeless(diagnostic: &Diagnostic, style: &Style) -> String {
 fn place<'a>(group: Group<'a>, location: &Location, label: Option<&str>, texts: &Texts<'_>) -> Group<'a> {
     let path = clean(&location.file).into_owned();
     let label = label.map(|it| clean(it).into_owned());
-    let Some((line, span)) = texts(&location.file).and_then(|text| excerpt(&text, location)) else {
+    let quotable = |text: &String| !holds_secrets(text);
+    let Some((line, span)) = texts(&location.file).filter(quotable).and_then(|text| excerpt(&text, location)) else {
         let origin = Origin::path(path).line(location.line as usize).char_column(location.column as usize);
         let group = group.element(origin);
         return match label {
@@ -153,6 +156,18 @@ mod tests {
     fn a_line_with_a_plain_secret_is_not_repeated() {
         let it = Diagnostic::error(codes::PLAIN_SECRET, "a plain value in a field for secrets").at(location(3, 2, 1));
         check(&it, "error[TU0304]: a plain value in a field for secrets\n--> base/site.yaml:3:2");
+    }
+
+    #[test]
+    fn no_line_of_a_file_with_a_document_for_secrets_is_quoted() {
+        let texts = |_: &str| Some("kind: Secret\nstringData: {a: hunter2, a: hunter3}\n".to_owned());
+        let it = Diagnostic::error(codes::DUPLICATE_KEY, "the key `a` stands twice").at(location(2, 25, 1));
+        let got = render(&it.also(location(2, 14, 1), "first here").hint("remove one of them"), &texts, &Style::PLAIN);
+        assert!(!got.contains("hunter"), "{got}");
+        for part in ["the key `a` stands twice", "base/site.yaml:2:25", "base/site.yaml:2:14", "first here", "remove one of them"]
+        {
+            assert!(got.contains(part), "`{part}` in {got}");
+        }
     }
 
     #[test]

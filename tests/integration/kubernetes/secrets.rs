@@ -163,6 +163,28 @@ fn what_is_wrong_with_a_secret_is_told_without_its_value() {
 }
 
 #[test]
+fn what_the_reader_and_expressions_find_in_a_secret_is_told_without_its_lines() {
+    let shop = with_secret("unread");
+    let secret = |rest: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: wrong}}\n{rest}\n");
+    for (rest, code) in [
+        ("stringData: {k: canary-0ne, k: canary-tw0}", "TU0102"),
+        ("stringData:\n  k: \"canary-0ne", "TU0100"),
+        ("stringData:\n  k: canary-0ne: canary-tw0", "TU0100"),
+        ("stringData:\n  url: \"postgres://app:canary-0ne@${{ vars.host }}/x\"", "TU0402"),
+        ("stringData:\n  url: \"canary-0ne${{ vars. }}\"", "TU0400"),
+    ] {
+        shop.declare("wrong", &secret(rest));
+        let told = tells_nothing(shop.run(&["validate"])).expect_exit(1);
+        told.expect_text(&[code, "base/wrong.yaml:"]);
+    }
+    for (metadata, code) in [("name: x, owner: me", "TU0301"), ("name: 'a b'", "TU0108")] {
+        let line = format!("{{apiVersion: v1, kind: Secret, metadata: {{{metadata}}}, stringData: {{k: canary-0ne}}}}\n");
+        shop.declare("wrong", &line);
+        tells_nothing(shop.run(&["validate"])).expect_exit(1).expect_text(&[code, "base/wrong.yaml:1:"]);
+    }
+}
+
+#[test]
 fn a_secret_that_kubectl_applied_is_taken_over_without_a_word_of_its_copy() {
     let shop = with_secret("copied");
     let mut object = json!({

@@ -14,7 +14,7 @@ use super::settings::unknown_field;
 use super::settle::{Entry, Waiting};
 use super::slots::{self, Filled};
 use super::text::shown;
-use super::{Evaluation, Input, Limits, NameFault, NoBlob, Resource, Shortener};
+use super::{Evaluation, Input, Limits, NameFault, NoBlob, Resource, Shortener, private};
 use crate::address::ResourceId;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::expression::{ExpressionError, NameError, Reference, Template};
@@ -230,6 +230,7 @@ impl Run<'_> {
         }
         resources.sort_by(|a, b| a.id.cmp(&b.id));
         let mut diagnostics = self.findings;
+        private::hide(diagnostics.iter_mut().chain(resources.iter_mut().flat_map(|it| &mut it.warnings)), self.input);
         diagnostics.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
         Evaluation { resources, diagnostics, missing: self.missing.into_iter().collect(), removed: Vec::new() }
     }

@@ -7,7 +7,7 @@ use super::node::{Node, Source, Sources, Span};
 use super::read::read_file;
 use super::route::{Routed, Router, foreign};
 use super::settings::Setting;
-use super::{Input, Limits};
+use super::{Input, Limits, private};
 use crate::address::ResourceId;
 use crate::diagnostic::{Diagnostic, Location, codes};
 use crate::manifest::Kind;
@@ -52,7 +52,8 @@ pub(crate) struct Gathered {
 /// Identities that the files declare, sorted, with what reading and routing them finds. Nothing is merged or evaluated: this
 /// is how a caller learns what a changed file brings before it decides what to evaluate.
 pub fn identities(input: &Input<'_>) -> (Vec<ResourceId>, Vec<Diagnostic>) {
-    let Gathered { declared, findings, .. } = gather(input, &Limits::default());
+    let Gathered { declared, mut findings, .. } = gather(input, &Limits::default());
+    private::hide(findings.iter_mut(), input);
     let mut ids: Vec<ResourceId> = declared.into_keys().collect();
     ids.sort_unstable();
     (ids, findings)

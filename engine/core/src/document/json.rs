@@ -6,7 +6,6 @@
 use super::build::{Builder, Key};
 use super::node::{Node, Span, Value};
 use super::scalar::json_number;
-use super::text::shown;
 use crate::diagnostic::codes;
 
 /// Where the reader stands and what it may meet there.
@@ -159,7 +158,8 @@ impl Reader<'_, '_> {
                 return None;
             }
             _ => {
-                self.fail(end, &format!("{} is no JSON value", shown(word)));
+                // The word itself may be a secret that lost its quotes.
+                self.fail(end, "this is no JSON value");
                 return None;
             }
         };

@@ -1,15 +1,18 @@
 //! Which inventory entry and which observed object belong to a desired object.
 //!
 //! Entries are found by address, then by resource, then by `moved-from`; observed objects by identity, then by mark, then
-//! by key. What is in sync by its digests is only counted: no allocation, no document.
+//! by key. Where the key is the object's name, a mark at another key is a copy of ours, as labels are copied, and finds
+//! nothing. What is in sync by its digests is only counted: no allocation, no document.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::intents::Doubts;
 use super::{Desired, World};
 use crate::address::{Address, ResourceId, Scope};
 use crate::inventory::{Entry, Ownership};
+use crate::manifest::Kind;
 use crate::observation::{Coverage, Observed, ScopeView};
 
 /// What a look at one address showed.
@@ -357,6 +360,7 @@ fn one<T: Copy>(items: &[T]) -> Option<T> {
 /// Looks objects up; indexes by identity and mark are made only for scopes where the key does not answer.
 pub(super) struct Views<'a> {
     views: &'a BTreeMap<Scope, ScopeView>,
+    kinds: &'a (dyn Fn(&Scope) -> Option<Arc<Kind>> + Sync),
     other: HashMap<&'a Scope, Other<'a>>,
 }
 
@@ -368,7 +372,7 @@ struct Other<'a> {
 
 impl<'a> Views<'a> {
     pub(super) fn new(world: &World<'a>) -> Self {
-        Self { views: world.views, other: HashMap::new() }
+        Self { views: world.views, kinds: world.kinds, other: HashMap::new() }
     }
 
     /// The object of this identity, else of this mark, else of this key.
@@ -384,9 +388,10 @@ impl<'a> Views<'a> {
         }
         let other = self.other.entry(&view.scope).or_insert_with(|| {
             let mut other = Other::default();
+            let named = (self.kinds)(&view.scope).is_some_and(|it| it.natural());
             for found in view.objects.values() {
                 other.identities.insert(&found.identity, found);
-                other.marks.extend(found.mark.as_deref().map(|mark| (mark, found)));
+                other.marks.extend(found.mark.as_deref().filter(|_| !named).map(|mark| (mark, found)));
             }
             other
         });

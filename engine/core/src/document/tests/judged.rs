@@ -84,3 +84,15 @@ fn an_output_that_no_schema_lists_is_an_error_before_anything_runs() {
     assert_eq!(said(&done), ["a.yaml:4:28+13 TU0402 `File/y` has no output `ulr`"]);
     assert_eq!(done.diagnostics[0].hint.as_deref(), Some("did you mean `url`?"));
 }
+
+#[test]
+fn lines_of_a_document_that_names_a_field_for_secrets_are_hidden_whatever_is_wrong_with_it() {
+    let hidden = |text: &str| {
+        let done = Case::new().file("base", "base/a.yaml", text).run();
+        done.diagnostics.iter().map(|it| it.hidden).collect::<Vec<_>>()
+    };
+    for wrong in ["mode: a, mode: b", "mode: 0644", "mode: \"x${{ vars.none }}\"", "mood: x", "mode: \"x"] {
+        assert_eq!(hidden(&file("a", wrong)), [false], "{wrong}");
+        assert_eq!(hidden(&file("a", &format!("secret: \"${{{{ secret('db') }}}}\", {wrong}"))), [true], "{wrong}");
+    }
+}

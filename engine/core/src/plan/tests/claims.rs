@@ -79,6 +79,28 @@ fn a_marked_object_is_found_under_another_key() {
 }
 
 #[test]
+fn a_copy_of_ours_with_our_mark_does_not_stand_for_what_is_gone() {
+    let mut sim = Sim::new();
+    sim.want("a", json!({"x": 1}));
+    sim.converge(&["create a"]);
+    // Renamed by hand: the copy has everything of ours, but for its name.
+    let objects = &mut sim.views.values_mut().next().unwrap().objects;
+    let mut copy = objects.remove("a").unwrap();
+    copy.address = at("copy");
+    copy.identity = "another".into();
+    copy.mark = Some(mark(&id("a")).into());
+    objects.insert("copy".into(), copy);
+    let plan = sim.check_plan(&["create a"]);
+    assert_eq!(reasons(&plan.steps[0]), ["vanished"]);
+    sim.desired.clear();
+    sim.check_plan(&["forget a"]);
+    // Nor for what never was.
+    sim.entries.clear();
+    sim.want("a", json!({"x": 1}));
+    sim.check_plan(&["create a"]);
+}
+
+#[test]
 fn a_foreign_mark_stops_all_but_an_explicit_adopt() {
     let mut sim = Sim::new();
     sim.options.adopt_declared = true;
