@@ -89,8 +89,8 @@ async fn answers(
 }
 
 fn of_step(context: &Context, world: &World<'_>, step: &Step) -> host::Candidate {
-    let settings = step.source.and_then(|it| world.desired.get(it)).map(|it| crate::apply::told(&it.settings));
-    host::Candidate { ext: settings.unwrap_or_default(), ..candidate(&context.sealer, step) }
+    let settings = step.source.and_then(|it| world.desired.get(it)).map(|it| &*it.settings);
+    host::Candidate { ext: crate::apply::told(step, settings), ..candidate(&context.sealer, step) }
 }
 
 fn candidate(sealer: &Sealer, step: &Step) -> host::Candidate {

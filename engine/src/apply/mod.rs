@@ -24,7 +24,7 @@ use trueup_core::diagnostic::{Code, Diagnostic, codes};
 use trueup_core::document::{ReplaceMode, Resource, Settings, Shortener};
 use trueup_core::inventory::Entry;
 use trueup_core::manifest::ReplaceOrder;
-use trueup_core::plan::{Action, Desired, Plan, Step, UNMARKED};
+use trueup_core::plan::{Action, CLAIMED, Desired, Plan, Step, UNMARKED};
 use trueup_core::progress::{Finished, Part, Progress};
 use trueup_core::value::Json;
 
@@ -171,9 +171,9 @@ impl Work {
         self.plan.steps.get(index)
     }
 
-    /// What the document's settings tell the plugin: `force` and `replace`.
+    /// What the plugin is told beside the change.
     fn ext(&self, step: &Step) -> Vec<(String, String)> {
-        step.source.and_then(|it| self.sources.get(&it)).map(|it| told(&it.settings)).unwrap_or_default()
+        told(step, step.source.and_then(|it| self.sources.get(&it)).map(|it| &*it.settings))
     }
 
     fn status(&self, resource: &ResourceId) -> Option<Arc<Json>> {
@@ -374,15 +374,18 @@ fn failed(step: &Step, code: Code, message: impl Into<String>) -> Ended {
     })
 }
 
-/// What of a document's settings a plugin is told.
-pub(crate) fn told(settings: &Settings) -> Vec<(String, String)> {
-    let replace = settings.replace.map(|it| match it {
+/// What a plugin is told of a step beside its change: `force` and `replace` of its document, and `adopt` where the object becomes ours by
+/// a person's word.
+pub(crate) fn told(step: &Step, settings: Option<&Settings>) -> Vec<(String, String)> {
+    let replace = settings.and_then(|it| it.replace).map(|it| match it {
         ReplaceMode::Allow => "allow",
         ReplaceMode::CreateFirst => "create-first",
         ReplaceMode::DeleteFirst => "delete-first",
     });
-    let force = settings.force.then(|| ("force".to_owned(), "true".to_owned()));
-    force.into_iter().chain(replace.map(|it| ("replace".to_owned(), it.to_owned()))).collect()
+    let force = settings.is_some_and(|it| it.force).then_some(("force", "true"));
+    let adopt = step.reasons.iter().any(|it| it.code == CLAIMED).then_some(("adopt", "true"));
+    let all = [force, adopt, replace.map(|it| ("replace", it))];
+    all.into_iter().flatten().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Whether a step sends anything; the others only move ownership and are recorded before an apply begins.

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use trueup_sdk::http::{self, Request, Response};
 use trueup_sdk::{Action, Address, Change, Diagnostic, EditOp, Error, Fault, Json, Outcome, Result, Severity, json};
 
-use crate::error::{Asked, Status};
+use crate::error::{self, Asked, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::Info;
 use crate::list::name_of;
@@ -64,10 +64,8 @@ impl Job<'_> {
         Sending { info: &self.info, address: self.address(), body: &self.body, dry_run }
     }
 
-    /// The object was not ours until now.
     fn takes_over(&self) -> bool {
-        let prior = self.change.prior.as_ref();
-        self.change.action == Action::Update && prior.is_some_and(|it| it.mark.as_deref() != Some(self.change.mark.as_str()))
+        takes_over(&self.change.ext)
     }
 
     fn version(&self) -> Option<&str> {
@@ -90,7 +88,16 @@ impl Job<'_> {
 
 /// Whether the document says `trueup.dev/force`.
 pub fn forced(ext: &[(String, String)]) -> bool {
-    ext.iter().any(|(name, value)| name == "force" && value == "true")
+    says(ext, "force")
+}
+
+/// Whether the object becomes ours by a person's word. That it carries no mark does not say so: anybody may take a label off.
+pub fn takes_over(ext: &[(String, String)]) -> bool {
+    says(ext, "adopt")
+}
+
+fn says(ext: &[(String, String)], what: &str) -> bool {
+    ext.iter().any(|(name, value)| name == what && value == "true")
 }
 
 fn propagation(doc: &str) -> &'static str {
@@ -255,7 +262,7 @@ fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
         return Err(Error::conflict("k8s.exists", text));
     }
     let what = Outcome { object: None, ..settle::applied(job.address(), object.clone(), &job.info) };
-    let diagnostics = warning(&response).into_iter().collect();
+    let diagnostics = warning(&response).filter(|_| !asked.secret).into_iter().collect();
     let object = match afterwards(job, &response) {
         Some(request) => {
             let response = request.send().map_err(Error::unsettled)?;
@@ -341,11 +348,11 @@ pub fn on_server(kind: &str, path: &str) -> String {
     }
 }
 
-/// What the server warns of: an API that will go, a field that does nothing.
+/// What the server warns of: an API that will go, a field that does nothing. Webhooks warn in the same place, of whatever they were shown.
 fn warning(response: &Response) -> Option<Diagnostic> {
     let text = response.header("warning")?;
     let words = text.split_once('"').map_or(text, |(_, rest)| rest.rsplit_once('"').map_or(rest, |(words, _)| words));
-    let error = Error::new(Fault::Invalid, "k8s.warning", words.chars().take(500).collect::<String>());
+    let error = Error::new(Fault::Invalid, "k8s.warning", error::cut(words));
     Some(error.diagnostic(Severity::Warning))
 }
 

@@ -1,6 +1,7 @@
 //! What the API server refuses with (`kind: Status`), as the contract's faults, in words for people.
 //!
-//! Messages of the server may quote values. Of a kind whose values are secret, only the reason and the names of fields are told.
+//! Messages of the server may quote values. Of a kind whose values are secret, only a reason of Kubernetes' own is told, and the names of
+//! fields where the API server itself judged them: a webhook writes into any part of its refusal what it likes.
 
 use serde::Deserialize;
 use trueup_sdk::http::Response;
@@ -8,6 +9,30 @@ use trueup_sdk::{Error, Fault};
 
 /// Longest part of the server's own words, in bytes.
 const WORDS: usize = 1500;
+/// Reasons that the API server gives by itself.
+const REASONS: [&str; 19] = [
+    "AlreadyExists",
+    "BadRequest",
+    "Conflict",
+    "Expired",
+    "Forbidden",
+    "Gone",
+    "InternalError",
+    "Invalid",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "NotFound",
+    "RequestEntityTooLarge",
+    "ServerTimeout",
+    "ServiceUnavailable",
+    "StoreReadError",
+    "Timeout",
+    "TooManyRequests",
+    "Unauthorized",
+    "UnsupportedMediaType",
+];
+/// How webhooks and policies begin what they say.
+const STRANGERS: [&str; 4] = ["admission webhook", "denied the request", "ValidatingAdmissionPolicy", "denied request"];
 /// How long a quota or a namespace that is going is left alone, in milliseconds.
 const LATER: u64 = 10_000;
 
@@ -59,9 +84,11 @@ impl Status {
 
     /// Whether the words may be those of a webhook or a policy, which says what it likes, with any code.
     fn reads_like_admission(&self) -> bool {
-        [" is forbidden: ", "admission webhook", "denied the request", "denied request"]
-            .iter()
-            .any(|it| self.message.contains(it))
+        self.message.contains(" is forbidden: ") || self.is_a_strangers()
+    }
+
+    fn is_a_strangers(&self) -> bool {
+        STRANGERS.iter().any(|it| self.message.contains(it))
     }
 
     /// Whether this answer of that code is the API server's own word on fields of the object: what they may hold, and whether they may
@@ -174,10 +201,12 @@ fn words(code: u16, status: &Status, asked: Asked<'_>) -> String {
     if status.kind.is_empty() {
         return format!("the server answers {code}, and not as Kubernetes does");
     }
-    if asked.secret && (matches!(code, 400 | 409 | 422 | 500..=599) || status.is_admission()) {
-        let fields: Vec<&str> = status.causes().iter().map(|it| it.field.as_str()).filter(|it| !it.is_empty()).collect();
-        let reason = if status.reason.is_empty() { code.to_string() } else { status.reason.clone() };
-        return if fields.is_empty() { reason } else { format!("{reason} at {}", fields.join(", ")) };
+    if asked.secret && (matches!(code, 400 | 409 | 422 | 500..=599) || status.is_admission() || status.is_a_strangers()) {
+        let own = REASONS.contains(&status.reason.as_str());
+        let reason = if own { status.reason.clone() } else { format!("the server answers {code}") };
+        let judged = status.causes().iter().filter(|_| status.is_validation(code));
+        let fields: Vec<&str> = judged.map(|it| it.field.as_str()).filter(|it| !it.is_empty()).collect();
+        return if fields.is_empty() { reason } else { format!("{reason} at {}", cut(&fields.join(", "))) };
     }
     let message = if status.message.is_empty() { &status.reason } else { &status.message };
     let hint = match code {
@@ -188,7 +217,8 @@ fn words(code: u16, status: &Status, asked: Asked<'_>) -> String {
     format!("{}{hint}", cut(message))
 }
 
-fn cut(text: &str) -> String {
+/// What somebody else wrote, as it may stand in a message: one line, and not too long.
+pub fn cut(text: &str) -> String {
     let line: String = text.chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
     let end = (0..=WORDS.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or_default();
     line.get(..end).unwrap_or_default().to_owned()
@@ -196,7 +226,7 @@ fn cut(text: &str) -> String {
 
 fn managed(conflicts: &[(String, Vec<String>)], asked: Asked<'_>) -> Error {
     let each = |(manager, fields): &(String, Vec<String>)| format!("`{manager}` manages {}", fields.join(", "));
-    let who = conflicts.iter().map(each).collect::<Vec<_>>().join("; ");
+    let who = cut(&conflicts.iter().map(each).collect::<Vec<_>>().join("; "));
     let text = format!(
         "cannot {} {}: {who}; remove the fields from the document, list them under `trueup.dev/ignore`, or take them over with the \
          annotation `trueup.dev/force: \"true\"`",
@@ -284,6 +314,22 @@ mod tests {
         });
         let error = judge(422, None, &serde_json::from_value(text).unwrap(), Asked { secret: true, ..ASKED });
         assert!(!error.message.contains("canary") && error.message.contains("Invalid at data[x]"), "{error}");
+    }
+
+    #[test]
+    fn a_webhook_tells_nothing_of_a_secret_in_whatever_part_of_its_refusal() {
+        let said = "admission webhook \"x\" denied the request: password canary; exceeded quota; User \"a\" cannot";
+        let causes = json!([{ "reason": "canary", "message": "canary", "field": "canary" }]);
+        for (code, message, reason) in
+            [(403, said, "Denied: canary"), (422, said, "Invalid"), (429, said, "canary"), (500, "failed: canary", "canary")]
+        {
+            let text = json!({ "kind": "Status", "reason": reason, "message": message, "details": { "causes": causes } });
+            let error = judge(code, None, &serde_json::from_value(text).unwrap(), Asked { secret: true, ..ASKED });
+            assert!(!error.message.contains("canary"), "{code}: {error}");
+        }
+        let long = status("Conflict", &format!("\u{1b}[2J{}", "x".repeat(9000)));
+        let told = judge(409, None, &long, ASKED).message;
+        assert!(told.len() < 2000 && !told.contains('\u{1b}'), "{told}");
     }
 
     #[test]

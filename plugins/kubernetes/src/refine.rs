@@ -8,7 +8,7 @@
 use trueup_sdk::http::{self, Response};
 use trueup_sdk::{Action, Candidate, EditOp, Error, Fault, Json, Replacement, Result, Verdict};
 
-use crate::apply::{Sending, asked, decided, forced, on_server};
+use crate::apply::{Sending, asked, decided, forced, on_server, takes_over};
 use crate::error::{self, Asked, Cause, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::Info;
@@ -51,9 +51,8 @@ pub fn refine(kinds: &Kinds, candidates: &[Candidate]) -> Vec<Verdict> {
         let (Some(candidate), Some(slot)) = (candidates.get(at), verdicts.get_mut(at)) else { continue };
         // No answer says nothing about the change.
         if let Ok(response) = answer.and_then(|it| {
-            let takes_over = candidate.object.as_ref().is_some_and(|it| it.mark.is_none());
             // To the change as it would be sent: a conflict that needs no person is not one.
-            decided(takes_over, &trial(candidate, &info, &body), it)
+            decided(takes_over(&candidate.ext), &trial(candidate, &info, &body), it)
         }) {
             *slot = verdict(candidate, &info, &response);
         }

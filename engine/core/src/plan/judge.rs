@@ -8,7 +8,7 @@ use super::intents::Doubts;
 use super::join::{Join, Look, Pair, answers_to, records};
 use super::prune::vanished_scopes;
 use super::{
-    Action, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, UNMARKED, World,
+    Action, CLAIMED, Change, Desired, Docs, Draft, Drifted, Halted, Moved, Origin, Reason, Record, Refused, Step, UNMARKED, World,
 };
 use crate::address::{Address, ResourceId, Scope};
 use crate::diagnostic::{Code, codes};
@@ -142,10 +142,10 @@ impl Judge<'_> {
                 return Err((codes::CLAIM, text, Some(hint)));
             }
             Some(_) | None if settings.adopt => {
-                (Reason::new("claimed", "it exists, and its document says adopt"), Ownership::Owned)
+                (Reason::new(CLAIMED, "it exists, and its document says adopt"), Ownership::Owned)
             }
             _ if self.world.options.adopt_declared => {
-                (Reason::new("claimed", "it exists, and is claimed as declared"), Ownership::Owned)
+                (Reason::new(CLAIMED, "it exists, and is claimed as declared"), Ownership::Owned)
             }
             _ => {
                 let hint = "take it over with `trueup adopt --declared`, or with `trueup.dev/adopt: \"true\"` in the document"
@@ -200,11 +200,13 @@ impl Judge<'_> {
         let applied = self.doubts.applied(held, self.docs);
         let changes = self.compare(applied.map(|it| &**it), found)?;
         let moved = held.resource != want.resource || held.address != want.address;
-        if changes.is_empty() && !moved {
+        // A claim whose run ended before the object was written: it is still to be taken over.
+        let unfinished = want.kind.marked && found.mark.is_none() && applied.is_none();
+        if changes.is_empty() && !moved && !unfinished {
             return self.in_sync(held, found, draft);
         }
         let mode = self.drift_mode();
-        if !moved && mode != DriftMode::Heal && changes.iter().all(|it| it.origin == Origin::Drift) {
+        if !moved && !unfinished && mode != DriftMode::Heal && changes.iter().all(|it| it.origin == Origin::Drift) {
             let (resource, address) = (want.resource.clone(), want.address.clone());
             draft.plan.drift.push(Drifted { resource, address, changes, gone: false, mode });
             return Ok(());
@@ -224,6 +226,9 @@ impl Judge<'_> {
             let owner = (self.world.shown)(&held.resource);
             reasons.push(Reason::new("moved", format!("the object belonged to {owner}")));
             from = Some(Moved { resource: held.resource.clone(), address: held.address.clone(), prior: None });
+        }
+        if unfinished {
+            reasons.push(Reason::new(CLAIMED, "it was claimed, and not yet written"));
         }
         reasons.extend(why(&changes));
         // A mark names the resource: it is written anew by an update, though no field may differ.

@@ -197,6 +197,8 @@ impl Action {
     }
 }
 
+/// Code of the reason why an object becomes ours by a person's word, whosever it was.
+pub const CLAIMED: &str = "claimed";
 /// Code of the reason why an object is written that is taken over as it is.
 pub const UNMARKED: &str = "unmarked";
 

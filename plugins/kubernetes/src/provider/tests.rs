@@ -272,6 +272,7 @@ fn a_field_that_a_former_applier_still_holds_is_taken_away() {
 
 #[test]
 fn who_takes_an_object_over_ends_what_applied_it_before_and_nobody_else() {
+    let adopt = || vec![("adopt".to_owned(), "true".to_owned())];
     let mut taken = marked("new");
     taken["metadata"]["managedFields"] = json!([
         { "manager": "helm", "operation": "Update", "fieldsV1": {} },
@@ -282,24 +283,24 @@ fn who_takes_an_object_over_ends_what_applied_it_before_and_nobody_else() {
     ]);
     let patch = format!("PATCH {URL}");
     let server = Server::start(&[(&patch, 200, taken), (&patch, 200, marked("new"))]);
-    let outcome = apply(&server, change(Action::Update, Some(&config_map("old"))));
+    let outcome = apply(&server, Change { ext: adopt(), ..change(Action::Update, Some(&config_map("old"))) });
     assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
     let sent = server.sent();
     let removals = r#"{"op":"remove","path":"/metadata/managedFields/4"},{"op":"remove","path":"/metadata/managedFields/0"}]"#;
     assert!(sent.len() == 2 && sent[1].ends_with(removals), "{sent:?}");
-    apply(&server, change(Action::Update, Some(&marked("old"))));
-    assert_eq!(server.sent().len(), 1, "it was ours before");
+    apply(&server, change(Action::Update, Some(&config_map("old"))));
+    assert_eq!(server.sent().len(), 1, "it is ours, and somebody took its labels off");
 }
 
 #[test]
 fn a_plan_tells_a_conflict_and_decides_one_that_needs_no_person() {
-    let candidate = |prior: &Json| Candidate {
+    let candidate = |prior: &Json, ext: &[(&str, &str)]| Candidate {
         action: Action::Update,
         address: address(),
         desired: Some(json!({ "data": { "k": "new" } }).to_string()),
         object: Some(remote(prior)),
         edits: vec![Edit { op: EditOp::Replace, path: "/data/k".to_owned(), value: Some("\"new\"".to_owned()) }],
-        ext: Vec::new(),
+        ext: ext.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     };
     let mut held = config_map("theirs");
     held["metadata"]["managedFields"] = json!([{ "manager": "helm", "operation": "Update", "time": "2026-01-01T00:00:00Z" }]);
@@ -308,15 +309,18 @@ fn a_plan_tells_a_conflict_and_decides_one_that_needs_no_person() {
     // Taken over from Helm: a person's word was given.
     let script = [(patch, 409, conflict("helm")), (patch, 200, config_map("new")), (get, 200, held)];
     let server = Server::start(&script);
-    let verdict = server.provider().refine(vec![candidate(&config_map("theirs"))], &info()).remove(0);
+    let verdict = server.provider().refine(vec![candidate(&config_map("theirs"), &[("adopt", "true")])], &info()).remove(0);
     assert!(matches!(verdict, Verdict::Accept), "{verdict:?}");
     let sent = server.sent();
     assert!(sent.len() == 3 && sent.iter().filter(|it| it.contains("dryRun=All")).count() == 2, "{sent:?}");
-    // Ours already, and Helm changes it nevertheless.
-    let server = Server::start(&script);
-    let verdict = server.provider().refine(vec![candidate(&marked("theirs"))], &info()).remove(0);
-    let Verdict::Refuse(failure) = verdict else { panic!("{verdict:?}") };
-    assert!(failure.fault == Fault::Conflict && failure.diagnostics[0].summary.contains("`helm` manages .data.k"), "{failure:?}");
+    // Ours already, also where somebody took its labels off, and Helm changes it nevertheless.
+    for prior in [marked("theirs"), config_map("theirs")] {
+        let server = Server::start(&script);
+        let verdict = server.provider().refine(vec![candidate(&prior, &[])], &info()).remove(0);
+        let Verdict::Refuse(failure) = verdict else { panic!("{verdict:?}") };
+        let told = &failure.diagnostics[0].summary;
+        assert!(failure.fault == Fault::Conflict && told.contains("`helm` manages .data.k"), "{failure:?}");
+    }
 }
 
 #[test]

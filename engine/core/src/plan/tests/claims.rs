@@ -229,3 +229,22 @@ fn an_object_that_carries_a_mark_is_written_when_it_is_taken_over_though_nothing
         assert_eq!(reasons(&plan.steps[0]), want);
     }
 }
+
+#[test]
+fn a_claim_whose_run_ended_before_the_object_was_written_is_finished_as_one() {
+    for marked in [false, true] {
+        let mut sim = Sim::new();
+        sim.kind = Arc::new(Kind { marked, ..kind() });
+        sim.have("equal", json!({"x": 1}));
+        sim.have("other", json!({"x": 1})).see("other", json!({"x": 2}));
+        sim.have("applied", json!({"x": 1})).see("applied", json!({"x": 2}));
+        for name in ["equal", "other"] {
+            sim.applied.remove(&at(name));
+        }
+        let plan = sim.plan();
+        let claimed: Vec<&str> =
+            plan.steps.iter().filter(|it| reasons(it).contains(&CLAIMED)).map(|it| it.resource.name()).collect();
+        // What was written once is ours, though somebody took its mark off.
+        assert_eq!(claimed, if marked { vec!["equal", "other"] } else { vec![] });
+    }
+}
