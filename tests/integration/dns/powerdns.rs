@@ -165,7 +165,9 @@ fn a_look_that_is_old_is_repeated_before_anything_is_written() {
         *before += 1;
         match (asked.what.starts_with("GET"), *before) {
             (true, 1) => return Fate::Wait(Duration::from_secs(6)),
-            (true, 2) => hand.put(ZONE, "a.example.test.", "A", 60, &["10.9.9.9"]),
+            (true, 2) => {
+                hand.put(ZONE, "a.example.test.", "A", 60, &["10.9.9.9"]);
+            }
             _ => {}
         }
         Fate::Pass
