@@ -62,6 +62,7 @@ fn proved(work: &Work, bound: &Bound, item: &Item, failure: &host::Failure, seen
     };
     match (item.change.action, seen) {
         (IntentAction::Delete, host::Observation::Absent) => settled(None),
+        (IntentAction::Delete, host::Observation::Found(found)) if is_another(item, &found) => settled(None),
         (IntentAction::Delete, host::Observation::Found(_)) => undone(),
         (IntentAction::Create, host::Observation::Absent) if settles_at_once(bound, item) => undone(),
         (_, host::Observation::Found(found)) => {
@@ -120,6 +121,7 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
         let text = match answer {
             host::Observation::Absent if deletes => continue,
             host::Observation::Absent => "the object is not there".to_owned(),
+            host::Observation::Found(found) if deletes && is_another(item, &found) => continue,
             host::Observation::Found(_) if deletes => "the object is still there".to_owned(),
             host::Observation::Found(found) => match differs(bound, item, &covered(work, item, *found)) {
                 Some(path) => format!("`{path}` is not what was asked for"),
@@ -135,6 +137,13 @@ pub(super) async fn confirm(work: &Work, bound: &Bound, followed: &mut [(Item, h
         let text = format!("the plugin says it is done, but {text}");
         *outcome = over(host::Settlement::Unsettled(host::Failure::new(host::Fault::Contract, "forged", text)));
     }
+}
+
+/// Whether what stands at the address of a deleted object is another one: somebody else made it anew as soon as ours was gone, as
+/// controllers do.
+fn is_another(item: &Item, found: &host::Remote) -> bool {
+    let ours = item.change.prior.as_ref().map_or("", |it| &it.identity);
+    !ours.is_empty() && !found.identity.is_empty() && *ours != *found.identity
 }
 
 /// Has the plugin judge what is not as it was asked for, as it would in the next plan: a zero value that the server does not keep is no

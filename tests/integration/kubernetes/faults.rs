@@ -316,3 +316,23 @@ fn what_stands_there_already_is_not_taken_over_whatever_the_server_does() {
 fn empty() -> String {
     json!({ "apiVersion": "v1", "kind": "ConfigMapList", "metadata": { "resourceVersion": "1" }, "items": [] }).to_string()
 }
+
+#[test]
+fn what_a_controller_makes_anew_as_soon_as_it_is_deleted_is_another_object_and_ours_is_gone() {
+    let (proxy, namespace, project) = behind_proxy("anew");
+    undeclare(&project, "change");
+    let (deleted, again) = (Mutex::new(false), namespace.clone());
+    proxy.decide(move |asked| {
+        let mut deleted = deleted.lock().unwrap();
+        if asked.what.starts_with("DELETE") {
+            *deleted = true;
+        } else if *deleted && asked.what.starts_with("GET") && asked.what.contains("/configmaps") {
+            *deleted = false;
+            make(Cluster::shared(), &again, "change", "theirs");
+        }
+        Fate::Pass
+    });
+    apply(&project).expect_exit(0);
+    assert_eq!(maps(Cluster::shared(), &namespace), want(&[("change", "theirs"), ("keep", "same")]));
+    settled(&project);
+}
