@@ -121,6 +121,8 @@ pub async fn render(arguments: &RenderArgs, shell: &mut Shell<'_>) -> Result<Exi
         ids.push(named(&names, text)?);
     }
     let chosen: Vec<&Resource> = all.iter().filter(|it| ids.is_empty() || ids.contains(&it.id)).collect();
+    let providers = &it.context.providers;
+    let document = |one: &Resource| document(one, providers.get(one.id.alias()).is_some_and(|it| it.manifest.any_api_version));
     match shell.output.format {
         Format::Name => {
             let names: Vec<String> = chosen.iter().map(|it| names.shorten(&it.id)).collect();
@@ -145,26 +147,27 @@ pub async fn render(arguments: &RenderArgs, shell: &mut Shell<'_>) -> Result<Exi
     Ok(Exit::Fine)
 }
 
-/// The document as it would be written in one file, its settings taken off.
-fn document(resource: &Resource) -> Json {
+/// The document as it would be written in one file, its settings taken off. `any`: its provider takes any `apiVersion`.
+fn document(resource: &Resource, any: bool) -> Json {
     let mut metadata = Map::new();
     metadata.insert("name".to_owned(), Json::from(&*resource.name));
     if let Some(namespace) = &resource.namespace {
         metadata.insert("namespace".to_owned(), Json::from(&**namespace));
     }
-    let (kind, group) =
-        resource.id.kind().split_once('.').map_or((resource.id.kind(), None), |(kind, group)| (kind, Some(group)));
-    let mut out = Map::new();
-    out.insert("kind".to_owned(), Json::from(kind));
-    match group {
-        // The version is the provider's business; the group is part of the identity.
-        Some(group) => out.insert("group".to_owned(), Json::from(group)),
-        None => out.insert("apiVersion".to_owned(), Json::from(format!("{}/v1", resource.id.alias()))),
-    };
-    out.insert("metadata".to_owned(), Json::Object(metadata));
     let hidden = without_plain(&resource.doc, &resource.kind.hints.plain, &|_| secret("", ""));
-    if let Json::Object(body) = public(hidden.as_ref().unwrap_or(&resource.doc)) {
-        out.extend(body);
+    let mut body = match public(hidden.as_ref().unwrap_or(&resource.doc)) {
+        Json::Object(body) => body,
+        _ => Map::new(),
+    };
+    // Labels and annotations lie in the body's metadata.
+    if let Some(Json::Object(more)) = body.remove("metadata") {
+        metadata.extend(more);
     }
+    let (version, kind) = resource.kind.header(resource.id.alias(), any);
+    let mut out = Map::new();
+    out.insert("apiVersion".to_owned(), Json::from(version));
+    out.insert("kind".to_owned(), Json::from(kind));
+    out.insert("metadata".to_owned(), Json::Object(metadata));
+    out.extend(body);
     Json::Object(out)
 }

@@ -150,3 +150,20 @@ fn a_kind_that_neither_the_cluster_nor_a_document_knows_is_named_with_what_is_ne
         "base/web.yaml:2",
     ]);
 }
+
+#[test]
+fn what_render_prints_are_manifests_that_say_the_same() {
+    let shop = Shop::new("rendered");
+    shop.declare(
+        "all",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings, namespace: NS, labels: {app: shop}}\ndata: {a: b}\n---\n\
+         apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: web, annotations: {example.com/why: tests}}\n\
+         spec: {minAvailable: 1, selector: {matchLabels: {app: shop}}}\n",
+    );
+    shop.apply_settled();
+    let rendered = shop.run(&["render"]).expect_exit(0).stdout;
+    for part in ["apiVersion: v1\n", "apiVersion: policy/v1\n", "name: settings\n", "app: shop\n", "example.com/why: tests\n"] {
+        assert!(rendered.contains(part), "{part}\n{rendered}");
+    }
+    shop.declare("all", &rendered).settled();
+}

@@ -106,6 +106,17 @@ impl Kind {
         self.hints.key.is_some() || matches!(self.recover, Recover::Key | Recover::Conditional)
     }
 
+    /// `apiVersion` and `kind` as its documents have them. `alias` is the provider's; `any` says that it takes documents of any
+    /// `apiVersion`, which say the system's own.
+    pub fn header(&self, alias: &str, any: bool) -> (String, &str) {
+        let version = self.version.as_deref().unwrap_or("v1");
+        match self.name.split_once('.') {
+            Some((kind, group)) => (format!("{group}/{version}"), kind),
+            None if any => (version.to_owned(), &self.name),
+            None => (format!("{alias}/v1"), &self.name),
+        }
+    }
+
     /// The scope whose name the object has taken: what stands in that scope, or in one below it, stands in the object (a
     /// directory, a zone, a namespace) or cannot be while the object is (a file). None for kinds that hold nothing.
     pub fn place(&self, address: &Address) -> Option<String> {

@@ -69,20 +69,13 @@ impl<'a> Drafts<'a> {
             }
         }
         let mut document = Map::new();
-        let (plain, group) = kind.name.split_once('.').map_or((&*kind.name, None), |(plain, group)| (plain, Some(group)));
-        let version = kind.version.as_deref().unwrap_or("v1");
-        let version = match group {
-            Some(group) => format!("{group}/{version}"),
-            // As other tools write it.
-            None if self.bound.manifest.any_api_version => version.to_owned(),
-            None => format!("{}/v1", self.bound.alias),
-        };
         if self.named {
             let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
             if let Some(annotations) = annotations.as_object_mut() {
                 annotations.insert("trueup.dev/provider".to_owned(), Json::from(&*self.bound.alias));
             }
         }
+        let (version, plain) = kind.header(&self.bound.alias, self.bound.manifest.any_api_version);
         document.insert("apiVersion".to_owned(), Json::from(version));
         document.insert("kind".to_owned(), Json::from(plain));
         document.insert("metadata".to_owned(), Json::Object(metadata));
