@@ -341,7 +341,7 @@ fn what_a_controller_makes_anew_as_soon_as_it_is_deleted_is_another_object_and_o
 fn one_object_that_is_slow_to_go_keeps_back_none_of_those_that_are_sent_with_it() {
     let cluster = Cluster::shared();
     let namespace = cluster.namespace("slow");
-    let project = project_at(cluster, cluster.port, &namespace);
+    let project = project_at(cluster, cluster.port(), &namespace);
     declare(&project, "first", "x");
     declare(&project, "slow", "x");
     // It goes before what it is built on: in one call with the slow one.
