@@ -1,12 +1,14 @@
 //! One call's worth of steps: intents, the call, outcomes, and what must follow before a step is settled.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use trueup_core::address::Address;
 use trueup_core::diagnostic::codes;
 use trueup_core::diff;
+use trueup_core::document::Settings;
 use trueup_core::inventory::{Entry, Intent, IntentAction, Ownership};
 use trueup_core::manifest::ReplaceOrder;
 use trueup_core::observation::Observed;
@@ -29,8 +31,6 @@ use crate::veil::Veil;
 /// Tries of one change within one apply, the first among them. For what a server may get over: a plugin that crashed, ran
 /// past its deadline or broke the contract would do so again, and is not asked again in this run.
 const TRIES: retry::Policy = retry::Policy { first: Duration::from_millis(200), cap: Duration::from_secs(30), tries: 5 };
-/// How long a change may stay pending within one apply where its document gives no `trueup.dev/timeout`.
-const PENDING_LIMIT: Duration = Duration::from_secs(600);
 
 /// One change on its way.
 pub(super) struct Item {
@@ -57,28 +57,36 @@ pub(super) fn target(step: &Step, part: Part) -> &Address {
     }
 }
 
-/// Runs a group to its end and says how each part ended. The two halves of a delete-first replacement follow each other here.
-pub(super) async fn run(work: Arc<Work>, group: Group) -> Vec<(usize, Part, Ended)> {
+/// How a part of a step ended.
+pub(super) type End = (usize, Part, Ended);
+/// Hears what has ended, as soon as it is booked.
+pub(super) type Tell<'a> = dyn Fn(Vec<End>) + Send + Sync + 'a;
+
+/// Runs a group to its end, and tells how each part ended. The two halves of a delete-first replacement follow each other here.
+pub(super) async fn run(work: Arc<Work>, group: Group, tell: &Tell<'_>) {
     let Some(bound) = work.providers.get(&group.provider) else {
-        return group
-            .parts
-            .into_iter()
-            .map(|(index, part)| (index, part, Ended::Skipped("its provider is gone".to_owned())))
-            .collect();
+        let gone = |(index, part)| (index, part, Ended::Skipped("its provider is gone".to_owned()));
+        return tell(group.parts.into_iter().map(gone).collect());
     };
     group.parts.iter().filter_map(|(index, _)| work.step(*index)).for_each(|step| work.report.started(step));
     if !group.delete_first {
-        return run_half(&work, bound, group.parts).await;
+        return run_half(&work, bound, group.parts, tell).await;
     }
     let deletes = group.parts.iter().map(|(index, _)| (*index, Part::Delete)).collect();
-    let (gone, mut ended): (Vec<_>, Vec<_>) =
-        run_half(&work, bound, deletes).await.into_iter().partition(|(_, _, end)| *end == Ended::Done);
-    let creates = gone.into_iter().map(|(index, _, _)| (index, Part::Create)).collect();
-    ended.extend(run_half(&work, bound, creates).await);
-    ended.into_iter().map(|(index, _, end)| (index, Part::Whole, end)).collect()
+    let whole = |ended: Vec<End>| tell(ended.into_iter().map(|(index, _, end)| (index, Part::Whole, end)).collect());
+    let creates = Mutex::new(Vec::new());
+    let first = |ended: Vec<End>| {
+        let (gone, over): (Vec<_>, Vec<_>) = ended.into_iter().partition(|(_, _, end)| *end == Ended::Done);
+        let gone = gone.into_iter().map(|(index, _, _)| (index, Part::Create));
+        creates.lock().unwrap_or_else(PoisonError::into_inner).extend(gone);
+        whole(over);
+    };
+    run_half(&work, bound, deletes, &first).await;
+    let creates = std::mem::take(&mut *creates.lock().unwrap_or_else(PoisonError::into_inner));
+    run_half(&work, bound, creates, &whole).await;
 }
 
-async fn run_half(work: &Work, bound: &Bound, parts: Vec<(usize, Part)>) -> Vec<(usize, Part, Ended)> {
+async fn run_half(work: &Work, bound: &Bound, parts: Vec<(usize, Part)>, tell: &Tell<'_>) {
     let mut ended = Vec::new();
     let mut items = Vec::new();
     for (index, part) in parts {
@@ -87,10 +95,36 @@ async fn run_half(work: &Work, bound: &Bound, parts: Vec<(usize, Part)>) -> Vec<
             Err(end) => ended.push((index, part, end)),
         }
     }
-    while !items.is_empty() {
-        items = attempt(work, bound, items, &mut ended).await;
-    }
-    ended
+    tell(ended);
+    carry_out(work, bound, items, tell).await;
+}
+
+/// Carries changes out until each has ended. Those that stay pending are followed beside the others, which are booked and tried
+/// again without them.
+fn carry_out<'a>(
+    work: &'a Work,
+    bound: &'a Bound,
+    items: Vec<Item>,
+    tell: &'a Tell<'a>,
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    Box::pin(async move {
+        if items.is_empty() {
+            return;
+        }
+        let sent = attempt(work, bound, items, tell).await;
+        let (mut pending, over): (Vec<_>, Vec<_>) =
+            sent.into_iter().partition(|(item, outcome)| due(work, item, outcome, Duration::ZERO).is_some());
+        let others = async {
+            let again = conclude(work, bound, over, tell).await;
+            carry_out(work, bound, again, tell).await;
+        };
+        let followed = async {
+            follow(work, bound, &mut pending).await;
+            let again = conclude(work, bound, pending, tell).await;
+            carry_out(work, bound, again, tell).await;
+        };
+        tokio::join!(others, followed);
+    })
 }
 
 /// Makes the change of one part, with its unknowns filled.
@@ -174,69 +208,64 @@ pub(crate) fn remote(sealer: &Sealer, observed: &Observed) -> host::Remote {
     }
 }
 
-/// Announces what is not announced, sends the changes once, books what came of them, and returns what must be tried again.
-async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, ended: &mut Vec<(usize, Part, Ended)>) -> Vec<Item> {
+/// Announces what is not announced and sends the changes once. What was not sent has ended.
+async fn attempt(work: &Work, bound: &Bound, mut items: Vec<Item>, tell: &Tell<'_>) -> Vec<(Item, host::Outcome)> {
     let refused = work.gates.get(&bound.alias).and_then(Gate::refusal);
     let announced = match refused {
         Some(failure) => Err((code_of(failure.fault, codes::STEP_FAILED), work.sealer.mask(&failure.to_string()))),
         None => announce(work, bound, &mut items).await.map_err(|error| (codes::STORE, error)),
     };
     if let Err((code, text)) = announced {
-        ended.extend(items.into_iter().map(|it| (it.index, it.part, failed(&it.step, code, text.clone()))));
+        tell(items.into_iter().map(|it| (it.index, it.part, failed(&it.step, code, text.clone()))).collect());
         return Vec::new();
     }
     let outcomes = send(work, bound, &items).await;
-    let before = ended.len();
-    let mut again = Vec::new();
-    let mut records = Vec::new();
-    let mut wait = Duration::ZERO;
-    let mut followed: Vec<(Item, host::Outcome)> = items.into_iter().zip(outcomes).collect();
-    follow(work, bound, &mut followed).await;
-    for (item, outcome) in &mut followed {
+    items.into_iter().zip(outcomes).collect()
+}
+
+/// Looks at what came of changes, books it, tells it, and returns what must be tried again, once it is time for that.
+async fn conclude(work: &Work, bound: &Bound, mut sent: Vec<(Item, host::Outcome)>, tell: &Tell<'_>) -> Vec<Item> {
+    for (item, outcome) in &mut sent {
         item.breach = breach(outcome);
     }
-    look::settle_doubts(work, bound, &mut followed).await;
-    look::confirm(work, bound, &mut followed).await;
-    for (item, outcome) in followed {
+    look::settle_doubts(work, bound, &mut sent).await;
+    look::confirm(work, bound, &mut sent).await;
+    let (mut ended, mut again) = (Vec::new(), Vec::new());
+    let mut wait = Duration::ZERO;
+    for (item, outcome) in sent {
         match book(work, bound, item, outcome) {
-            Booked::Ended((record, end)) => {
-                records.extend(record);
-                ended.push(end);
-            }
+            Booked::Ended(it) => ended.push(it),
             Booked::Again(item, pause, otherwise) => {
                 wait = wait.max(pause);
                 again.push((*item, otherwise));
             }
         }
     }
-    record(work, records, ended.get_mut(before..).unwrap_or_default()).await;
+    record(work, ended, tell).await;
     if again.is_empty() || !work.cancel.within(wait).await {
         return again.into_iter().map(|(item, _)| item).collect();
     }
     // Asked to stop while it waited: what was to be tried again ends as it stands.
-    let before = ended.len();
-    let mut records = Vec::new();
-    for (_, (outcome, end)) in again {
-        records.extend(outcome);
-        ended.push(end);
-    }
-    record(work, records, ended.get_mut(before..).unwrap_or_default()).await;
+    record(work, again.into_iter().map(|(_, it)| it).collect(), tell).await;
     Vec::new()
 }
 
-/// Records how changes ended, in one commit; `ended` are just these. Where that fails the world moved and the record did not:
-/// the intents stay open, and the next pass looks.
-async fn record(work: &Work, records: Vec<OutcomeRecord>, ended: &mut [(usize, Part, Ended)]) {
-    if records.is_empty() {
-        return;
-    }
-    let Err(error) = work.recorder.outcome(records).await else { return };
-    tracing::error!("outcomes could not be recorded: {error}");
-    for (index, _, end) in ended.iter_mut().filter(|(_, _, end)| matches!(end, Ended::Done)) {
-        if let Some(step) = work.step(*index) {
-            *end = failed(step, codes::STORE, format!("done, but not recorded: {error}"));
+/// Records how changes ended, in one commit, and tells it. Where that fails the world moved and the record did not: the intents
+/// stay open, and the next pass looks.
+async fn record(work: &Work, over: Vec<Over>, tell: &Tell<'_>) {
+    let (records, mut ended): (Vec<_>, Vec<_>) = over.into_iter().unzip();
+    let records: Vec<OutcomeRecord> = records.into_iter().flatten().collect();
+    if !records.is_empty()
+        && let Err(error) = work.recorder.outcome(records).await
+    {
+        tracing::error!("outcomes could not be recorded: {error}");
+        for (index, _, end) in ended.iter_mut().filter(|(_, _, end)| matches!(end, Ended::Done)) {
+            if let Some(step) = work.step(*index) {
+                *end = failed(step, codes::STORE, format!("done, but not recorded: {error}"));
+            }
         }
     }
+    tell(ended);
 }
 
 /// One call with all changes, once it is their turn; what no answer came for is in doubt.
@@ -365,7 +394,7 @@ async fn follow(work: &Work, bound: &Bound, followed: &mut [(Item, host::Outcome
 /// The operation of a change that is pending and has time left.
 fn due<'a>(work: &Work, item: &Item, outcome: &'a host::Outcome, passed: Duration) -> Option<&'a host::Pending> {
     let settings = item.step.source.and_then(|it| work.sources.get(&it)).map(|it| &it.settings);
-    let limit = settings.and_then(|it| it.timeout).unwrap_or(PENDING_LIMIT);
+    let limit = settings.map_or_else(|| Settings::default().pending_limit(), |it| it.pending_limit());
     match &outcome.settlement {
         host::Settlement::Pending(pending) if passed < limit => Some(pending),
         _ => None,
@@ -373,7 +402,7 @@ fn due<'a>(work: &Work, item: &Item, outcome: &'a host::Outcome, passed: Duratio
 }
 
 /// What is recorded of a change that is over, and how its part of the step ended.
-type Over = (Option<OutcomeRecord>, (usize, Part, Ended));
+type Over = (Option<OutcomeRecord>, End);
 
 enum Booked {
     Ended(Over),

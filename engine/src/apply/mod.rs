@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::diagnostic::{Code, Diagnostic, codes};
@@ -199,8 +200,10 @@ impl Work {
 /// Runs the plan to its end, or to where `work.cancel` stops it.
 pub async fn apply(work: Arc<Work>) -> Applied {
     let mut run = Run::new(work.clone());
-    let mut running: JoinSet<Vec<(usize, Part, Ended)>> = JoinSet::new();
+    let mut running: JoinSet<()> = JoinSet::new();
+    let (sender, mut ends) = unbounded_channel();
     loop {
+        run.forget_idle();
         if work.cancel.is_cancelled() {
             run.applied.cancelled = true;
         } else {
@@ -214,16 +217,18 @@ pub async fn apply(work: Arc<Work>) -> Applied {
                 continue;
             }
             for group in groups(&work, effects) {
-                running.spawn(batch::run(work.clone(), group));
+                let (work, sender) = (work.clone(), sender.clone());
+                running.spawn(async move { batch::run(work, group, &|ended| drop(sender.send(ended))).await });
             }
         }
-        run.forget_idle();
         tokio::select! {
-            Some(joined) = running.join_next() => {
-                // A panic of ours in one batch must not take the others along: its intents stay open, and the next pass looks.
-                let Ok(ended) = joined else { continue };
+            biased;
+            // Once nothing runs, all that was told is there.
+            Some(ended) = ends.recv(), if !running.is_empty() || !ends.is_empty() => {
                 ended.into_iter().for_each(|(index, part, end)| run.settle(index, part, end));
             }
+            // A panic of ours in one batch must not take the others along: its intents stay open, and the next pass looks.
+            Some(_) = running.join_next() => {}
             ended = run.watch.next(), if !run.watch.is_empty() => {
                 ended.into_iter().for_each(|((index, part), end)| run.finish(index, part, end));
             }
@@ -239,6 +244,12 @@ struct Run {
     progress: Progress,
     watch: Watch,
     applied: Applied,
+    /// By step that has not ended: the places in [`Plan::waits`] that it is waited for at, where no step makes them so.
+    waits: HashMap<usize, Vec<usize>>,
+    /// By such a place: how many of its steps have not ended.
+    needed: HashMap<usize, usize>,
+    /// Such places of which none is left.
+    idle: Vec<usize>,
 }
 
 impl Run {
@@ -247,14 +258,42 @@ impl Run {
         let parallel = |alias: &str| work.providers.get(alias).map_or(1, |it| it.parallel().saturating_mul(it.batch()));
         let progress = Progress::new(&work.plan, &parallel);
         let applied = Applied { steps: vec![None; work.plan.steps.len()], ..Applied::default() };
-        let mut run = Self { progress, watch: Watch::new(work.clone()), applied, work };
+        let (waits, needed, idle) = (HashMap::new(), HashMap::new(), Vec::new());
+        let mut run = Self { progress, watch: Watch::new(work.clone()), applied, waits, needed, idle, work };
         for (index, part) in run.progress.held() {
+            run.need(index);
             match wait::before(&run.work, (index, part)) {
                 Some(held) => run.watch.add(held),
                 None => run.finish(index, part, Ended::Done),
             }
         }
         run
+    }
+
+    /// Notes which steps are the reason to wait for something that no step makes so.
+    fn need(&mut self, index: usize) {
+        let before = self.work.plan.waits.get(index).map_or(&[][..], |it| &it.before);
+        for step in before.iter().filter(|it| **it < self.applied.steps.len()) {
+            self.waits.entry(*step).or_default().push(index);
+            *self.needed.entry(index).or_default() += 1;
+        }
+        if !self.needed.contains_key(&index) {
+            self.idle.push(index);
+        }
+    }
+
+    /// Books how a step ended.
+    fn over(&mut self, index: usize, end: Ended) {
+        if let Some(slot) = self.applied.steps.get_mut(index) {
+            *slot = Some(end);
+        }
+        for place in self.waits.remove(&index).unwrap_or_default() {
+            let Some(left) = self.needed.get_mut(&place) else { continue };
+            *left -= 1;
+            if *left == 0 {
+                self.idle.push(place);
+            }
+        }
     }
 
     /// A part was carried out, or was not: it ends, or its `wait-for` is looked at first.
@@ -292,9 +331,7 @@ impl Run {
         // The old half of a create-first replacement is still to come.
         if !good || part != Part::Create {
             work.report.ended(step, &end);
-            if let Some(slot) = self.applied.steps.get_mut(index) {
-                *slot = Some(end);
-            }
+            self.over(index, end);
         }
         self.skip(skipped, &step.resource, "did not succeed");
     }
@@ -303,8 +340,10 @@ impl Run {
     fn skip(&mut self, skipped: Vec<(usize, Part)>, because: &ResourceId, why: &str) {
         let because = Ended::Skipped(format!("{} {why}", self.work.short.shorten(because)));
         for (other, _) in skipped {
-            let Some(slot) = self.applied.steps.get_mut(other).filter(|it| it.is_none()) else { continue };
-            *slot = Some(because.clone());
+            if self.applied.steps.get(other).is_none_or(Option::is_some) {
+                continue;
+            }
+            self.over(other, because.clone());
             if let Some(dependent) = self.work.step(other) {
                 self.work.report.ended(dependent, &because);
             }
@@ -313,15 +352,11 @@ impl Run {
 
     /// What is waited for only for the sake of steps that will not begin any more is waited for no longer.
     fn forget_idle(&mut self) {
-        let steps = &self.applied.steps;
-        let over = |at: &usize| steps.get(*at).is_none_or(Option::is_some);
-        let waits = &self.work.plan.waits;
-        let idle =
-            |(index, part): &(usize, Part)| *part == Part::Wait && waits.get(*index).is_none_or(|it| it.before.iter().all(over));
-        let idle: Vec<_> = self.watch.open().filter(idle).collect();
-        for place in idle {
-            self.watch.forget(place);
-            self.progress.finish(place, &Finished::Skipped);
+        for index in std::mem::take(&mut self.idle) {
+            let place = (index, Part::Wait);
+            if self.watch.forget(place) {
+                self.progress.finish(place, &Finished::Skipped);
+            }
         }
     }
 

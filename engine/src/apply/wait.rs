@@ -135,14 +135,9 @@ impl Watch {
         self.open.is_empty()
     }
 
-    /// What is waited for now.
-    pub(super) fn open(&self) -> impl Iterator<Item = Place> + '_ {
-        self.open.keys().copied()
-    }
-
-    /// Nobody needs it any more.
-    pub(super) fn forget(&mut self, place: Place) {
-        self.open.remove(&place);
+    /// Nobody needs it any more; whether it was still waited for.
+    pub(super) fn forget(&mut self, place: Place) -> bool {
+        self.open.remove(&place).is_some()
     }
 
     pub(super) fn add(&mut self, held: Held) {

@@ -1,5 +1,6 @@
 //! What steps of a plan wait for besides each other: conditions of objects (`trueup.dev/wait-for`).
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -27,10 +28,16 @@ pub struct Wait {
 
 /// What `plan` waits for.
 pub fn waits(plan: &core::Plan, context: &PlanContext<'_>) -> Vec<Wait> {
+    // By step that is waited for, those that come after it.
+    let mut after: HashMap<usize, Vec<&core::Step>> = plan.waits.iter().filter_map(|it| Some((it.step?, Vec::new()))).collect();
+    for (own, step) in plan.steps.iter().flat_map(|step| step.after.iter().map(move |own| (own, step))) {
+        if let Some(known) = after.get_mut(own) {
+            known.push(step);
+        }
+    }
     let wait = |it: &core::Wait| {
-        let after = |own: &usize| plan.steps.iter().filter(|step| step.after.contains(own)).collect();
         let standing = || it.before.iter().filter_map(|at| plan.steps.get(*at)).collect();
-        let before: Vec<&core::Step> = it.step.as_ref().map_or_else(standing, after);
+        let before: Vec<&core::Step> = it.step.map_or_else(standing, |own| after.get(&own).cloned().unwrap_or_default());
         Wait {
             resource: (context.shorten)(&it.resource),
             id: it.resource.to_string(),

@@ -387,3 +387,40 @@ fn what_a_controller_makes_anew_as_soon_as_it_is_deleted_is_another_object_and_o
     assert_eq!(maps(Cluster::shared(), &namespace), want(&[("change", "theirs"), ("keep", "same")]));
     settled(&project);
 }
+=======
+
+#[test]
+fn one_object_that_is_slow_to_go_keeps_back_none_of_those_that_are_sent_with_it() {
+    let cluster = Cluster::shared();
+    let namespace = cluster.namespace("slow");
+    let project = project_at(cluster, cluster.port(), &namespace);
+    declare(&project, "first", "x");
+    declare(&project, "slow", "x");
+    // It goes before what it is built on: in one call with the slow one.
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last, annotations: {trueup.dev/depends-on: ConfigMap/first}}\n";
+    project.write("base/last.yaml", map).commit("last");
+    apply(&project).expect_exit(0);
+    let path = format!("{}/slow", maps_path(&namespace));
+    let hold = |finalizers: &[&str]| cluster.patch(&path, "merge-patch", &json!({"metadata": {"finalizers": finalizers}}));
+    assert_eq!(hold(&["example.com/hold"]).0, 200);
+    for name in ["first", "slow", "last"] {
+        undeclare(&project, name);
+    }
+    let left = std::thread::scope(|scope| {
+        let run = scope.spawn(|| apply(&project));
+        // It goes once all others have gone, or once that takes far too long.
+        let until = Instant::now() + Duration::from_secs(60);
+        let names = || maps(cluster, &namespace).into_keys().collect::<Vec<_>>();
+        while names() != ["slow"] && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let left = names();
+        assert_eq!(hold(&[]).0, 200);
+        run.join().expect("it runs").expect_exit(0);
+        left
+    });
+    assert_eq!(left, ["slow"]);
+    assert_eq!(maps(cluster, &namespace), want(&[]));
+    settled(&project);
+}
+>>>>>>> h2

@@ -165,6 +165,8 @@ fn what_is_wrong_with_a_secret_is_told_without_its_value() {
 #[test]
 fn what_the_reader_and_expressions_find_in_a_secret_is_told_without_its_lines() {
     let shop = with_secret("unread");
+    // Which kinds the cluster has is known from then on.
+    shop.declare("right", SECRET).plan().expect_exit(0);
     let secret = |rest: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: wrong}}\n{rest}\n");
     for (rest, code) in [
         ("stringData: {k: canary-0ne, k: canary-tw0}", "TU0102"),

@@ -54,6 +54,8 @@ use crate::value::{Digest, Json, Path};
 
 /// [`Settings::patience`] where a document gives no `timeout`.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// [`Settings::pending_limit`] where a document gives no `timeout`: what a system has under way takes as long as it takes.
+const PENDING_LIMIT: Duration = Duration::from_secs(600);
 
 /// What one file and one document may cost.
 #[derive(Clone, Debug)]
@@ -115,6 +117,11 @@ impl Settings {
     /// How long an apply waits for the resource's `wait-for`, and for its health where that is asked for.
     pub fn patience(&self) -> Duration {
         self.timeout.unwrap_or(PATIENCE)
+    }
+
+    /// How long a change of the resource may stay pending within one apply.
+    pub fn pending_limit(&self) -> Duration {
+        self.timeout.unwrap_or(PENDING_LIMIT)
     }
 }
 
