@@ -387,7 +387,6 @@ fn what_a_controller_makes_anew_as_soon_as_it_is_deleted_is_another_object_and_o
     assert_eq!(maps(Cluster::shared(), &namespace), want(&[("change", "theirs"), ("keep", "same")]));
     settled(&project);
 }
-=======
 
 #[test]
 fn one_object_that_is_slow_to_go_keeps_back_none_of_those_that_are_sent_with_it() {
@@ -423,4 +422,3 @@ fn one_object_that_is_slow_to_go_keeps_back_none_of_those_that_are_sent_with_it(
     assert_eq!(maps(cluster, &namespace), want(&[]));
     settled(&project);
 }
->>>>>>> h2
