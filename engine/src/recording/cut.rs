@@ -66,10 +66,10 @@ pub const TOKEN: &str = "trueup-token";
 /// Texts and what stands for each.
 #[derive(Default)]
 pub struct Cut {
-    /// Longest first: a secret may hold another one.
+    /// Whole texts that are replaced as they stand: handles, digests.
     pairs: Vec<(String, String)>,
-    /// Values and what stands for each, longest first, found however their characters are escaped.
-    loose: Vec<(Loose, String)>,
+    /// Longest first, each in all its spellings: a secret may hold another one, which would tear it apart.
+    values: Vec<Value>,
     /// What base64 and base32 of a longer text hold of a value, whatever stands before it.
     inside: Vec<String>,
     /// Spellings that may be broken over lines.
@@ -80,6 +80,44 @@ pub struct Cut {
     plain: Vec<Vec<u8>>,
     /// The same of short values.
     short: Vec<Vec<u8>>,
+}
+
+/// A value that is looked for everywhere.
+struct Value {
+    /// Spellings and what stands for each, longest first, but for those that `loose` finds and replaces in the same way.
+    exact: Vec<(String, String)>,
+    /// Found however its characters are escaped.
+    loose: Option<Loose>,
+    shown: String,
+}
+
+impl Value {
+    fn new(value: &str, shown: &str) -> Self {
+        let loose = Loose::new(value);
+        let found = |text: &str| loose.as_ref().and_then(|it| it.find(text.as_bytes(), 0)) == Some(0..text.len());
+        let mut exact: Vec<(String, String)> = spellings(value).into_iter().zip(spellings(shown)).collect();
+        longest_first(&mut exact);
+        exact.retain(|(text, stands)| stands != shown || !found(text));
+        Self { exact, loose, shown: shown.to_owned() }
+    }
+
+    fn cut(&self, mut text: String) -> String {
+        for (value, shown) in &self.exact {
+            if text.contains(value.as_str()) {
+                text = text.replace(value.as_str(), shown);
+            }
+        }
+        match &self.loose {
+            Some(value) => loose(text, value, &self.shown),
+            None => text,
+        }
+    }
+}
+
+/// Each text once.
+fn longest_first(pairs: &mut Vec<(String, String)>) {
+    pairs.sort_by(|one, other| other.0.len().cmp(&one.0.len()).then_with(|| one.0.cmp(&other.0)));
+    pairs.dedup_by(|one, other| one.0 == other.0);
 }
 
 impl Cut {
@@ -107,10 +145,7 @@ impl Cut {
         long.iter().for_each(|(value, shown)| cut.add(value, shown));
         cut.wrapped.sort();
         cut.pairs.extend(handles.iter().map(|(handle, shown)| (handle.clone(), shown.clone())));
-        for pairs in [&mut cut.pairs, &mut cut.words] {
-            pairs.sort_by(|one, other| other.0.len().cmp(&one.0.len()).then_with(|| one.0.cmp(&other.0)));
-            pairs.dedup_by(|one, other| one.0 == other.0);
-        }
+        [&mut cut.pairs, &mut cut.words].into_iter().for_each(longest_first);
         cut
     }
 
@@ -125,8 +160,7 @@ impl Cut {
 
     /// Takes one value; longer ones come first.
     fn add(&mut self, value: &str, shown: &str) {
-        self.pairs.extend(spellings(value).into_iter().zip(spellings(shown)));
-        self.loose.extend(Loose::new(value).map(|it| (it, shown.to_owned())));
+        self.values.push(Value::new(value, shown));
         self.wrapped.add(value, shown);
         let bytes = value.as_bytes();
         self.plain.push(bytes.to_vec());
@@ -137,7 +171,7 @@ impl Cut {
 
     /// Whether there is nothing to cut.
     fn is_empty(&self) -> bool {
-        self.pairs.is_empty() && self.words.is_empty()
+        self.values.is_empty() && self.pairs.is_empty() && self.words.is_empty()
     }
 
     /// `text` without them.
@@ -147,19 +181,20 @@ impl Cut {
 
     /// As [`Cut::text`] without the short values.
     fn long(&self, text: &str) -> String {
-        let mut out = text.to_owned();
+        let mut out = self.wrapped.cut(text.to_owned());
         for (value, shown) in &self.pairs {
             if out.contains(value.as_str()) {
                 out = out.replace(value.as_str(), shown);
             }
         }
+        out = self.values.iter().fold(out, |text, it| it.cut(text));
         // Nothing can stand in for a part of other base64: the replay may part there, and the secret does not.
         for part in &self.inside {
             if out.contains(part.as_str()) {
                 out = out.replace(part.as_str(), &"x".repeat(part.len()));
             }
         }
-        self.loose.iter().fold(self.wrapped.cut(out), |text, (value, shown)| loose(text, value, shown))
+        out
     }
 
     /// As [`Cut::text`] for what may be text, or packed with gzip.
@@ -180,45 +215,44 @@ impl Cut {
     /// Bytes of another form keep their length, as counts within them may speak of it.
     fn blind(&self, bytes: &[u8]) -> Vec<u8> {
         let mut out = bytes.to_vec();
-        let spelled = self.pairs.iter().map(|it| it.0.as_bytes()).chain(self.inside.iter().map(String::as_bytes));
-        for value in spelled.chain(self.plain.iter().map(Vec::as_slice)) {
-            stars(&mut out, value, |_, _| true);
+        let exact = self.pairs.iter().chain(self.values.iter().flat_map(|it| &it.exact)).map(|it| it.0.as_bytes());
+        for value in exact.chain(self.inside.iter().map(String::as_bytes)).chain(self.plain.iter().map(Vec::as_slice)) {
+            stars(&mut out, bytes, value, |_, _| true);
         }
-        for (value, _) in &self.loose {
+        for value in self.values.iter().filter_map(|it| it.loose.as_ref()) {
             let mut from = 0;
-            while let Some(at) = value.find(&out, from) {
+            while let Some(at) = value.find(bytes, from) {
                 from = at.end;
                 out.iter_mut().take(at.end).skip(at.start).for_each(|it| *it = b'*');
             }
         }
         let apart = |byte: Option<&u8>| byte.is_none_or(|it| !it.is_ascii_alphanumeric());
         for value in &self.short {
-            stars(&mut out, value, |before, after| value.len() >= SHORTEST_BLIND || (apart(before) && apart(after)));
+            stars(&mut out, bytes, value, |before, after| value.len() >= SHORTEST_BLIND || (apart(before) && apart(after)));
         }
         out
     }
 
-    /// Every text in `value`, keys and bytes too.
+    /// Every text in `value`, keys and bytes too. `digests` takes every content that becomes another one.
     ///
     /// # Errors
     ///
     /// Where a body is packed in a way that nothing can be looked for in; in words.
-    pub fn json(&self, value: &mut Json) -> Result<(), String> {
+    pub fn json(&self, value: &mut Json, digests: &mut Digests) -> Result<(), String> {
         match value {
             Json::String(text) => *text = self.text(text),
-            Json::Array(items) => items.iter_mut().try_for_each(|it| self.json(it))?,
+            Json::Array(items) => items.iter_mut().try_for_each(|it| self.json(it, digests))?,
             Json::Object(fields) => {
-                if let Some(Json::String(text)) = fields.get_mut("$base64") {
-                    if let Ok(bytes) = STANDARD.decode(text.as_bytes()) {
-                        *text = STANDARD.encode(self.bytes(&bytes));
-                    }
-                    return Ok(());
-                }
                 if let Some(encoding) = packed::encoding(fields).filter(|_| !self.is_empty()) {
+                    let before = fields.get("body").and_then(content);
                     packed::open(fields, &encoding, &|bytes| self.bytes(bytes))?;
+                    digests.take(before, fields.get("body").and_then(content));
                 }
                 for (key, mut it) in std::mem::take(fields) {
-                    self.json(&mut it)?;
+                    match (key.as_str(), &mut it) {
+                        ("$text" | "$base64", Json::String(text)) => self.content(&key, text, digests),
+                        _ => self.json(&mut it, digests)?,
+                    }
                     fields.insert(self.text(&key), it);
                 }
             }
@@ -226,6 +260,25 @@ impl Cut {
         }
         Ok(())
     }
+
+    /// A content as text, or as bytes.
+    fn content(&self, key: &str, text: &mut String, digests: &mut Digests) {
+        let Some(before) = bytes_of(key, text) else { return };
+        let after = self.bytes(&before);
+        if after != before {
+            *text = if key == "$text" { String::from_utf8_lossy(&after).into_owned() } else { STANDARD.encode(&after) };
+            digests.take(Some(before), Some(after));
+        }
+    }
+}
+
+/// The bytes of a content: of `{"$text": …}` or `{"$base64": …}`.
+fn content(value: &Json) -> Option<Vec<u8>> {
+    ["$text", "$base64"].into_iter().find_map(|key| bytes_of(key, value.get(key)?.as_str()?))
+}
+
+fn bytes_of(key: &str, text: &str) -> Option<Vec<u8>> {
+    if key == "$text" { Some(text.as_bytes().to_vec()) } else { STANDARD.decode(text).ok() }
 }
 
 /// Puts `shown` wherever a value stands.
@@ -250,13 +303,13 @@ fn loose(text: String, value: &Loose, shown: &str) -> String {
     out
 }
 
-/// Puts stars over `value` wherever `here` agrees to what stands before and after it.
-fn stars(out: &mut [u8], value: &[u8], here: impl Fn(Option<&u8>, Option<&u8>) -> bool) {
+/// Puts stars where `value` stands in `bytes`, if `here` agrees to what stands before and after it.
+fn stars(out: &mut [u8], bytes: &[u8], value: &[u8], here: impl Fn(Option<&u8>, Option<&u8>) -> bool) {
     let Some(first) = value.first() else { return };
     let mut from = 0;
-    while let Some(at) = out.get(from..).and_then(|rest| rest.iter().position(|it| it == first)) {
+    while let Some(at) = bytes.get(from..).and_then(|rest| rest.iter().position(|it| it == first)) {
         let (start, end) = (from + at, from + at + value.len());
-        if out.get(start..end) == Some(value) && here(start.checked_sub(1).and_then(|it| out.get(it)), out.get(end)) {
+        if bytes.get(start..end) == Some(value) && here(start.checked_sub(1).and_then(|it| bytes.get(it)), bytes.get(end)) {
             out.iter_mut().skip(start).take(value.len()).for_each(|it| *it = b'*');
         }
         from = start + 1;
@@ -268,22 +321,12 @@ fn stars(out: &mut [u8], value: &[u8], here: impl Fn(Option<&u8>, Option<&u8>) -
 pub struct Digests(HashMap<String, String>);
 
 impl Digests {
-    /// Takes every content that stands in `value` and is another one when it is cut.
-    pub fn take(&mut self, value: &Json, cut: &Cut) {
-        match value {
-            Json::Array(items) => items.iter().for_each(|it| self.take(it, cut)),
-            Json::Object(fields) => {
-                let packed = fields.get("$base64").and_then(Json::as_str).and_then(|it| STANDARD.decode(it).ok());
-                let bytes = fields.get("$text").and_then(Json::as_str).map(|it| it.as_bytes().to_vec()).or(packed);
-                if let Some(bytes) = bytes {
-                    let after = cut.bytes(&bytes);
-                    if after != bytes {
-                        self.0.insert(Digest::of(&bytes).to_string(), Digest::of(&after).to_string());
-                    }
-                }
-                fields.values().for_each(|it| self.take(it, cut));
-            }
-            _ => {}
+    /// Takes a content that became another one.
+    fn take(&mut self, before: Option<Vec<u8>>, after: Option<Vec<u8>>) {
+        if let (Some(before), Some(after)) = (before, after)
+            && before != after
+        {
+            self.0.insert(Digest::of(&before).to_string(), Digest::of(&after).to_string());
         }
     }
 

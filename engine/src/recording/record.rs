@@ -170,18 +170,18 @@ impl Recorder {
         let values = composed.iter().chain(kept.sensitives.keys()).chain(kept.secrets.values());
         let cut = Cut::new(&kept.secrets, &kept.sensitives, &kept.handles).digests(values);
         let mut digests = Digests::default();
-        kept.calls.iter().for_each(|it| digests.take(&it.answer, &cut));
-        kept.calls.iter_mut().for_each(|it| [&mut it.question, &mut it.answer].into_iter().for_each(|it| digests.put(it)));
         for call in &mut kept.calls {
-            let sealed = cut.json(&mut call.question).and_then(|()| cut.json(&mut call.answer));
+            let sealed =
+                cut.json(&mut call.question, &mut Digests::default()).and_then(|()| cut.json(&mut call.answer, &mut digests));
             sealed.map_err(|why| RecordingError::Sealed(format!("`{}` in its `{}`: {why}", call.provider, call.function)))?;
         }
+        kept.calls.iter_mut().for_each(|it| [&mut it.question, &mut it.answer].into_iter().for_each(|it| digests.put(it)));
         // Answers came in an order of chance where requests went side by side.
         kept.calls.sort_by_cached_key(|it| cut::key(&it.provider, &it.function, &it.import, &it.question).to_string());
         let seals = kept.seals.iter();
         let seals = seals.map(|(value, hmac)| (Digest::of(&cut.bytes(value)).to_string(), hmac.to_string())).collect();
         let mut end = serde_json::to_value(end).map_err(|error| RecordingError::Wrong(error.to_string()))?;
-        cut.json(&mut end).map_err(RecordingError::Sealed)?;
+        cut.json(&mut end, &mut Digests::default()).map_err(RecordingError::Sealed)?;
         let end = serde_json::from_value(end).map_err(|error| RecordingError::Wrong(error.to_string()))?;
         let Start { header, files, plugins, state } = start;
         // Documents hold names of secrets; one that holds a value is its author's, and no reason to pass it on. The settings hold no

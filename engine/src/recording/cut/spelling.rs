@@ -167,7 +167,7 @@ impl Wrapped {
             for (at, _) in flat.match_indices(value.as_str()) {
                 let (Some(start), Some(last)) = (places.get(at), places.get(at + value.len() - 1)) else { continue };
                 let end = last + 1;
-                // What stands in one line was cut before, or is what was put in its place.
+                // What stands in one line is found by itself.
                 if end - start > value.len() && !found.iter().any(|it| it.0 < end && *start < it.1) {
                     found.push((*start, end, shown));
                 }

@@ -18,7 +18,7 @@ fn a_secret_is_cut_in_every_spelling_and_the_replay_spells_its_stand_in_the_same
     let whole = |text: &str| spellings(text).join("|");
     assert_eq!(cut.text(&whole(value)), whole(&placeholder("db")));
     let mut recorded = json!({"body": {"$text": format!("{{\"x\":{}}}", json!(value))}, "url": format!("?p={value}"), value: 1});
-    cut.json(&mut recorded).unwrap();
+    cut.json(&mut recorded, &mut Digests::default()).unwrap();
     assert!(!recorded.to_string().contains("ss/"), "{recorded}");
 }
 
@@ -39,7 +39,7 @@ fn bytes_that_are_no_text_keep_their_length() {
     let cut = Cut::new(&BTreeMap::from([("k".into(), "hunter2".into())]), &BTreeMap::new(), &BTreeMap::new());
     let bytes = [&[0xff][..], b"hunter2", &[0xfe]].concat();
     let mut packed = json!({"$base64": STANDARD.encode(&bytes)});
-    cut.json(&mut packed).unwrap();
+    cut.json(&mut packed, &mut Digests::default()).unwrap();
     assert_eq!(STANDARD.decode(packed["$base64"].as_str().unwrap()).unwrap(), [&[0xff][..], b"*******", &[0xfe]].concat());
 }
 
@@ -48,6 +48,38 @@ fn a_longer_secret_that_holds_a_shorter_one_is_cut_first() {
     let secrets = BTreeMap::from([("a".into(), "abcd".into()), ("b".into(), "abcdefgh".into())]);
     let cut = Cut::new(&secrets, &BTreeMap::new(), &BTreeMap::new());
     assert_eq!(cut.text("abcdefgh abcd"), format!("{} {}", placeholder("b"), placeholder("a")));
+}
+
+#[test]
+fn a_secret_that_holds_another_one_is_cut_whole_however_it_is_spelled() {
+    let (outer, inner) = ("p/ss=inner-1/w&x of many words", "inner-1");
+    let secrets = BTreeMap::from([("outer".into(), outer.into()), ("inner".into(), inner.into())]);
+    let cut = Cut::new(&secrets, &BTreeMap::new(), &BTreeMap::new());
+    for spelled in
+        ["p/ss%3Dinner-1%2Fw&x%20of+many words", "p\\/ss=inner-1/w\\u0026x of many words", "p%2Fss=inner-1/w&amp;x of many words"]
+    {
+        assert_eq!(cut.text(&format!("a={spelled}&b={inner}")), format!("a={}&b={}", placeholder("outer"), placeholder("inner")));
+    }
+    // In hex over lines, one of which has all of the inner one.
+    let hex = |text: &str| text.bytes().map(|it| format!("{it:02x}")).collect::<String>();
+    let broken =
+        hex(outer).as_bytes().chunks(30).map(|it| String::from_utf8_lossy(it).into_owned()).collect::<Vec<_>>().join("\n");
+    assert!(broken.contains(&hex(inner)), "{broken}");
+    assert_eq!(cut.text(&broken), hex(&placeholder("outer")));
+    let got = cut.bytes(&[&[0xff][..], outer.as_bytes(), &[0xfe]].concat());
+    assert_eq!(got, [&[0xff][..], "*".repeat(outer.len()).as_bytes(), &[0xfe]].concat());
+}
+
+#[test]
+fn a_digest_of_a_content_becomes_that_of_what_is_left_of_it() {
+    let (cut, mut digests) = (of_secret("hunter2-hunter2"), Digests::default());
+    let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
+    let before = "password=hunter2-hunter2";
+    let mut answer = json!({"body": {"$text": before}, "etag": digest(before), "other": digest("else")});
+    cut.json(&mut answer, &mut digests).unwrap();
+    digests.put(&mut answer);
+    let after = cut.text(before);
+    assert_eq!(answer, json!({"body": {"$text": after}, "etag": digest(&after), "other": digest("else")}));
 }
 
 #[test]
@@ -138,21 +170,21 @@ fn a_packed_body_is_opened_cut_and_packed_again_or_refused() {
         ("deflate", packed::deflate(text, false)),
     ] {
         let mut it = answer(encoding, &packed);
-        cut.json(&mut it).unwrap();
+        cut.json(&mut it, &mut Digests::default()).unwrap();
         let inner = packed::gunzip(&body(&it)).or_else(|| packed::inflate(&body(&it)).map(|it| it.0)).unwrap();
         assert_eq!(inner, want, "{encoding}");
     }
     for (encoding, bytes) in [("br", &[0xff_u8, 1, 2][..]), ("gzip", &[0x1f, 0x8b, 8, 0xff]), ("gzip, gzip", &packed::gzip(text))]
     {
-        let told = cut.json(&mut answer(encoding, bytes)).unwrap_err();
+        let told = cut.json(&mut answer(encoding, bytes), &mut Digests::default()).unwrap_err();
         assert!(told.contains(encoding), "{told}");
     }
-    cut.json(&mut answer("identity", b"x")).unwrap();
-    Cut::default().json(&mut answer("br", &[0xff, 1])).unwrap();
+    cut.json(&mut answer("identity", b"x"), &mut Digests::default()).unwrap();
+    Cut::default().json(&mut answer("br", &[0xff, 1]), &mut Digests::default()).unwrap();
     // Packed, and nothing of ours in it: it stays byte for byte.
     let other = packed::gzip(b"nothing");
     let mut it = answer("gzip", &other);
-    cut.json(&mut it).unwrap();
+    cut.json(&mut it, &mut Digests::default()).unwrap();
     assert_eq!(body(&it), other);
 }
 
