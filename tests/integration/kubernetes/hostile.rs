@@ -23,7 +23,8 @@ fn pending(name: &str) -> (Proxy, String, Project) {
 
 /// A ConfigMap of the list, with this in place of what stands at the pointer.
 fn map(namespace: &str, pointer: &str, value: Json) -> Json {
-    let metadata = json!({ "name": "keep", "namespace": namespace, "uid": "u", "resourceVersion": "9" });
+    // Newer than all that was seen: what is older is passed over.
+    let metadata = json!({ "name": "keep", "namespace": namespace, "uid": "u", "resourceVersion": "999999999999" });
     let mut map = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { "k": "same" } });
     *map.pointer_mut(pointer).expect("a place") = value;
     map
