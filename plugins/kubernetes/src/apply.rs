@@ -379,7 +379,7 @@ fn deleted(kinds: &Kinds, job: &Job<'_>, response: Response) -> Result<Outcome> 
         409 => again(job, response)?,
         _ => response,
     };
-    if response.status() == 404 {
+    if response.status() == 404 && (Status::of(&response).reason == "NotFound" || kinds.missed(&job.info)?.is_none()) {
         return Ok(Outcome::settled(None));
     }
     let name = job.name();

@@ -1,7 +1,7 @@
 //! Looking: a scope by one paged LIST, an object by a GET, a change by a WATCH.
 //!
 //! Invariant: a list that is not whole is an error, never a shorter list. A kind counts as gone, with all its objects, only where the
-//! server itself lists what it has and the kind is not among it. An object that cannot be read keeps no other from being seen: it is named,
+//! server itself lists what it has, the kind is not among it, and no other server kept its objects. An object that cannot be read keeps no other from being seen: it is named,
 //! and fails who asks for it.
 
 use std::fmt;
@@ -318,7 +318,7 @@ fn answer(kinds: &Kinds, query: &ScopeQuery, info: &Info, response: Result<Respo
     };
     if response.status() == 404 {
         // The kind is gone, or stands elsewhere by now.
-        return match kinds.ask(&query.kind)? {
+        return match kinds.missed(info)? {
             None => Ok(nothing()),
             Some(now) if now.collection(&query.scope) != info.collection(&query.scope) => {
                 let Some(now) = fitting(query, Some(now)) else { return Ok(nothing()) };
@@ -398,7 +398,7 @@ fn seen(kinds: &Kinds, lookup: &Lookup, info: &Info, response: Response) -> Resu
             return Ok(Observation::Absent);
         }
         // A page that is not there: of a kind that is gone, or of something that is not Kubernetes.
-        return match kinds.ask(&address.kind)? {
+        return match kinds.missed(info)? {
             None => Ok(Observation::Absent),
             Some(_) => Err(error::of(&response, asked)),
         };

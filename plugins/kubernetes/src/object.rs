@@ -281,6 +281,7 @@ mod tests {
             version: "v1".to_owned(),
             plural: plural.to_owned(),
             namespaced,
+            aggregated: false,
             shape: Rc::new(Shape::Nothing),
         }
     }
