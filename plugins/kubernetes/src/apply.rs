@@ -263,11 +263,8 @@ fn applied(job: &Job<'_>, response: Response) -> Result<Outcome> {
     }
     let what = Outcome { object: None, ..settle::applied(job.address(), object.clone(), &job.info) };
     let diagnostics = warning(&response).filter(|_| !asked.secret).into_iter().collect();
-    let object = match afterwards(job, &response) {
-        Some(request) => {
-            let response = request.send().map_err(Error::unsettled)?;
-            fetch::object(&response, asked, &job.info, job.address()).map_err(Error::unsettled)?
-        }
+    let object = match finished(job, &response).map_err(Error::unsettled)? {
+        Some(response) => fetch::object(&response, asked, &job.info, job.address()).map_err(Error::unsettled)?,
         None => object,
     };
     Ok(Outcome { object: seen(job, object), diagnostics, ..what })
@@ -303,6 +300,27 @@ pub fn decided(takes_over: bool, sending: &Sending<'_>, mut response: Response) 
         response = sending.request(false).send()?;
     }
     Ok(response)
+}
+
+/// The answer to what an apply leaves to do, if it leaves anything. It is sent for the version of the object that was seen: where
+/// somebody wrote it since, as a controller does its status within milliseconds, the object is looked at anew.
+fn finished(job: &Job<'_>, applied: &Response) -> Result<Option<Response>> {
+    let Some(request) = afterwards(job, applied) else { return Ok(None) };
+    let mut answer = request.send()?;
+    let (_, mut version) = managed::entries(applied.bytes());
+    for _ in 0..LOOKS {
+        if !matches!(answer.status(), 409 | 422) {
+            break;
+        }
+        let now = fetch::get(job.info.object(&job.address().scope, &job.address().key)).send()?;
+        let (_, newer) = managed::entries(now.bytes());
+        if now.status() != 200 || newer == version {
+            break;
+        }
+        let Some(request) = afterwards(job, &now) else { return Ok(Some(now)) };
+        (answer, version) = (request.send()?, newer);
+    }
+    Ok(Some(answer))
 }
 
 /// What an apply leaves to do: fields to take away, and entries of managers to end.
@@ -361,7 +379,7 @@ fn deleted(kinds: &Kinds, job: &Job<'_>, response: Response) -> Result<Outcome> 
         409 => again(job, response)?,
         _ => response,
     };
-    if response.status() == 404 {
+    if response.status() == 404 && (Status::of(&response).reason == "NotFound" || kinds.missed(&job.info)?.is_none()) {
         return Ok(Outcome::settled(None));
     }
     let name = job.name();

@@ -33,6 +33,11 @@ const BUILT_IN: [&str; 20] = [
     "storagemigration.k8s.io",
 ];
 
+/// Whether a group is one that the API server has by itself.
+pub fn is_built_in(group: &str) -> bool {
+    !group.contains('.') || BUILT_IN.contains(&group)
+}
+
 /// Whether a definition can be one: as the API server has it, so that no document redefines a kind which the server has without it.
 ///
 /// # Errors
@@ -40,7 +45,7 @@ const BUILT_IN: [&str; 20] = [
 pub fn check(doc: &Json, name: &str) -> Result<()> {
     let text = |path: &str| doc.pointer(path).and_then(Json::as_str);
     let Some(group) = text("/spec/group") else { return Ok(()) };
-    if !group.contains('.') || BUILT_IN.contains(&group) {
+    if is_built_in(group) {
         let text = format!("the group `{group}` is the API server's own; custom resources have a group of somebody's domain");
         return Err(Error::invalid("k8s.definition", text).at("/spec/group"));
     }

@@ -10,7 +10,8 @@ use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 use trueup_sdk::{Json, json};
 
-use crate::kind::{Served, full_name, group_version, is_name};
+use crate::definition::is_built_in;
+use crate::kind::{AGGREGATED, Served, full_name, group_version, is_aggregated, is_name};
 use crate::openapi::{self, Document};
 
 /// Asks for all groups, versions and resources at once.
@@ -216,12 +217,12 @@ pub struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     pub fn new(listing: &'a Listing, index: &'a Index, known: &'a Map<String, Json>) -> Self {
         let mut out = Self { listing, index, known, kinds: Map::new(), complete: listing.stale.is_empty() };
-        // An aggregated server that is down tells no resources; its kinds are still kinds.
+        // An aggregated server that is down, or not registered for a moment, tells no resources; its kinds are still kinds.
         for (name, entry) in known {
             let (_, group) = crate::kind::split(name);
             let version = entry.get("version").and_then(Json::as_str).unwrap_or_default();
             let is_down = listing.stale.contains(&(group.to_owned(), version.to_owned()));
-            if is_down && listing.is_wanted(name) && !listing.kinds.contains_key(name) {
+            if (is_down || is_aggregated(entry)) && listing.is_wanted(name) && !listing.kinds.contains_key(name) {
                 out.kinds.insert(name.clone(), entry.clone());
             }
         }
@@ -235,7 +236,7 @@ impl<'a> Assembly<'a> {
             let hash = self.index.hash(&group, &version);
             let (Some(hash), Some(path)) = (hash, self.index.path(&group, &version)) else {
                 // No schemas are published: that is an answer too.
-                self.take(&group, &version, &BTreeMap::new(), None);
+                self.take(&group, &version, (&BTreeMap::new(), None), |_| true);
                 continue;
             };
             let same = |name: &str| {
@@ -246,8 +247,11 @@ impl<'a> Assembly<'a> {
             };
             let schemas: Option<BTreeMap<String, Json>> =
                 self.listing.of(&group, &version).map(|(name, it)| Some((it.kind.clone(), same(name)?.clone()))).collect();
+            let known = self.known;
             match schemas {
-                Some(schemas) => self.take(&group, &version, &schemas, Some(hash)),
+                Some(schemas) => {
+                    self.take(&group, &version, (&schemas, Some(hash)), |it| known.get(&it.name()).is_some_and(is_aggregated));
+                }
                 None => out.push(((group.clone(), version.clone()), path.to_owned())),
             }
         }
@@ -262,13 +266,24 @@ impl<'a> Assembly<'a> {
             let name = full_name(kind, group);
             listing.is_wanted(&name) && listing.kinds.contains_key(&name)
         };
-        self.take(group, version, &document.kinds(group, version, wanted), hash);
+        let elsewhere = |it: &Served| !document.is_defined(group, version, &it.kind);
+        self.take(group, version, (&document.kinds(group, version, wanted), hash), elsewhere);
     }
 
-    fn take(&mut self, group: &str, version: &str, schemas: &BTreeMap<String, Json>, hash: Option<&str>) {
+    fn take(
+        &mut self,
+        group: &str,
+        version: &str,
+        (schemas, hash): (&BTreeMap<String, Json>, Option<&str>),
+        elsewhere: impl Fn(&Served) -> bool,
+    ) {
         for (name, served) in self.listing.of(group, version) {
             let schema = schemas.get(&served.kind).cloned().unwrap_or_else(|| openapi::open(name));
-            self.kinds.insert(name.clone(), served.entry(schema, hash));
+            let mut entry = served.entry(schema, hash);
+            if let (true, Json::Object(entry)) = (!is_built_in(group) && elsewhere(served), &mut entry) {
+                entry.insert(AGGREGATED.to_owned(), Json::Bool(true));
+            }
+            self.kinds.insert(name.clone(), entry);
         }
     }
 
@@ -388,6 +403,30 @@ mod tests {
         assert!(kinds["ConfigMap"]["schema"].is_object() && kinds.get("Nothing.example.com").is_none());
         listing.want(["ConfigMap"].into_iter());
         assert_ne!(listing.digest(&index), before);
+    }
+
+    #[test]
+    fn a_kind_of_another_server_is_kept_while_its_api_is_not_registered_and_one_by_definition_is_not() {
+        let (mut listing, index) = (listing(&cluster()), index("A"));
+        let kinds = |listing: &Listing, known: &Map<String, Json>, document: &Document| {
+            let mut assembly = Assembly::new(listing, &index, known);
+            for ((group, version), _) in assembly.missing() {
+                assembly.fetched(&group, &version, document);
+            }
+            assembly.finish().0.as_object().unwrap().clone()
+        };
+        let defined = json!({ "components": { "schemas": { "com.example.v1.Blob": {} } } });
+        let defined = kinds(&listing, &Map::new(), &serde_json::from_value(defined).unwrap());
+        let other = kinds(&listing, &Map::new(), &Document::default());
+        let said = |it: &Map<String, Json>, name: &str| is_aggregated(&it[name]);
+        assert!(said(&other, "Blob.example.com") && !said(&defined, "Blob.example.com") && !said(&other, "Namespace"));
+        assert!(said(&kinds(&listing, &other, &Document::default()), "Blob.example.com"), "as it was told before");
+        listing.kinds.remove("Blob.example.com");
+        assert!(kinds(&listing, &other, &Document::default()).contains_key("Blob.example.com"));
+        assert!(
+            !kinds(&listing, &defined, &Document::default()).contains_key("Blob.example.com"),
+            "its definition took its objects"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Map;
 use trueup_sdk::http::{self, Request, Response};
-use trueup_sdk::{Address, Json, Result};
+use trueup_sdk::{Address, Error, Fault, Json, Result};
 
 use crate::error::{self, Asked};
 use crate::kind::{Info, Served, group_version, root, split};
@@ -153,6 +153,23 @@ impl Kinds {
             return Ok(Some(info));
         }
         Ok(None)
+    }
+
+    /// A kind as the server has it now, after a page of it was not there. None where it is gone, and its objects with it.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find), and where another server keeps its objects, which is not registered now.
+    pub fn missed(&self, info: &Info) -> Result<Option<Rc<Info>>> {
+        let name = info.name();
+        let now = self.ask(&name)?;
+        if now.is_none() && info.aggregated {
+            let text = format!(
+                "the cluster does not serve `{name}` now, whose objects another server keeps; bring its `APIService` back, or release what \
+                 is owned with `trueup forget`"
+            );
+            return Err(Error::new(Fault::NotFound, "k8s.unregistered", text));
+        }
+        Ok(now)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether an object does what it was declared for, by the rules of kstatus (`sigs.k8s.io/cli-utils`), which Flux uses too.
 //!
 //! Pure. Beyond kstatus: a load balancer is awaited by its address, as who refers to it needs that; a paused Deployment and a
-//! suspended Job or CronJob are suspended; an `APIService` is judged by `Available`.
+//! suspended Job or CronJob are suspended; an `APIService` is judged by `Available`; a Job that runs is progressing, as in Flux.
 
 use trueup_sdk::error::healthy;
 use trueup_sdk::{Health, HealthState, Json};
@@ -213,7 +213,7 @@ impl Look<'_> {
         if self.is_true("Suspended").is_some() || self.spec.get("suspend") == Some(&Json::Bool(true)) {
             return suspended("suspended");
         }
-        // As kstatus: a Job that runs does what it was declared for.
+        // To kstatus a Job is current once it has begun; who waits for one waits for its end.
         if self.status.get("startTime").is_none() {
             return progressing("not started");
         }

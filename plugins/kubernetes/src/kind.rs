@@ -25,6 +25,8 @@ pub struct Info {
     /// As paths name the kind: `deployments`.
     pub plural: String,
     pub namespaced: bool,
+    /// Another server than the cluster's own keeps its objects: that the kind is not served does not mean that they went.
+    pub aggregated: bool,
     /// Where quantities are; empty where the kind has no schema.
     pub shape: Rc<Shape>,
 }
@@ -62,6 +64,7 @@ impl Info {
             version: text("version")?,
             plural: text("plural")?,
             namespaced: entry.get("namespaced")?.as_bool()?,
+            aggregated: is_aggregated(entry),
             shape: Rc::new(Shape::of(entry.get("schema").unwrap_or(&Json::Null))),
         })
     }
@@ -94,6 +97,7 @@ impl Served {
             version: self.version.clone(),
             plural: self.plural.clone(),
             namespaced: self.namespaced,
+            aggregated: false,
             shape: Rc::default(),
         }
     }
@@ -134,6 +138,14 @@ impl Served {
         }
         entry
     }
+}
+
+/// Of an entry, that another server than the cluster's own keeps the objects of the kind.
+pub const AGGREGATED: &str = "aggregated";
+
+/// Whether an entry says so.
+pub fn is_aggregated(entry: &Json) -> bool {
+    entry.get(AGGREGATED) == Some(&Json::Bool(true))
 }
 
 /// `Deployment.apps`; `Service` of the core group.

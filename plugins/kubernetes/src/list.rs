@@ -1,7 +1,8 @@
 //! Looking: a scope by one paged LIST, an object by a GET, a change by a WATCH.
 //!
 //! Invariant: a list that is not whole is an error, never a shorter list. A kind counts as gone, with all its objects, only where the
-//! server itself lists what it has and the kind is not among it.
+//! server itself lists what it has, the kind is not among it, and no other server kept its objects. An object that cannot be read keeps no other from being seen: it is named,
+//! and fails who asks for it.
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,13 +11,13 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use trueup_sdk::host::http as raw;
 use trueup_sdk::http::{self, Request, Response};
-use trueup_sdk::{Coverage, Error, Fault, Lookup, Observation, Remote, Result, ScopeQuery, Severity, Snapshot};
+use trueup_sdk::{Address, Coverage, Error, Fault, Lookup, Observation, Remote, Result, ScopeQuery, Severity, Snapshot};
 
 use crate::error::{self, Asked, Status};
 use crate::fetch::{self, Kinds, PARALLEL};
 use crate::kind::{Info, full_name};
 use crate::manifest::SLOT;
-use crate::object::Since;
+use crate::object::{Meta, Object, Since};
 use crate::{secret, settle};
 
 /// Objects of one page, as kubectl asks for.
@@ -51,10 +52,14 @@ struct PageMeta {
 
 impl Page {
     fn parse(bytes: &[u8], info: &Info, query: &ScopeQuery) -> Result<Self> {
-        let mut reader = serde_json::Deserializer::from_slice(bytes);
-        let page = PageOf { info, query }.deserialize(&mut reader)?;
-        reader.end()?;
-        Ok(page)
+        let read = |named| -> Result<Self> {
+            let mut reader = serde_json::Deserializer::from_slice(bytes);
+            let page = PageOf { info, query, named }.deserialize(&mut reader)?;
+            reader.end()?;
+            Ok(page)
+        };
+        // One object out of bounds (too deep, a label that is no text), which anybody may make who may make one, must not hide the others.
+        read(false).or_else(|error| read(true).map_err(|_| error))
     }
 
     /// What keeps it from being a list of this kind, if anything does. Definitions may give their lists any name.
@@ -77,6 +82,8 @@ impl Page {
 struct PageOf<'a> {
     info: &'a Info,
     query: &'a ScopeQuery,
+    /// Only what says which objects there are.
+    named: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for PageOf<'_> {
@@ -134,20 +141,57 @@ impl<'de> Visitor<'de> for Items<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Remote>, A::Error> {
         let mut out = Vec::new();
-        let PageOf { info, query } = self.0;
+        let PageOf { info, query, named } = self.0;
+        while *named && let Some(object) = seq.next_element::<Named>()? {
+            let object = object.into_object();
+            if self.1.is_none() {
+                *self.1 = object.strays(info, &query.scope);
+            }
+            out.push(unread(object.into_remote(info), query));
+        }
         while let Some((object, same)) = seq.next_element_seed(Since::version(query.since.as_deref()))? {
             if self.1.is_none() {
                 *self.1 = object.strays(info, &query.scope);
             }
             let mut remote = if same { object.into_same(info) } else { object.into_remote(info) };
             query.kind.clone_into(&mut remote.address.kind);
-            if self.1.is_none() {
-                *self.1 = too_large(&remote);
-            }
-            out.push(remote);
+            out.push(if too_large(&remote).is_some() { unread(remote, query) } else { remote });
         }
         Ok(out)
     }
+}
+
+/// An object, as far as it says which one it is.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Named {
+    api_version: Option<String>,
+    kind: Option<String>,
+    metadata: Names,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Names {
+    name: String,
+    namespace: String,
+    uid: String,
+}
+
+impl Named {
+    fn into_object(self) -> Object {
+        let Names { name, namespace, uid } = self.metadata;
+        let meta = Meta { name, namespace, uid, ..Meta::default() };
+        Object { api_version: self.api_version, kind: self.kind, meta, ..Object::default() }
+    }
+}
+
+/// An object that is there, and of which the list tells no more: the engine reads it by name where it is somebody's business.
+fn unread(remote: Remote, query: &ScopeQuery) -> Remote {
+    let address = Address { kind: query.kind.clone(), ..remote.address };
+    let mut ext = remote.ext;
+    ext.push(("unread".to_owned(), "true".to_owned()));
+    Remote { address, doc: "{}".to_owned(), sensitive: Vec::new(), ext, ..remote }
 }
 
 /// Why the engine would not take the object, if it is so large: no server keeps one of half that size.
@@ -274,7 +318,7 @@ fn answer(kinds: &Kinds, query: &ScopeQuery, info: &Info, response: Result<Respo
     };
     if response.status() == 404 {
         // The kind is gone, or stands elsewhere by now.
-        return match kinds.ask(&query.kind)? {
+        return match kinds.missed(info)? {
             None => Ok(nothing()),
             Some(now) if now.collection(&query.scope) != info.collection(&query.scope) => {
                 let Some(now) = fitting(query, Some(now)) else { return Ok(nothing()) };
@@ -354,7 +398,7 @@ fn seen(kinds: &Kinds, lookup: &Lookup, info: &Info, response: Response) -> Resu
             return Ok(Observation::Absent);
         }
         // A page that is not there: of a kind that is gone, or of something that is not Kubernetes.
-        return match kinds.ask(&address.kind)? {
+        return match kinds.missed(info)? {
             None => Ok(Observation::Absent),
             Some(_) => Err(error::of(&response, asked)),
         };

@@ -121,7 +121,9 @@ impl Entry {
 pub fn may_take(entries: &[Entry], managers: &[&str], takes_over: bool) -> bool {
     let ours = entries.iter().find(|it| it.manager == MANAGER && it.operation == "Apply");
     let since = ours.map(|it| it.time.as_str());
-    let drifted = |it: &Entry| it.is_by_hand() && since.is_some_and(|since| since <= it.time.as_str());
+    // The server notes no time of what was scaled.
+    let late = |it: &Entry| since.is_some_and(|since| it.time.is_empty() || since <= it.time.as_str());
+    let drifted = |it: &Entry| it.is_by_hand() && late(it);
     let former =
         |it: &Entry| (takes_over && it.is_former()) || (it.is_applier() && since.is_some_and(|since| it.time.as_str() < since));
     let may = |manager: &&str| {
@@ -187,14 +189,14 @@ mod tests {
             (entry("kubectl-edit", "Update", "", "2026-01-01T00:00:06Z"), true),
             (entry("kubectl-edit", "Update", "", "2026-01-01T00:00:05Z"), true),
             (entry("kubectl-edit", "Update", "", "2026-01-01T00:00:04Z"), false),
-            (entry("kube-controller-manager", "Update", "scale", "2026-01-01T00:00:06Z"), false),
-            (entry("kubectl", "Update", "scale", "2026-01-01T00:00:06Z"), true),
+            (entry("kube-controller-manager", "Update", "scale", ""), false),
+            (entry("kubectl", "Update", "scale", ""), true),
             (entry("kubectl", "Update", "resize", "2026-01-01T00:00:06Z"), false),
             (entry("k9s", "Update", "", "2026-01-01T00:00:06Z"), true),
             (entry("curl", "Update", "", "2026-01-01T00:00:06Z"), true),
             (entry("kubectl", "Apply", "", "2026-01-01T00:00:06Z"), false),
             (entry("cainjector", "Update", "", "2026-01-01T00:00:06Z"), false),
-            (entry("my-autoscaler", "Update", "scale", "2026-01-01T00:00:06Z"), false),
+            (entry("my-autoscaler", "Update", "scale", ""), false),
             (entry("manager", "Update", "", "2026-01-01T00:00:05Z"), false),
             (entry("kubectl-client-side-apply", "Update", "", "2026-01-01T00:00:06Z"), true),
             (entry("kubectl-client-side-apply", "Update", "", "2026-01-01T00:00:04Z"), true),

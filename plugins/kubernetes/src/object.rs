@@ -43,10 +43,19 @@ pub struct Meta {
     pub resource_version: String,
     pub generation: Option<i64>,
     pub deletion_timestamp: Option<String>,
+    #[serde(deserialize_with = "or_nothing")]
     pub labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "or_nothing")]
     pub annotations: BTreeMap<String, String>,
+    #[serde(deserialize_with = "or_nothing")]
     pub finalizers: Vec<String>,
+    #[serde(deserialize_with = "or_nothing")]
     pub owner_references: Vec<Json>,
+}
+
+/// Servers that are not written in Go may send a null for what is not there.
+fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// An object; what the server says of managers is passed over while it is read, as it is half of the text.
@@ -316,6 +325,7 @@ mod tests {
             version: "v1".to_owned(),
             plural: plural.to_owned(),
             namespaced,
+            aggregated: false,
             shape: Rc::new(Shape::Nothing),
         }
     }

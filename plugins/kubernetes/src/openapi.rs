@@ -62,6 +62,12 @@ impl Document {
         out
     }
 
+    /// Whether the cluster's own server has this kind by a definition: so it calls what it publishes of them.
+    pub fn is_defined(&self, group: &str, version: &str, kind: &str) -> bool {
+        let parts: Vec<&str> = group.rsplit('.').chain([version, kind]).collect();
+        self.components.schemas.contains_key(&parts.join("."))
+    }
+
     fn kind(&self, component: &str, group: &str, kind: &str) -> Json {
         let mut converter = Converter {
             components: &self.components.schemas,

@@ -293,6 +293,35 @@ fn who_takes_an_object_over_ends_what_applied_it_before_and_nobody_else() {
 }
 
 #[test]
+fn what_an_apply_leaves_to_do_is_done_though_a_controller_writes_its_status_meanwhile() {
+    let at = |version: &str, before: &[&str]| {
+        let mut object = marked("new");
+        object["metadata"]["resourceVersion"] = json!(version);
+        let entries = before.iter().map(|it| json!({ "manager": it, "operation": "Update", "subresource": "status" }));
+        let helm = json!({ "manager": "helm", "operation": "Update" });
+        object["metadata"]["managedFields"] = entries.chain([helm]).collect();
+        object
+    };
+    let (get, patch) = (format!("GET {URL}"), format!("PATCH {URL}"));
+    let lost = (patch.as_str(), 422, refusal("Invalid", "testing path /metadata/resourceVersion failed"));
+    let adopted = || {
+        let ext = vec![("adopt".to_owned(), "true".to_owned())];
+        Change { ext, ..change(Action::Update, Some(&config_map("old"))) }
+    };
+    let now = (get.as_str(), 200, at("8", &["controller"]));
+    let server = Server::start(&[(&patch, 200, at("7", &[])), lost.clone(), (&patch, 200, marked("new")), now]);
+    let outcome = apply(&server, adopted());
+    assert!(matches!(outcome.settlement, Settlement::Settled), "{outcome:?}");
+    let sent = server.sent();
+    let want = r#""value":"8"},{"op":"remove","path":"/metadata/managedFields/1"}]"#;
+    assert!(sent.len() == 4 && sent[3].ends_with(want), "{sent:?}");
+    // Refused for what it says, and not for when.
+    let server = Server::start(&[(&patch, 200, at("7", &[])), lost, (&get, 200, at("7", &[]))]);
+    let outcome = apply(&server, adopted());
+    assert!(matches!(outcome.settlement, Settlement::Unsettled(_)) && server.sent().len() == 3, "{outcome:?}");
+}
+
+#[test]
 fn a_plan_tells_a_conflict_and_decides_one_that_needs_no_person() {
     let candidate = |prior: &Json, ext: &[(&str, &str)]| Candidate {
         action: Action::Update,

@@ -119,6 +119,33 @@ fn an_answer_that_is_not_the_list_that_was_asked_for_is_an_error() {
 }
 
 #[test]
+fn an_object_that_cannot_be_read_hides_no_other() {
+    let mut deep = json!("x");
+    (0..200).for_each(|_| deep = json!({ "a": deep.take() }));
+    let at = |pointer: &str, value: Json| {
+        let mut object = config_map("x");
+        object["metadata"]["name"] = json!("odd");
+        object["metadata"]["labels"] = json!({});
+        *object.pointer_mut(pointer).unwrap() = value;
+        list(&json!({ "resourceVersion": "9" }), &json!([config_map("y"), object]))
+    };
+    let large = Json::from("x".repeat(5 << 20));
+    for (answer, all) in
+        [(at("/data/k", deep), true), (at("/metadata/labels", json!({ "a": 1 })), true), (at("/data/k", large), false)]
+    {
+        let server = Server::start(&[(LIST, 200, answer)]);
+        let page = server.provider().scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap();
+        let is_unread = |it: &Remote| it.ext.iter().any(|(name, _)| name == "unread");
+        let seen: Vec<(&str, bool)> = page.objects.iter().map(|it| (it.address.key.as_str(), is_unread(it))).collect();
+        assert_eq!((page.coverage, seen), (Coverage::Whole, vec![("a", all), ("odd", true)]));
+    }
+    let nulls = at("/metadata/labels", Json::Null);
+    let server = Server::start(&[(LIST, 200, nulls)]);
+    let page = server.provider().scan(vec![query("ConfigMap", "shop")], &info()).remove(0).unwrap();
+    assert!(page.objects.iter().all(|it| it.ext.is_empty()), "{page:?}");
+}
+
+#[test]
 fn a_kind_that_the_server_does_not_have_has_no_objects_and_one_whose_server_is_down_is_an_error() {
     let scan = |server: &Server| server.provider().scan(vec![query("Widget.example.com", "shop")], &info()).remove(0);
     let groups = json!({ "kind": "APIGroupList", "groups": [{ "name": "apps" }] });
