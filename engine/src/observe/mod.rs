@@ -259,7 +259,9 @@ struct Open {
     pages: usize,
     /// Of the first page that has one: what changes while the others are read must be seen by the next scan.
     version: Option<String>,
-    /// How often the page was refused for the moment.
+    /// Pages that were taken at the most: what is listed anew gets no further tries for pages that it had.
+    furthest: usize,
+    /// How often the next page was refused for the moment.
     tries: u32,
 }
 
@@ -412,7 +414,9 @@ impl Reader<'_> {
         open.version = open.version.take().or(snapshot.version);
         if let Some(next) = snapshot.next {
             open.pages += 1;
-            open.tries = 0;
+            if open.furthest < open.pages {
+                (open.furthest, open.tries) = (open.pages, 0);
+            }
             if open.pages >= MAX_PAGES || !open.seen.insert(next.clone()) {
                 self.fail(open.scope, "the provider's pages do not end");
                 return None;
@@ -557,6 +561,7 @@ impl Open {
             seen: HashSet::new(),
             pages: 0,
             version: None,
+            furthest: 0,
             tries: 0,
         }
     }
