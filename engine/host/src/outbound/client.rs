@@ -83,6 +83,12 @@ impl Outbound {
         }))
     }
 
+    /// Why a credential was not to be had the last time.
+    #[cfg(test)]
+    pub(super) fn told(&self) -> String {
+        self.0.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Sends requests, at most `parallel` at a time (0: as many as the limit), and answers in their order.
     /// `writes`: the running call may change things.
     pub(crate) async fn send_all(

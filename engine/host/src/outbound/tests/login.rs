@@ -131,11 +131,14 @@ async fn a_token_whose_time_is_over_is_got_anew_before_anything_is_sent_and_a_fa
     assert_eq!(send(&to, asked("GET"), false).await, "200 hi");
     tokens.expire();
     let words = super::tls::refused(&to, asked("POST"), true).await;
+    // The plugin hears whose credential it is; why it was not to be had is for the log.
+    assert_eq!(words, "credential `prod` was not to be had; the log says why");
+    let told = to.told();
     for part in ["credential `prod`", "context `prod`", "`/home/ann/.kube/config`", "user `ann`", "run `login`"] {
-        assert!(words.contains(part), "{words}");
+        assert!(told.contains(part), "{told}");
     }
     let seen = server.seen.lock().unwrap();
-    assert!(seen.len() == 2 && !words.contains("newer") && seen[1].contains("Bearer newer"), "{seen:?}");
+    assert!(seen.len() == 2 && !told.contains("newer") && seen[1].contains("Bearer newer"), "{seen:?}");
 }
 
 #[tokio::test]
