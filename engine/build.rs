@@ -11,8 +11,12 @@ use std::{env, fs};
 use sha2::{Digest as _, Sha256};
 
 /// Name in `plugin:`, and the package that builds it.
-const PLUGINS: &[(&str, &str)] =
-    &[("dns", "trueup-plugin-dns"), ("file", "trueup-plugin-file"), ("kubernetes", "trueup-plugin-kubernetes")];
+const PLUGINS: &[(&str, &str)] = &[
+    ("aws", "trueup-plugin-aws"),
+    ("dns", "trueup-plugin-dns"),
+    ("file", "trueup-plugin-file"),
+    ("kubernetes", "trueup-plugin-kubernetes"),
+];
 const TARGET: &str = "wasm32-wasip2";
 
 /// What `trueup plugin new` is made of, below the repository's root.
