@@ -50,11 +50,20 @@ pub(super) struct Item {
 }
 
 /// The object that a part of a step acts on.
-pub(super) fn target(step: &Step, part: Part) -> &Address {
+pub(super) fn target(step: &Step, part: Part) -> Address {
     match (&step.from, part) {
-        (Some(from), Part::Delete) => &from.address,
-        _ => &step.address,
+        (Some(from), Part::Delete) => from.address.clone(),
+        (None, Part::Delete) => deposed(step).unwrap_or_else(|| step.address.clone()),
+        _ => step.address.clone(),
     }
+}
+
+/// Where the old half of a create-first replacement goes whose new one takes its very address: the kind has no names, and from then on
+/// the old one goes by its identity.
+fn deposed(step: &Step) -> Option<Address> {
+    let beside = step.action == Action::Replace(ReplaceOrder::CreateFirst) && step.from.is_none();
+    let old = step.prior.as_ref().filter(|it| beside && *it.identity != *step.address.key)?;
+    Some(Address { key: old.identity.clone(), ..step.address.clone() })
 }
 
 /// How a part of a step ended.
@@ -150,7 +159,7 @@ async fn prepare(work: &Work, bound: &Bound, index: usize, part: Part) -> Result
     let edits = if action == IntentAction::Update { edits(&step) } else { Vec::new() };
     let change = host::Change {
         action,
-        address: target(&step, part).clone(),
+        address: target(&step, part),
         token: token.to_string(),
         attempt: 0,
         unsettled,
@@ -525,6 +534,13 @@ fn settled_edits(
         }
         // Nothing stands at the old address any more (of a delete-first replacement it went first), or it is this object.
         (Some(from), Part::Whole | Part::Create) => edits.push(Edit::Remove(from.address.clone())),
+        (None, Part::Create) => {
+            let old = deposed(step).zip(work.entries.get(&address));
+            edits.extend(old.map(|(address, old)| {
+                let old = Entry { address, ownership: Ownership::Deposed, agreed: None, ..old.clone() };
+                Edit::Put { entry: Box::new(old), target: bound.target.clone(), applied: None }
+            }));
+        }
         (Some(_), Part::Delete | Part::Wait) | (None, _) => {}
     }
     (edits, differs)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use trueup_core::address::ResourceId;
+use trueup_core::address::{Address, ResourceId};
 use trueup_core::diagnostic::{Diagnostic, Severity, codes};
 use trueup_core::document::{self, FileInput, Input, LayerInput, NoBlob, Provider, Resource, SecretField};
 use trueup_core::expression::SecretPart;
@@ -325,7 +325,11 @@ pub(super) async fn render(context: &Context, resources: Vec<Resource>) -> Resul
 async fn render_all(context: &Context, bound: &Bound, resources: Vec<Resource>) -> (Vec<Resolved>, Option<Halted>, Vec<Wrong>) {
     let (mut made, mut errors) = (Vec::new(), Vec::new());
     if !bound.renders() {
-        made.extend(resources.into_iter().map(|it| Resolved { objects: vec![itself(&it)], resource: it }));
+        let object = |it: &Resource| {
+            let object = itself(it);
+            Rendered { address: keyed(&context.environment, |_| it.kind.nameless, object.address), ..object }
+        };
+        made.extend(resources.into_iter().map(|it| Resolved { objects: vec![object(&it)], resource: it }));
         return (made, None, errors);
     }
     let mut rest = resources.into_iter().peekable();
@@ -345,6 +349,15 @@ fn itself(resource: &Resource) -> Rendered {
     Rendered { address: natural_address(resource, &document), document, siblings: Vec::new() }
 }
 
+/// The object's key within this environment. What a document calls an object without a name is nobody else's business: another
+/// environment has a `Vpc/main` of its own at the same place.
+fn keyed(environment: &str, nameless: impl Fn(&str) -> bool, mut address: Address) -> Address {
+    if nameless(&address.scope.kind) {
+        address.key = format!("{environment}/{}", address.key).into();
+    }
+    address
+}
+
 /// Gives the batch back where the plugin failed.
 async fn render_batch(
     context: &Context,
@@ -362,6 +375,8 @@ async fn render_batch(
             return Err((batch, Halted { code, reason: context.sealer.mask(&error.to_string()) }));
         }
     };
+    let nameless = |kind: &str| bound.manifest.kinds.get(kind).is_some_and(|it| it.nameless);
+    let key = |address: Address| keyed(&context.environment, nameless, address);
     for (mut resource, answer) in batch.into_iter().zip(answers) {
         for finding in answer.findings {
             let text = context.sealer.mask(&finding.summary);
@@ -377,11 +392,12 @@ async fn render_batch(
                 resource.warnings.push(finding_out);
             }
         }
-        let objects = answer.objects.into_iter().map(|mut it| {
+        let objects = answer.objects.into_iter().map(|it| {
             let document = sealed(&context.sealer, &resource, it.doc);
-            it.after.sort_unstable();
-            it.after.dedup();
-            Rendered { address: it.address, document, siblings: it.after }
+            let mut siblings: Vec<Address> = it.after.into_iter().map(key).collect();
+            siblings.sort_unstable();
+            siblings.dedup();
+            Rendered { address: key(it.address), document, siblings }
         });
         made.push(Resolved { objects: objects.collect(), resource });
     }

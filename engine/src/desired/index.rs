@@ -17,7 +17,7 @@ use trueup_core::value;
 use crate::regular;
 
 /// Changes whenever the layout of [`Index`] does, or what goes into a digest.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 /// A larger file is not ours.
 const MAX_BYTES: u64 = 4 << 30;
 /// Bytes that hold the first three fields.
@@ -87,6 +87,7 @@ pub struct Object {
 #[derive(Serialize, Deserialize, Clone)]
 pub struct SettingsRow {
     flags: [bool; 4],
+    adopt_identity: Option<String>,
     drift: Option<u8>,
     replace: Option<u8>,
     ignore: Vec<String>,
@@ -102,6 +103,7 @@ impl SettingsRow {
         (*it != Settings::default()).then(|| {
             Box::new(Self {
                 flags: [it.protect, it.adopt, it.force, it.no_prune],
+                adopt_identity: it.adopt_identity.clone(),
                 drift: it.drift.map(|it| it as u8),
                 replace: it.replace.map(|it| it as u8),
                 ignore: it.ignore.iter().map(ToString::to_string).collect(),
@@ -118,6 +120,7 @@ impl SettingsRow {
         Settings {
             protect,
             adopt,
+            adopt_identity: self.adopt_identity.clone(),
             force,
             no_prune,
             drift: self.drift.map(|it| match it {

@@ -4,8 +4,10 @@
 //! Values are sealed here, before anything is kept or compared. A scope that could not be read is a view that says so; it never
 //! looks empty.
 
+mod absent;
 mod memory;
 mod named;
+mod nameless;
 mod same;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -82,6 +84,17 @@ pub trait Declared: Sync {
     /// stands for the scope.
     fn named(&self, _: &Scope) -> Option<Vec<host::Lookup>> {
         None
+    }
+
+    /// The key under which an object without a name is known here: its owner's, by its identity, else by its mark. None: it is
+    /// nobody's, and goes by its identity.
+    fn called(&self, _scope: &Scope, _identity: &str, _mark: Option<&str>) -> Option<Arc<str>> {
+        None
+    }
+
+    /// What is owned in a scope, for a kind whose lists may leave something out.
+    fn owned(&self, _: &Scope) -> Vec<host::Lookup> {
+        Vec::new()
     }
 
     /// Whether anything waits for a status, so that outputs are read out of what is remembered.
@@ -256,6 +269,8 @@ struct Open {
     gone: Vec<Arc<str>>,
     cursor: Option<String>,
     seen: HashSet<String>,
+    /// Keys that objects without a name were given.
+    called: HashSet<Arc<str>>,
     pages: usize,
     /// Of the first page that has one: what changes while the others are read must be seen by the next scan.
     version: Option<String>,
@@ -305,7 +320,11 @@ impl Reader<'_> {
             let mut asked = std::mem::take(&mut open);
             let mut answers = answers;
             for (open, answer) in asked.iter_mut().zip(&mut answers) {
-                answer.iter_mut().for_each(|it| open.recall(it));
+                if let Ok(snapshot) = answer {
+                    let doubled = open.call(snapshot, self.declared);
+                    doubled.iter().for_each(|it| self.double(&open.scope, it));
+                    open.recall(snapshot);
+                }
             }
             let answers = self.complete(&asked, answers).await;
             let mut pause = Duration::ZERO;
@@ -330,6 +349,7 @@ impl Reader<'_> {
         if !by_name.is_empty() {
             self.read_named(by_name).await;
         }
+        self.confirm().await;
     }
 
     /// Reads the objects that a scan named and did not tell all of, as that is dear, where they are somebody's business. A scope
@@ -366,7 +386,7 @@ impl Reader<'_> {
                     host::Observation::Found(remote) => {
                         if let Some(named) = snapshot.objects.get_mut(*index) {
                             let unclaimed = is_unclaimed(named) && !is_unclaimed(&remote);
-                            *named = (*remote).clone();
+                            *named = host::Remote { address: lookup.address.clone(), ..(*remote).clone() };
                             named.ext.extend(unclaimed.then(|| ("unclaimed".to_owned(), "true".to_owned())));
                         }
                     }
@@ -559,6 +579,7 @@ impl Open {
             gone: Vec::new(),
             cursor: None,
             seen: HashSet::new(),
+            called: HashSet::new(),
             pages: 0,
             version: None,
             furthest: 0,
@@ -577,6 +598,7 @@ impl Open {
             self.recalled = None;
             self.gone.clear();
             self.seen.clear();
+            self.called.clear();
             (self.cursor, self.version, self.pages) = (None, None, 0);
         }
         Some(wait)

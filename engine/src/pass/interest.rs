@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use trueup_core::address::{Address, Scope};
+use trueup_core::address::{Address, ResourceId, Scope};
 use trueup_core::inventory::{Entry, Intent};
 use trueup_core::value::Json;
 use trueup_host as host;
@@ -40,6 +40,16 @@ struct Declarations<'a> {
     owned: Vec<Range<usize>>,
     /// By key; made when the scope is read anew.
     keys: OnceLock<HashMap<&'a str, Known>>,
+    /// Of objects without a name; made when one is seen.
+    called: OnceLock<Called<'a>>,
+}
+
+/// Whose objects without a name are.
+#[derive(Default)]
+struct Called<'a> {
+    identities: HashMap<&'a str, &'a Arc<str>>,
+    /// Of what is declared or in doubt and has no object that the inventory knows.
+    marks: HashMap<String, &'a Arc<str>>,
 }
 
 /// What is known of one object.
@@ -108,6 +118,28 @@ impl<'a> Interest<'a> {
         }
     }
 
+    fn names(&self, scope: &Scope, all: &Declarations<'a>) -> Called<'a> {
+        let mut called = Called::default();
+        let owned = || all.owned.iter().filter_map(|run| self.entries.get(run.clone())).flatten();
+        let held: HashSet<&str> = owned().map(|it| &*it.address.key).collect();
+        let declared = all.declared.iter().cloned().flatten().filter_map(|at| self.desired.objects.get(at));
+        for object in declared.filter(|it| !held.contains(&*it.address.key)) {
+            called.marks.insert(self.mark(&object.resource), &object.address.key);
+            if let Some(identity) = &object.settings.adopt_identity {
+                called.identities.insert(identity, &object.address.key);
+            }
+        }
+        for intent in self.intents.iter().filter(|it| it.address.scope == *scope && !held.contains(&*it.address.key)) {
+            called.marks.entry(self.mark(&intent.resource)).or_insert(&intent.address.key);
+        }
+        called.identities.extend(owned().map(|it| (&*it.identity, &it.address.key)));
+        called
+    }
+
+    fn mark(&self, resource: &ResourceId) -> String {
+        super::mark(&self.around.project, &self.around.context.environment, resource)
+    }
+
     fn doubts(&self) -> HashMap<&'a Address, Vec<&'a Json>> {
         let mut all: HashMap<&Address, Vec<&Json>> = HashMap::new();
         for intent in self.intents {
@@ -141,11 +173,25 @@ impl Declared for Interest<'_> {
         for address in declared.chain(doubted) {
             lookups.insert(address.key.clone(), host::Lookup::new(address.clone()));
         }
-        for held in all.into_iter().flat_map(|it| &it.owned).filter_map(|run| self.entries.get(run.clone())).flatten() {
-            let lookup = host::Lookup { identity: Some(held.identity.to_string()), ..host::Lookup::new(held.address.clone()) };
-            lookups.insert(held.address.key.clone(), lookup);
-        }
+        lookups.extend(self.owned(scope).into_iter().map(|it| (it.address.key.clone(), it)));
         Some(lookups.into_values().collect())
+    }
+
+    fn called(&self, scope: &Scope, identity: &str, mark: Option<&str>) -> Option<Arc<str>> {
+        // A scope in which nothing is declared or owned may still have something in doubt.
+        let nothing = Declarations::default();
+        let all = self.runs.get_or_init(|| self.runs()).get(scope).unwrap_or(&nothing);
+        let called = all.called.get_or_init(|| self.names(scope, all));
+        let by_mark = || called.marks.get(mark?);
+        called.identities.get(identity).or_else(by_mark).map(|it| (*it).clone())
+    }
+
+    fn owned(&self, scope: &Scope) -> Vec<host::Lookup> {
+        let all = self.runs.get_or_init(|| self.runs()).get(scope);
+        let held = all.into_iter().flat_map(|it| &it.owned).filter_map(|run| self.entries.get(run.clone())).flatten();
+        let lookup =
+            |it: &Entry| host::Lookup { identity: Some(it.identity.to_string()), ..host::Lookup::new(it.address.clone()) };
+        held.map(lookup).collect()
     }
 
     fn interest(&self, address: &Address) -> Option<Arc<Veil>> {

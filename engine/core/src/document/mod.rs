@@ -96,6 +96,8 @@ pub enum ReplaceMode {
 pub struct Settings {
     pub protect: bool,
     pub adopt: bool,
+    /// `trueup.dev/adopt` with an identity in place of `true`: which object to take over, where none goes by the document's name.
+    pub adopt_identity: Option<String>,
     /// Shown to the plugin as `force` in `change.ext`.
     pub force: bool,
     /// True (`trueup.dev/prune: "false"`): forgotten instead of deleted when it goes from Git.

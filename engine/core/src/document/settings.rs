@@ -79,7 +79,10 @@ pub(crate) fn read(list: &[Setting], ground: &Ground<'_>, sources: &Sources, out
 fn apply(settings: &mut Settings, name: &str, text: &str) -> Result<(), Diagnostic> {
     match name {
         "protect" => settings.protect = only(name, text, "true")?,
-        "adopt" => settings.adopt = only(name, text, "true")?,
+        "adopt" => {
+            settings.adopt = true;
+            settings.adopt_identity = identity(text).map_err(|()| wrong(name, text, "true, or the identity of an object"))?;
+        }
         "force" => settings.force = only(name, text, "true")?,
         "prune" => settings.no_prune = only(name, text, "false")?,
         "remove" => {
@@ -125,6 +128,16 @@ fn apply(settings: &mut Settings, name: &str, text: &str) -> Result<(), Diagnost
         }
     }
     Ok(())
+}
+
+/// What `adopt` names besides the document's own object.
+fn identity(text: &str) -> Result<Option<String>, ()> {
+    match text.trim() {
+        "true" => Ok(None),
+        "" | "false" => Err(()),
+        it if it.len() > 1024 || it.chars().any(char::is_control) => Err(()),
+        it => Ok(Some(it.to_owned())),
+    }
 }
 
 /// A `wait-for` that can hold, as far as text, variables and the kind's schema tell.

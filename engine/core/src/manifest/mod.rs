@@ -91,6 +91,10 @@ pub struct Kind {
     pub order: i32,
     /// Deleting an object takes along what is in it or of it, whoever made that.
     pub cascades: bool,
+    /// Its objects have no name that a document could give: the system draws an identity for each, and that or a mark finds them.
+    pub nameless: bool,
+    /// A list may leave out what is there: an owned object that is not listed is asked for before it counts as gone.
+    pub eventual: bool,
     /// Its documents define kinds: rendering one says which, as `defines` in the object's `ext`.
     pub defines: bool,
     /// Whoever takes an object over writes it, even where nothing differs: it carries the owner's mark, and its system keeps account of
@@ -105,7 +109,7 @@ impl Kind {
     /// Whether the address's key is the object's name in the remote system, so that two objects cannot have one at a time
     /// and a changed key means another object. Elsewhere the system knows the object by an identity of its own.
     pub fn natural(&self) -> bool {
-        self.hints.key.is_some() || matches!(self.recover, Recover::Key | Recover::Conditional)
+        !self.nameless && (self.hints.key.is_some() || matches!(self.recover, Recover::Key | Recover::Conditional))
     }
 
     /// `apiVersion` and `kind` as its documents have them. `alias` is the provider's; `any` says that it takes documents of any

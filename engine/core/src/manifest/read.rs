@@ -171,6 +171,8 @@ fn kind(name: &str, at: &Reader<'_>) -> Result<Kind, String> {
         version: at.text("version")?.map(Into::into),
         order: order(at)?,
         cascades: at.flag("cascades")?,
+        nameless: at.flag("nameless")?,
+        eventual: at.flag("eventual")?,
         defines: at.flag("defines")?,
         marked: at.flag("marked")?,
         hints,

@@ -101,10 +101,28 @@ impl Judge<'_> {
             };
             return Err((codes::OTHER_ENVIRONMENT, format!("{other} owns this object"), Some(hint)));
         }
-        match self.seen(self.pair.new)? {
+        let seen = self.seen(self.pair.new)?;
+        self.as_named(seen)?;
+        match seen {
             None => self.create(Reason::new("new", self.why_new()), draft),
             Some(found) => self.claim(found, draft),
         }
+    }
+
+    /// A document that says which object it means (`trueup.dev/adopt: vpc-0abc`) gets that one or none: a second one is what nobody
+    /// asked for. An object of ours that was made since is the one by its mark.
+    fn as_named(&self, seen: Option<&Observed>) -> Result<(), No> {
+        let Some(named) = &self.want.settings.adopt_identity else { return Ok(()) };
+        let ours = (self.world.mark)(&self.want.resource);
+        if seen.is_some_and(|it| *it.identity == **named || it.mark.as_deref() == Some(ours.as_str())) {
+            return Ok(());
+        }
+        let text = match seen {
+            None => format!("`trueup.dev/adopt` names `{named}`, and there is no such object"),
+            Some(it) => format!("`trueup.dev/adopt` names `{named}`, and the object of this name is `{}`", it.identity),
+        };
+        let hint = "correct the identity, or take the setting out to have the object made".to_owned();
+        Err((codes::CLAIM, text, Some(hint)))
     }
 
     /// Why an object is made, with what `moved-from` did not do where a person meant it to do something.
