@@ -13,7 +13,7 @@ use trueup_core::manifest::Manifest;
 use url::{Host, Url};
 
 use crate::dns::{DnsServer, TsigKey};
-use crate::outbound::{Cluster, ReadRule};
+use crate::outbound::{Cluster, Login, ReadRule};
 use crate::services::Secret;
 
 /// A scheme, a host (`*.` once in front) and a port: what may be connected to.
@@ -134,6 +134,8 @@ pub enum Scheme {
     Tsig(Box<TsigKey>),
     /// A kubeconfig's user, or a pod's service account.
     Kubeconfig(Box<Cluster>),
+    /// Keys that sign requests to AWS, and to whoever else reads its signatures (version 4).
+    SigV4(Arc<dyn Login>),
 }
 
 impl Scheme {
@@ -146,6 +148,7 @@ impl Scheme {
             Self::ClientCertificate { .. } => "client-certificate",
             Self::Tsig(_) => "tsig",
             Self::Kubeconfig(_) => "kubeconfig",
+            Self::SigV4(_) => "sigv4",
         }
     }
 }
@@ -173,6 +176,20 @@ impl Credential {
             (Some(base), _) => Some(base.clone()),
             (None, [only]) if !only.wildcard => Url::parse(&only.to_string()).ok(),
             (None, _) => None,
+        }
+    }
+
+    /// Where its value comes from, if that has an end.
+    #[must_use]
+    pub fn login(&self) -> Option<&Arc<dyn Login>> {
+        match &self.scheme {
+            Scheme::Kubeconfig(cluster) => Some(&cluster.login),
+            Scheme::SigV4(login) => Some(login),
+            Scheme::Header { .. }
+            | Scheme::Basic { .. }
+            | Scheme::Bearer(_)
+            | Scheme::ClientCertificate { .. }
+            | Scheme::Tsig(_) => None,
         }
     }
 }

@@ -34,7 +34,7 @@ pub use dns::{DnsServer, TsigAlgorithm, TsigKey};
 pub use error::{CallError, LoadError};
 pub use grant::{Ceiling, Credential, DirGrant, Given, Grant, HostRule, Scheme, Slot, intersect};
 pub use load::Plugin;
-pub use outbound::{ClientCertificate, Cluster, Held, Login, Reach, ReadRule, reach};
+pub use outbound::{ClientCertificate, Cluster, Held, Login, Reach, ReadRule, reach, sigv4};
 pub use records::*;
 pub use runtime::{Limits, Runtime, RuntimeOptions};
 pub use services::{Denial, Level, LogRecord, NoServices, Secret, SecretError, Services};

@@ -149,18 +149,18 @@ fn credentials(engine: &Engine) -> Check {
     let names: BTreeSet<&String> = slots.flat_map(|it| [&it.read, &it.write]).collect();
     let missing = secrets.iter().filter_map(|it| held.secret(it).err());
     let mut missing: Vec<String> = missing.collect();
-    // Whose the credentials of clusters are: a kubeconfig has many contexts, and the wrong one is not told from its name.
-    let mut clusters = String::new();
+    // Whose they are that have an end: a kubeconfig has many contexts, and the wrong one is not told from its name.
+    let mut whose = String::new();
     // Logging in may run a program, which a project that nobody trusts has no say in.
     let trusted = engine.check_trust().is_ok();
     for name in &names {
         match held.credential(name) {
             Err(problem) => missing.push(problem.message),
             Ok(credential) => {
-                let Scheme::Kubeconfig(cluster) = &credential.scheme else { continue };
-                let server = credential.base.as_ref().map_or("", |it| it.as_str());
-                clusters.push_str(&format!("; `{name}` is {} at {server}", cluster.login.whose()));
-                let tried = if trusted { cluster.login.fetch(None).err() } else { None };
+                let Some(login) = credential.login() else { continue };
+                let at = credential.base.as_ref().map(|it| format!(" at {it}")).unwrap_or_default();
+                whose.push_str(&format!("; `{name}` is {}{at}", login.whose()));
+                let tried = if trusted { login.fetch(None).err() } else { None };
                 missing.extend(tried.map(|it| format!("credential `{name}`: {it}")));
             }
         }
@@ -168,7 +168,7 @@ fn credentials(engine: &Engine) -> Check {
     let asked = secrets.len() + names.len();
     match missing.as_slice() {
         [] if asked == 0 => check(Level::Ok, NAME, "the project names none"),
-        [] => check(Level::Ok, NAME, format!("all {asked} that the project names are there{clusters}")),
+        [] => check(Level::Ok, NAME, format!("all {asked} that the project names are there{whose}")),
         missing => check(Level::Fail, NAME, missing.join("; ")).hint("`trueup help credentials` shows what stands in the file"),
     }
 }

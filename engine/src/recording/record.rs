@@ -79,8 +79,8 @@ impl Recorder {
                         Scheme::Header { value, .. } | Scheme::Bearer(value) => (value.expose(), None),
                         Scheme::Basic { user, password } => (password.expose(), Some(format!("{user}:{}", password.expose()))),
                         // Values that come while it runs are asked for at its end.
-                        Scheme::Kubeconfig(cluster) => {
-                            kept.logins.push((name, Arc::clone(&cluster.login)));
+                        Scheme::Kubeconfig(_) | Scheme::SigV4(_) => {
+                            kept.logins.extend(credential.login().map(|it| (name, Arc::clone(it))));
                             continue;
                         }
                         // These sign, and are sent nowhere.

@@ -186,7 +186,8 @@ fn key_of(credential: &Credential) -> Option<&TsigKey> {
         | Scheme::Basic { .. }
         | Scheme::Bearer(_)
         | Scheme::ClientCertificate { .. }
-        | Scheme::Kubeconfig(_) => None,
+        | Scheme::Kubeconfig(_)
+        | Scheme::SigV4(_) => None,
     }
 }
 

@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::error::Error as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Method, redirect};
 use url::Url;
 
 use super::address::{Judge, Unreachable};
-use super::login::{ClientCertificate, Held, cluster};
+use super::login::{ClientCertificate, Held, Login, cluster};
 use super::order::{Turns, take};
 use super::rules::{Asked, decoded, forbidden, only_reads};
+use super::sigv4::{self, Clocks, Refused, Signing};
 use crate::bindings::trueup::provider::http as wit;
 use crate::grant::{Credential, Grant, Scheme};
 use crate::log::LogSink;
@@ -51,6 +52,8 @@ struct Inner {
     clients: Mutex<HashMap<String, Pooled>>,
     /// Why a credential was not to be had the last time, as the log has it already.
     told: Mutex<String>,
+    /// Of servers that believe signatures.
+    clocks: Clocks,
 }
 
 /// A client's connections.
@@ -69,6 +72,8 @@ struct Prepared {
     credential: Option<Arc<Credential>>,
     timeout: Option<Duration>,
     until: Option<Vec<u8>>,
+    /// How it is signed each time that it is sent, if it is.
+    signing: Option<Signing>,
 }
 
 impl Outbound {
@@ -80,6 +85,7 @@ impl Outbound {
             turns: Turns::new(limits.http_parallel),
             clients: Mutex::default(),
             told: Mutex::default(),
+            clocks: Clocks::default(),
         }))
     }
 
@@ -119,18 +125,28 @@ impl Outbound {
 
 /// Says whose credential a server refused: the plugin knows its slot alone.
 fn tell_refused(answers: &[Answer<wit::Response>], used: &[Option<Arc<Credential>>], log: &LogSink) {
-    let refused = answers.iter().zip(used).filter(|(answer, _)| matches!(answer, Ok(wit::Response { status: UNAUTHORIZED, .. })));
     let mut told: Vec<&str> = Vec::new();
-    for credential in refused.filter_map(|(_, credential)| credential.as_deref()) {
-        if let Some(cluster) = cluster(Some(credential))
+    for (answer, credential) in answers.iter().zip(used) {
+        let (Ok(answer), Some(credential)) = (answer, credential) else { continue };
+        let with = match &credential.scheme {
+            Scheme::SigV4(_) => refused(answer).map(|it| it.code.to_owned()),
+            _ => (answer.status == UNAUTHORIZED).then(|| UNAUTHORIZED.to_string()),
+        };
+        if let (Some(with), Some(login)) = (with, credential.login())
             && !told.contains(&&*credential.name)
         {
             told.push(&credential.name);
-            let whose = cluster.login.whose();
-            let text = format!("the server refused credential `{}` ({whose}) with 401; log in there again", credential.name);
+            let whose = login.whose();
+            let text = format!("the server refused credential `{}` ({whose}) with {with}; log in there again", credential.name);
             log.write(Level::Warn, &text, Fields::new());
         }
     }
+}
+
+/// The refusal of a signature that an answer is.
+fn refused(answer: &wit::Response) -> Option<Refused> {
+    let header = |name: &str| answer.headers.iter().find(|it| it.0 == name).map(|it| it.1.as_str());
+    Refused::of(answer.status, header, &answer.body)
 }
 
 impl Inner {
@@ -142,10 +158,12 @@ impl Inner {
             return denied(format!("`{origin}` is not granted; add it to `hosts` of the provider"));
         }
         let method = method(&request.method)?;
+        let slot = request.credential.as_deref().and_then(|it| self.slot(it, writes).ok());
+        let signs = slot.is_some_and(|it| matches!(it.scheme, Scheme::SigV4(_)));
         let mut plain = Vec::with_capacity(request.headers.len());
         for (name, value) in request.headers {
             let name = name.to_ascii_lowercase();
-            if let Some(why) = forbidden(&name) {
+            if let Some(why) = forbidden(&name).or_else(|| sigv4::forbidden(&name).filter(|_| signs)) {
                 return denied(format!("the header `{}` {why}", crate::log::clean(&name, 64)));
             }
             plain.push((name, value));
@@ -155,7 +173,6 @@ impl Inner {
             return malformed(format!("more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them"));
         }
         let body = request.body.unwrap_or_default();
-        let slot = request.credential.as_deref().and_then(|it| self.slot(it, writes).ok());
         let base = slot.filter(|it| it.is_for(&url) && cluster(Some(it)).is_some()).and_then(|it| it.base());
         let asked = Asked { method: method.as_str(), url: &url, headers: &plain, body: &body, cluster: base.as_ref() };
         if !writes && !only_reads(&asked, &self.grant.reads) {
@@ -174,9 +191,14 @@ impl Inner {
         if let Some(credential) = &credential {
             credential.attach(&mut headers).map_err(wit::HttpError::Unreachable)?;
         }
+        let signed = || Ok((Some(Signing::of(&request.ext)?), sigv4::spelled(&url)?));
+        let (signing, url) = match credential {
+            Some(_) if signs => signed().map_err(wit::HttpError::Malformed)?,
+            Some(_) | None => (None, url),
+        };
         let timeout = request.timeout.map(Duration::from_millis);
         let until = request.until.filter(|it| !it.is_empty());
-        Ok(Prepared { method, url, headers, body, credential, timeout, until })
+        Ok(Prepared { method, url, headers, body, credential, timeout, until, signing })
     }
 
     /// The URL, and whether it is a credential's own.
@@ -241,6 +263,9 @@ impl Inner {
         let asked = request.timeout.and_then(|it| Instant::now().checked_add(it));
         let end = tokio::time::Instant::from_std(asked.map_or(deadline, |it| it.min(deadline)));
         let Some(credential) = request.credential.clone() else { return self.tried(&mut request, None, false, end, room).await };
+        if let Scheme::SigV4(login) = &credential.scheme {
+            return self.signed(&mut request, &credential, login, end, room).await;
+        }
         let Some(cluster) = cluster(Some(&credential)) else { return self.tried(&mut request, None, false, end, room).await };
         if let Some(url) = credential.renamed(cluster, &request.url) {
             request.url = url;
@@ -256,6 +281,40 @@ impl Inner {
             return answer;
         }
         self.tried(&mut request, Some(&newer), false, end, room).await
+    }
+
+    /// Sends a request that is signed. What a server refuses because of its keys or of its time was not taken, so that a change may
+    /// be sent again too: once with other keys, where there are any, and once with the server's time, where that is another one.
+    async fn signed(
+        &self,
+        request: &mut Prepared,
+        credential: &Credential,
+        login: &Arc<dyn Login>,
+        end: tokio::time::Instant,
+        room: &AtomicU64,
+    ) -> Answer<wit::Response> {
+        let mut held = credential.shown(login, None, end).await.map_err(|why| self.without(credential, why))?;
+        let (mut renewed, mut set) = (false, false);
+        loop {
+            let ahead = self.clocks.ahead(&request.url);
+            let answer = self.tried(request, Some(&held), !(renewed && set), end, room).await;
+            let Some(refused) = answer.as_ref().ok().and_then(refused) else { return answer };
+            let learned = |date| self.clocks.learn(&request.url, ahead, date, SystemTime::now());
+            if !set && refused.date.is_some_and(learned) {
+                set = true;
+                continue;
+            }
+            if renewed || !refused.is_of_keys() {
+                return answer;
+            }
+            renewed = true;
+            match credential.shown(login, Some(&held), end).await {
+                Ok(newer) if !Arc::ptr_eq(&held, &newer) => held = newer,
+                // Whether it is the keys that are wrong is not known: the server's answer says more.
+                Err(why) if refused.is_expired() => return Err(self.without(credential, why)),
+                Ok(_) | Err(_) => return answer,
+            }
+        }
     }
 
     /// What a guest is told where a credential could not be had. Why is the operator's business: the words of a program that logs in,
@@ -284,7 +343,7 @@ impl Inner {
         }
         let repeatable = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if repeatable {
-            match self.once(&client, request, request.body.clone(), end, room).await {
+            match self.once(&client, request, held, request.body.clone(), end, room).await {
                 Err(wit::HttpError::Unreachable(_) | wit::HttpError::Interrupted(_))
                     if tokio::time::Instant::now() + BEFORE_RETRY < end =>
                 {
@@ -294,18 +353,27 @@ impl Inner {
             }
         }
         let body = if again { request.body.clone() } else { std::mem::take(&mut request.body) };
-        self.once(&client, request, body, end, room).await
+        self.once(&client, request, held, body, end, room).await
     }
 
     async fn once(
         &self,
         client: &Client,
         request: &Prepared,
+        held: Option<&Held>,
         body: Vec<u8>,
         end: tokio::time::Instant,
         room: &AtomicU64,
     ) -> Answer<wit::Response> {
-        let mut build = client.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        let mut headers = request.headers.clone();
+        if let Some(signing) = &request.signing {
+            let keys = held.and_then(|it| it.keys.as_ref());
+            let keys = keys.ok_or_else(|| wit::HttpError::Unreachable("the credential has no keys to sign with".to_owned()))?;
+            let time = sigv4::moved(SystemTime::now(), self.clocks.ahead(&request.url));
+            sigv4::sign(keys, signing, time, request.method.as_str(), &request.url, &mut headers, &body)
+                .map_err(wit::HttpError::Malformed)?;
+        }
+        let mut build = client.request(request.method.clone(), request.url.clone()).headers(headers);
         if !body.is_empty() {
             build = build.body(body);
         }

@@ -32,8 +32,8 @@ impl Credential {
                 (reqwest::header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", token.expose())))
             }
             // Presented by the connection: see `Inner::build` of the client. A key signs DNS messages, and is for no URL. What
-            // has an end is attached when its turn to be sent has come.
-            Scheme::ClientCertificate { .. } | Scheme::Tsig(_) | Scheme::Kubeconfig(_) => return Ok(()),
+            // has an end is attached when its turn to be sent has come, and so is a signature.
+            Scheme::ClientCertificate { .. } | Scheme::Tsig(_) | Scheme::Kubeconfig(_) | Scheme::SigV4(_) => return Ok(()),
         };
         let mut value = value.map_err(|_| format!("the value of credential `{}` cannot stand in a header", self.name))?;
         value.set_sensitive(true);

@@ -1,4 +1,4 @@
-//! Credentials that are renewed while they are used: those of clusters.
+//! Credentials that are renewed while they are used: those of clusters, and keys that sign.
 //!
 //! Owns when one is asked for anew, and nothing of where it comes from: that is the engine's, behind [`Login`]. Files are read
 //! and programs run on threads of their own, so that no other request waits for them.
@@ -10,6 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::time::Instant;
 use url::Url;
 
+use super::sigv4::Keys;
 use crate::grant::{Credential, Scheme};
 use crate::services::Secret;
 
@@ -29,6 +30,8 @@ pub struct Held {
     pub authorization: Option<Secret>,
     /// Kept as one value while its content is the same, as connections are made anew for another one.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// What a request is signed with; shown to nobody itself.
+    pub keys: Option<Keys>,
 }
 
 /// Where a credential comes from that has an end.
@@ -39,7 +42,7 @@ pub trait Login: fmt::Debug + Send + Sync {
     /// What was got earlier and may be shown still. Reads no file and waits for nobody; none where [`Login::fetch`] must be asked.
     fn held(&self) -> Option<Arc<Held>>;
 
-    /// Gets what is to be shown now. With `refused`, which a server answered with 401, something else where there is anything
+    /// Gets what is to be shown now. With `refused`, which a server did not believe, something else where there is anything
     /// else. May read files and run a program, for as long as that one may take; callers at the same time wait for one answer.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use crate::runtime::Limits;
 use crate::services::{NoServices, Secret};
 
 mod login;
+mod signed;
 pub(crate) mod tls;
 
 /// A server that answers each connection's requests with what `answer` makes of the request's text.

@@ -44,7 +44,7 @@ impl Login for Tokens {
         self.fetched.fetch_add(1, Ordering::SeqCst);
         match (self.next.lock().unwrap().pop_front(), refused) {
             (Some(token), _) => {
-                let held = Held { authorization: Some(Secret::new(format!("Bearer {token}"))), certificate: None };
+                let held = Held { authorization: Some(Secret::new(format!("Bearer {token}"))), ..Held::default() };
                 Ok(Arc::clone(now.insert(Arc::new(held))))
             }
             (None, Some(refused)) => Ok(Arc::clone(refused)),
@@ -190,7 +190,7 @@ async fn a_new_certificate_is_shown_by_a_new_connection() {
     let server = tls_server(&pki, Asks::MustShow);
     let shown = |pair: &super::tls::Pair| {
         let certificate = ClientCertificate { cert_pem: pair.cert.clone(), key_pem: Secret::from(&*pair.key) };
-        Arc::new(Held { authorization: None, certificate: Some(Arc::new(certificate)) })
+        Arc::new(Held { certificate: Some(Arc::new(certificate)), ..Held::default() })
     };
     let other = super::tls::pki_of(&pki);
     let login = Arc::new(Certificates(Mutex::new(vec![shown(&pki.client), shown(&other)])));
