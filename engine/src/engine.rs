@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use trueup_core::address::Address;
 use trueup_core::diagnostic::{Code, Diagnostic, Location, codes};
 use trueup_core::manifest::Manifest;
 use trueup_core::value::Digest;
@@ -116,6 +117,15 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// The address of a rendered object within an environment. What a document calls an object without a name is nobody else's
+    /// business: another environment has a `Vpc/main` of its own at the same place.
+    pub fn keyed(&self, environment: &str, mut address: Address) -> Address {
+        if self.manifest.kinds.get(&*address.scope.kind).is_some_and(|it| it.nameless) {
+            address.key = format!("{environment}/{}", address.key).into();
+        }
+        address
+    }
+
     /// Calls that may run at a time.
     pub fn parallel(&self) -> usize {
         self.provider.parallel() as usize

@@ -56,7 +56,7 @@ async fn render(work: &Work, bound: &Bound, step: &Step, resource: &Resource, do
     if let Some(error) = rendered.findings.iter().find(|it| it.severity == Severity::Error) {
         return Err(failed(step, codes::RENDER, work.sealer.mask(&error.summary)));
     }
-    let object = rendered.objects.into_iter().find(|it| it.address == step.address);
+    let object = rendered.objects.into_iter().find(|it| bound.keyed(&work.environment, it.address.clone()) == step.address);
     let object = object.ok_or_else(|| Ended::Moved("with its unknowns known it renders to another object".to_owned()))?;
     let document = work.sealer.from_handles(&object.doc);
     Ok(Arc::new(work.sealer.take_plain(&document, &resource.kind.hints.plain).unwrap_or(document)))

@@ -327,7 +327,7 @@ async fn render_all(context: &Context, bound: &Bound, resources: Vec<Resource>) 
     if !bound.renders() {
         let object = |it: &Resource| {
             let object = itself(it);
-            Rendered { address: keyed(&context.environment, |_| it.kind.nameless, object.address), ..object }
+            Rendered { address: bound.keyed(&context.environment, object.address), ..object }
         };
         made.extend(resources.into_iter().map(|it| Resolved { objects: vec![object(&it)], resource: it }));
         return (made, None, errors);
@@ -349,15 +349,6 @@ fn itself(resource: &Resource) -> Rendered {
     Rendered { address: natural_address(resource, &document), document, siblings: Vec::new() }
 }
 
-/// The object's key within this environment. What a document calls an object without a name is nobody else's business: another
-/// environment has a `Vpc/main` of its own at the same place.
-fn keyed(environment: &str, nameless: impl Fn(&str) -> bool, mut address: Address) -> Address {
-    if nameless(&address.scope.kind) {
-        address.key = format!("{environment}/{}", address.key).into();
-    }
-    address
-}
-
 /// Gives the batch back where the plugin failed.
 async fn render_batch(
     context: &Context,
@@ -375,8 +366,7 @@ async fn render_batch(
             return Err((batch, Halted { code, reason: context.sealer.mask(&error.to_string()) }));
         }
     };
-    let nameless = |kind: &str| bound.manifest.kinds.get(kind).is_some_and(|it| it.nameless);
-    let key = |address: Address| keyed(&context.environment, nameless, address);
+    let key = |address: Address| bound.keyed(&context.environment, address);
     for (mut resource, answer) in batch.into_iter().zip(answers) {
         for finding in answer.findings {
             let text = context.sealer.mask(&finding.summary);
