@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value as Json, json};
-use trueup_host::Scheme;
 
 use super::Shell;
 use super::arguments::RevisionArgs;

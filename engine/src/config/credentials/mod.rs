@@ -7,8 +7,12 @@
 //! Invariant: no value ever stands in the file, in an error, in `Debug` text or in a field of these types; only
 //! [`Secret`]s hold them, for as long as their user lives.
 
+mod aws;
 mod cluster;
+mod moment;
+mod program;
 mod read;
+mod renewed;
 #[cfg(test)]
 mod tests;
 
@@ -68,8 +72,8 @@ enum Means {
     Kubeconfig(cluster::Asked),
     /// The service account of the pod that this runs in.
     InCluster,
-    /// Judged, and not sent by this version: `sigv4`.
-    Later(&'static str),
+    /// Keys that sign.
+    SigV4(Box<aws::Asked>),
 }
 
 /// One entry.
@@ -91,8 +95,8 @@ pub struct Credentials {
     exists: bool,
     entries: BTreeMap<String, Entry>,
     secrets: BTreeMap<String, Source>,
-    /// Credentials of clusters that were opened: they are renewed while they are used, and are so once for all who use them.
-    clusters: Arc<Mutex<BTreeMap<String, Arc<Credential>>>>,
+    /// Credentials that were opened and have an end: they are renewed while they are used, and are so once for all who use them.
+    opened: Arc<Mutex<BTreeMap<String, Arc<Credential>>>>,
 }
 
 /// Whole header lines, secret, and certificate authorities in PEM.
@@ -204,13 +208,13 @@ impl Credentials {
     ///
     /// Where there is no such entry, its value cannot be read, or this version does not send its kind.
     pub fn credential(&self, name: &str) -> Result<Arc<Credential>, Diagnostic> {
-        let clusters = || self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(opened) = clusters().get(name) {
+        let known = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = known().get(name) {
             return Ok(Arc::clone(opened));
         }
         let credential = Arc::new(self.get(name)?);
-        if matches!(credential.scheme, Scheme::Kubeconfig(_)) {
-            clusters().insert(name.to_owned(), Arc::clone(&credential));
+        if credential.login().is_some() {
+            known().insert(name.to_owned(), Arc::clone(&credential));
         }
         Ok(credential)
     }
@@ -233,7 +237,10 @@ impl Credentials {
             Means::Tsig { name: key, algorithm, secret } => {
                 Scheme::Tsig(Box::new(TsigKey::new(key, *algorithm, &value(secret)?).map_err(|what| wrong(what.to_owned()))?))
             }
-            Means::Later(scheme) => return Err(Fault::Later { name: name.to_owned(), scheme }),
+            Means::SigV4(asked) => {
+                let ca = entry.ca.as_ref().map(value).transpose()?.map(|it| it.expose().to_owned());
+                Scheme::SigV4(aws::open(asked, ca, aws::Around::ours()).map_err(wrong)?)
+            }
         };
         let (mut origins, mut servers) = (Vec::new(), Vec::new());
         for text in &entry.origins {
@@ -323,7 +330,7 @@ impl Credentials {
                 format!("Authorization: Basic {}", BASE64_STANDARD.encode(format!("{user}:{}", password.expose())))
             }
             Scheme::Bearer(token) => format!("Authorization: Bearer {}", token.expose()),
-            scheme @ (Scheme::ClientCertificate { .. } | Scheme::Tsig(_) | Scheme::Kubeconfig(_)) => {
+            scheme @ (Scheme::ClientCertificate { .. } | Scheme::Tsig(_) | Scheme::Kubeconfig(_) | Scheme::SigV4(_)) => {
                 return Err(Fault::Later { name: name.clone(), scheme: scheme.word() });
             }
         };
@@ -370,14 +377,18 @@ fn of_cluster(name: &str, entry: &Entry, opened: cluster::Opened) -> Result<Cred
     Ok(Credential { name: name.to_owned(), origins, servers: Vec::new(), scheme, ca_pem, base })
 }
 
-/// Reads a value. One line end at the end of a file belongs to the file, not to the value.
+/// A value of an entry.
 fn value_of(name: &str, source: &Source) -> Result<Secret, Fault> {
-    let fail = |what: String| Fault::Value { name: name.to_owned(), what };
+    read_value(source).map_err(|what| Fault::Value { name: name.to_owned(), what })
+}
+
+/// Reads a value. One line end at the end of a file belongs to the file, not to the value.
+fn read_value(source: &Source) -> Result<Secret, String> {
     let text = match source {
         Source::Env(variable) => match std::env::var(variable) {
             Ok(text) => text,
-            Err(std::env::VarError::NotPresent) => return Err(fail(format!("the variable `{variable}` is not set"))),
-            Err(std::env::VarError::NotUnicode(_)) => return Err(fail(format!("the variable `{variable}` is not UTF-8"))),
+            Err(std::env::VarError::NotPresent) => return Err(format!("the variable `{variable}` is not set")),
+            Err(std::env::VarError::NotUnicode(_)) => return Err(format!("the variable `{variable}` is not UTF-8")),
         },
         Source::File(path) => {
             let show = path.display();
@@ -386,11 +397,11 @@ fn value_of(name: &str, source: &Source) -> Result<Secret, Fault> {
                 File::open(path)?.take(VALUE_BYTES + 1).read_to_end(&mut bytes)?;
                 Ok(bytes)
             };
-            let bytes = read(path).map_err(|err| fail(format!("the file `{show}` cannot be read: {err}")))?;
+            let bytes = read(path).map_err(|err| format!("the file `{show}` cannot be read: {err}"))?;
             if bytes.len() as u64 > VALUE_BYTES {
-                return Err(fail(format!("the file `{show}` is longer than 1 MiB")));
+                return Err(format!("the file `{show}` is longer than 1 MiB"));
             }
-            let mut text = String::from_utf8(bytes).map_err(|_| fail(format!("the file `{show}` is not UTF-8")))?;
+            let mut text = String::from_utf8(bytes).map_err(|_| format!("the file `{show}` is not UTF-8"))?;
             if text.ends_with('\n') {
                 text.pop();
                 if text.ends_with('\r') {
@@ -401,7 +412,7 @@ fn value_of(name: &str, source: &Source) -> Result<Secret, Fault> {
         }
     };
     if text.is_empty() {
-        return Err(fail("its value is empty".into()));
+        return Err("its value is empty".into());
     }
     Ok(Secret::new(text))
 }

@@ -30,6 +30,10 @@ impl Reader<'_> {
         let used: Vec<(&'static str, &Node)> = SCHEMES.iter().filter_map(|it| Some((*it, fields.get(it)?))).collect();
         let means = match used.as_slice() {
             [("kubeconfig", value)] => self.kubeconfig(value, fields),
+            [("sigv4", value)] => {
+                let exec = self.exec(fields);
+                self.sigv4(value, exec).map(|it| Means::SigV4(Box::new(it)))
+            }
             [(scheme, value)] => self.means(scheme, value, what),
             _ => {
                 let all: Vec<_> = SCHEMES.iter().map(|it| format!("`{it}`")).collect();
@@ -40,12 +44,12 @@ impl Reader<'_> {
         let dns = matches!(used.as_slice(), [("tsig", _)]);
         let kubeconfig = matches!(used.as_slice(), [("kubeconfig", _)]);
         let cluster = kubeconfig || matches!(used.as_slice(), [("in-cluster", _)]);
-        for key in ["insecure", "exec"] {
-            if let Some(node) = fields.get(key)
-                && !kubeconfig
-            {
-                self.decoder.error(&node.at, format!("`{key}` is for `kubeconfig` alone"));
-            }
+        if let Some(node) = fields.get("insecure").filter(|_| !kubeconfig) {
+            self.decoder.error(&node.at, "`insecure` is for `kubeconfig` alone");
+        }
+        let profile = matches!(used.as_slice(), [("sigv4", node)] if has(node, "profile"));
+        if let Some(node) = fields.get("exec").filter(|_| !kubeconfig && !profile) {
+            self.decoder.error(&node.at, "`exec` is for `kubeconfig` and for a `profile` of `sigv4` alone");
         }
         let origins = self.origins(fields, what, dns, cluster);
         let ca = fields.get("ca").and_then(|node| self.source(node, "`ca`"));
@@ -121,7 +125,6 @@ impl Reader<'_> {
                 let [cert, key] = self.sources(node, "`client-certificate`", ["cert", "key"])?;
                 Some(Means::ClientCertificate { cert, key })
             }
-            "sigv4" => self.later(node, scheme, &["access_key", "secret_key", "session_token"]),
             "in-cluster" => match node.value {
                 Value::Plain(Json::Bool(true)) => Some(Means::InCluster),
                 _ => {
@@ -140,6 +143,17 @@ impl Reader<'_> {
         let file = self.decoder.required(fields, "file", "`kubeconfig`").and_then(|it| self.decoder.text(it, "`file`"));
         let file = file.map(|it| self.folder.join(paths::expand(it, paths::home().as_deref())));
         let insecure = self.flag(entry, "insecure");
+        let exec = self.exec(entry);
+        Some(Means::Kubeconfig(cluster::Asked {
+            file: file?,
+            context: context.map_or(Some(None), |it| it.map(Some))?,
+            insecure,
+            exec,
+        }))
+    }
+
+    /// Programs that may be run to log in.
+    fn exec(&mut self, entry: Fields<'_>) -> Vec<String> {
         let mut exec = Vec::new();
         for (text, at) in self.decoder.texts(entry.get("exec"), "`exec`") {
             let path = paths::expand(text, paths::home().as_deref());
@@ -149,12 +163,7 @@ impl Reader<'_> {
             }
             exec.push(path.to_string_lossy().into_owned());
         }
-        Some(Means::Kubeconfig(cluster::Asked {
-            file: file?,
-            context: context.map_or(Some(None), |it| it.map(Some))?,
-            insecure,
-            exec,
-        }))
+        exec
     }
 
     /// A key for DNS messages. Its name is no secret and stands in the file, as in the server's own.
@@ -171,19 +180,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    /// Judges an entry that this version does not send, so that a mistake is said now and not with the next version.
-    fn later(&mut self, node: &Node, scheme: &'static str, values: &[&str]) -> Option<Means> {
-        let what = format!("`{scheme}`");
-        let fields = self.decoder.fields(node, &what, values);
-        for key in values {
-            let node = if *key == "session_token" { fields.get(key) } else { self.decoder.required(fields, key, &what) };
-            if let Some(node) = node {
-                self.source(node, &format!("`{key}`"));
-            }
-        }
-        Some(Means::Later(scheme))
     }
 
     fn sources<const N: usize>(&mut self, node: &Node, what: &str, keys: [&str; N]) -> Option<[Source; N]> {
@@ -228,4 +224,9 @@ impl Reader<'_> {
         self.decoder.error(at, message);
         None
     }
+}
+
+/// Whether a mapping has a key.
+fn has(node: &Node, key: &str) -> bool {
+    matches!(&node.value, Value::Map(members) if members.iter().any(|it| it.key == key))
 }

@@ -25,6 +25,7 @@ credentials:
   token: {origins: ["https://git.example.org:8443"], bearer: {file: key}, git: true}
   tls: {origins: ["https://10.0.0.1:6443"], client-certificate: {cert: {file: ca.pem}, key: {file: key}}}
   aws: {origins: ["https://*.amazonaws.com"], sigv4: {access_key: {env: AWS_ACCESS_KEY_ID}, secret_key: {env: AWS_SECRET_ACCESS_KEY}}}
+  aws-file: {origins: ["https://*.amazonaws.com"], sigv4: {access_key: {file: user}, secret_key: {file: key}}, ca: {file: ca.pem}}
   prod: {origins: ["https://10.0.0.1:6443"], kubeconfig: {file: kube/config, context: prod}, exec: [aws, ~/bin/x, /bin/y], insecure: true}
   here: {in-cluster: true}
   tsig: {origins: ["dns://127.0.0.1:53"], tsig: {name: trueup., algorithm: hmac-sha256, secret: {file: tsig}}}
@@ -59,8 +60,10 @@ fn each_kind_of_entry_becomes_a_credential_with_its_value_read_when_asked_for() 
     assert!(matches!(tsig.scheme, Scheme::Tsig(_)) && tsig.origins.is_empty());
     assert_eq!(tsig.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["dns://127.0.0.1:53"]);
     assert!(format!("{tsig:?}").contains("TsigKey(trueup. HmacSha256 (secret))"), "{tsig:?}");
-    let refused = credentials.credential("aws").unwrap_err();
-    assert!(refused.message.contains("does not send"), "{refused:?}");
+    let aws = credentials.credential("aws-file").unwrap();
+    assert!(matches!(aws.scheme, Scheme::SigV4(_)) && aws.base().is_none() && aws.ca_pem.as_deref() == Some("PEM"), "{aws:?}");
+    assert!(!format!("{aws:?}").contains("c4nary"));
+    assert!(credentials.has("aws"), "the design's own form");
     assert_eq!(credentials.secret("db-password").unwrap(), "c4nary");
     assert_eq!(credentials.secret("lines").unwrap(), "a\n", "one line end belongs to the file");
     assert!(!format!("{credentials:?} {pdns:?} {user:?}").contains("c4nary"));
@@ -123,7 +126,7 @@ fn a_literal_value_and_every_misspelling_is_refused_and_not_repeated() {
         ("kubeconfig: {file: a}, exec: [bin/aws]", "a name, or a path from `/`"),
         ("in-cluster: false", "`in-cluster` must be `true`"),
         ("bearer: {env: A}, insecure: true", "`insecure` is for `kubeconfig` alone"),
-        ("in-cluster: true, exec: [aws]", "`exec` is for `kubeconfig` alone"),
+        ("in-cluster: true, exec: [aws]", "`exec` is for `kubeconfig` and for"),
     ] {
         let found = entry(text);
         assert!(found.iter().any(|it| it.contains(want)), "{text}: {found:?}");

@@ -23,8 +23,10 @@ use trueup_host::{Cluster, Secret};
 use url::{Host, Url};
 
 use self::exec::Program;
-use self::login::{Authorization, Pem, Renewed, User};
+use self::login::{Authorization, Pem, User};
 use self::parts::Part;
+use super::program;
+use super::renewed::Renewed;
 use crate::config::tree;
 use crate::{private, regular};
 
@@ -224,8 +226,7 @@ fn program(part: &Part<'_>, asked: &Asked, folder: &Path, place: &Place) -> Resu
     let command = command.ok_or_else(|| "`exec` names no `command`".to_owned())?;
     // As kubectl does: a name is looked up in PATH, and a path begins at the kubeconfig.
     let path = if command.contains('/') { folder.join(command) } else { PathBuf::from(command) };
-    let allowed = |it: &String| it == command || Path::new(it) == path;
-    if !asked.exec.iter().any(allowed) {
+    if !program::is_named(&asked.exec, command, &path) {
         let shown = path.display();
         return Err(format!(
             "it runs the program `{shown}` to log in, which the entry in credentials.yaml does not name; if you want it to be run, \
@@ -244,13 +245,15 @@ fn program(part: &Part<'_>, asked: &Asked, folder: &Path, place: &Place) -> Resu
     }
     let cluster = part.flag("provideClusterInfo")?.then(|| exec::cluster_info(place));
     Ok(Program {
-        command: path,
-        arguments: part.texts("args")?,
-        variables: part.variables("env")?,
+        program: program::Program {
+            command: path,
+            arguments: part.texts("args")?,
+            variables: part.variables("env")?,
+            limit: program::LIMIT,
+        },
         api: api.to_owned(),
         cluster,
         hint: part.text("installHint")?.map(str::to_owned),
-        limit: exec::LIMIT,
     })
 }
 

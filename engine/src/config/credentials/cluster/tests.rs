@@ -8,9 +8,9 @@ use std::time::Instant;
 use tempfile::TempDir;
 use trueup_host::{Held, Login, Scheme};
 
-use super::login::Patience;
 use super::*;
 use crate::config::credentials::Credentials;
+use crate::config::credentials::renewed::Patience;
 
 /// A kubeconfig with one context `prod`, user `ann`, and these fields of the cluster and of the user.
 fn kubeconfig(cluster: &str, user: &str) -> String {
@@ -334,15 +334,13 @@ fn a_program_that_is_not_there_or_does_not_end_stops_nobody_for_long() {
     assert!(words.contains("`trueup-no-such` does not start") && words.contains("apt install it"), "{words}");
     for body in ["sleep 60", "sleep 60 & exit 0", "setsid sleep 20 & exit 0", "while true; do echo x; done", "yes >&2"] {
         let case = with_program("", body);
-        let program = Program {
+        let program = program::Program {
             command: "sh".into(),
             arguments: vec![case.path("script").to_string_lossy().into_owned()],
             variables: Vec::new(),
-            api: exec::VERSIONS[0].to_owned(),
-            cluster: None,
-            hint: None,
             limit: Duration::from_secs(1),
         };
+        let program = Program { program, api: exec::VERSIONS[0].to_owned(), cluster: None, hint: None };
         let begun = Instant::now();
         assert!(program.run().is_err(), "{body}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{body}: {:?}", begun.elapsed());
