@@ -3,6 +3,7 @@
 
 pub mod bind;
 pub mod dig;
+pub(crate) mod kept;
 pub mod knot;
 pub mod pdns;
 pub mod proxy;
