@@ -3,6 +3,7 @@
 
 pub mod bind;
 pub mod dig;
+pub mod http1;
 pub(crate) mod kept;
 pub mod knot;
 pub mod pdns;
