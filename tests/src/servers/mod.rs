@@ -2,8 +2,12 @@
 //! test whose server cannot start fails.
 
 pub mod bind;
+pub mod cloud_proxy;
 pub mod dig;
+pub mod http1;
+pub(crate) mod kept;
 pub mod knot;
+pub mod moto;
 pub mod pdns;
 pub mod proxy;
 pub mod registry;

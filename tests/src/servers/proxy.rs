@@ -1,12 +1,13 @@
 //! A proxy before a real server, which counts what is asked and fails on demand.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::http1::Message;
 use super::tls::{Stream, Tls};
 
 /// What is asked, in a word or two (`GET /zones/…`, `AXFR`, `UPDATE`), and as it came.
@@ -183,20 +184,10 @@ impl Shared {
 }
 
 fn read_http(client: &mut impl Read) -> Option<Vec<u8>> {
-    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 64 << 10]);
-    loop {
-        let count = client.read(&mut buffer).ok().filter(|it| *it > 0)?;
-        bytes.extend_from_slice(&buffer[..count]);
-        let Some(end) = bytes.windows(4).position(|it| it == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-        let length = head.lines().find_map(|it| it.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0_usize);
-        if bytes.len() >= end + 4 + length {
-            // One request a connection, so that the server ends its answer by closing.
-            let text = b"\r\nConnection: close";
-            bytes.splice(end..end, text.iter().copied());
-            return Some(bytes);
-        }
-    }
+    let mut message = Message::read_request(&mut BufReader::new(client), || Ok(()))?;
+    // One request a connection, so that the server ends its answer by closing.
+    message.set("Connection", "close");
+    Some(message.bytes())
 }
 
 fn read_dns(client: &mut impl Read) -> Option<Vec<u8>> {
