@@ -108,7 +108,7 @@ impl Service {
 
     /// The shape that a member holds.
     pub fn of(&self, member: &Member) -> &Shape {
-        self.shapes.get(member.target).unwrap_or(&NOTHING)
+        self.shapes.get(member.target).unwrap_or(Shape::nothing())
     }
 
     /// The shape of an operation's input.
@@ -226,10 +226,15 @@ pub struct Shape {
     pub members: Vec<Member>,
 }
 
-/// Stands in for a shape that is not there, which the reader rules out.
+/// Stands in for an output that is not there; and for a shape that is not, which the reader rules out.
 static NOTHING: Shape = Shape { name: "", kind: Kind::Structure, wide: false, values: Vec::new(), members: Vec::new() };
 
 impl Shape {
+    /// A structure without members.
+    pub fn nothing() -> &'static Self {
+        &NOTHING
+    }
+
     /// What a list or a map holds.
     pub fn inner(&self) -> Option<&Member> {
         if matches!(self.kind, Kind::List | Kind::Map) { self.members.last() } else { None }
@@ -302,6 +307,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// Whether it is, or may be, one of those in the body.
+    pub fn in_body(&self) -> bool {
+        self.place == Place::Body
+    }
+
     /// Its name in XML, JSON, headers and queries.
     pub fn wire_name(&self) -> &'static str {
         self.wire.unwrap_or(self.name)

@@ -15,9 +15,11 @@ use serde_json::Value as Json;
 use crate::model::{Operation, Protocol, Service};
 
 mod check;
+mod checksum;
 mod json;
 mod query;
 mod refusal;
+mod rest;
 mod text;
 mod time;
 mod xml;
@@ -50,9 +52,27 @@ impl Wire {
         self.headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// Moves the bucket out of the path, for a host name of its own (`<bucket>.s3.…`).
+    ///
+    /// None, and nothing moved, where there is no bucket in the path or where it fits no label of a host name: S3 has old buckets
+    /// with capitals, and the certificate of S3 is good for none with a dot.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html>
+    pub fn take_bucket(&mut self) -> Option<String> {
+        let bucket = self.bucket.as_deref().filter(|it| is_label(it))?;
+        let rest = self.path.strip_prefix('/')?.strip_prefix(bucket)?;
+        self.path = if rest.is_empty() { "/".to_owned() } else { rest.to_owned() };
+        self.bucket.take()
+    }
+
     fn add(&mut self, name: &str, value: impl Into<String>) {
         self.headers.push((name.to_owned(), value.into()));
     }
+}
+
+/// Whether a bucket of this name can be part of a host name: one label of 3 to 63 lower-case letters, digits and hyphens.
+fn is_label(name: &str) -> bool {
+    let plain = name.bytes().all(|it| matches!(it, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    plain && (3..=63).contains(&name.len()) && !name.starts_with('-') && !name.ends_with('-')
 }
 
 /// Why an input makes no request. Never holds a value.
@@ -97,8 +117,10 @@ pub fn request(service: &Service, operation: &Operation, input: &Json) -> Result
     match service.protocol {
         Protocol::Query | Protocol::Ec2 => query::request(&mut wire, service, operation, input),
         Protocol::Json => json::request(&mut wire, service, operation, input),
-        Protocol::RestJson | Protocol::RestXml => return Err(Invalid::new("is of a protocol that is not there yet")),
+        Protocol::RestJson | Protocol::RestXml => rest::request(&mut wire, service, operation, input),
     }
+    wire.host_prefix = host_prefix(service, operation, input);
+    checksum::add(&mut wire, operation)?;
     Ok(wire)
 }
 
@@ -121,7 +143,20 @@ pub fn response(
     let read = match service.protocol {
         Protocol::Query | Protocol::Ec2 => query::response(service, operation, body),
         Protocol::Json => json::response(service, operation, body),
-        Protocol::RestJson | Protocol::RestXml => Err("is of a protocol that is not there yet".to_owned()),
+        Protocol::RestJson | Protocol::RestXml => match rest::response(service, operation, status, headers, body) {
+            Ok(value) => Ok(value),
+            Err(rest::Failure::Garbled(why)) => Err(why),
+            Err(rest::Failure::Refused) => return Err(refusal::of(service, operation, status, headers, body)),
+        },
     };
     read.map_err(|why| refusal::garbled(service, operation, status, headers, &why))
+}
+
+fn host_prefix(service: &Service, operation: &Operation, input: &Json) -> Option<String> {
+    let mut prefix = operation.host?.to_owned();
+    for member in service.input(operation).into_iter().flat_map(|it| &it.members).filter(|it| it.host) {
+        let value = input.get(member.name).and_then(Json::as_str).unwrap_or_default();
+        prefix = prefix.replace(&format!("{{{}}}", member.wire_name()), value);
+    }
+    Some(prefix)
 }

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::DEPTH;
 
 pub mod read;
+pub mod write;
 
 /// The begin of an element.
 #[derive(Debug)]
