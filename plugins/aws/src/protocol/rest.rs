@@ -74,7 +74,7 @@ fn quoted(item: String) -> String {
 fn label(wire: &mut Wire, service: &Service, member: &Member, value: &Json) {
     let value = scalar(service, member, value, TimeFormat::Iso8601);
     let name = member.wire_name();
-    let value = if service.name == "route53" { value.rsplit('/').next().unwrap_or_default() } else { &value };
+    let value = text::label(service, &value);
     if service.name == "s3" && name == "Bucket" {
         wire.bucket = Some(value.to_owned());
     }

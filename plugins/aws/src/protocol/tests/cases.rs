@@ -1,20 +1,20 @@
-//! Our protocols against those of botocore and moto: the cases of `data/protocol`, which `data/protocol/make.py` makes.
+//! Our protocols against those of botocore and moto: the cases of `tests/data/protocol`, which `make.py` there makes.
 
 use std::fs;
 use std::path::PathBuf;
 
+use crate::model::{self, Operation, Service};
+use crate::protocol::{self, Wire};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
-use trueup_plugin_aws::model::{self, Operation, Service};
-use trueup_plugin_aws::protocol::{self, Wire};
 
-fn cases(name: &str) -> Json {
+pub fn cases(name: &str) -> Json {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/protocol").join(format!("{name}.json"));
     serde_json::from_str(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
 }
 
-fn operation(service: &'static Service, case: &Json) -> &'static Operation {
+pub fn operation(service: &'static Service, case: &Json) -> &'static Operation {
     service.operation(case["operation"].as_str().unwrap()).unwrap()
 }
 
