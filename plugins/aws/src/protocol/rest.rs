@@ -146,10 +146,25 @@ pub fn response(
         if let Some(value) = read_payload(service, payload, body)? {
             out.insert(payload.name.to_owned(), value);
         }
-    } else if !body.iter().all(u8::is_ascii_whitespace) {
-        out.extend(members(service, operation, shape, body)?);
+    } else if shape.members.iter().any(Member::in_body) {
+        if !body.iter().all(u8::is_ascii_whitespace) {
+            out.extend(members(service, operation, shape, body)?);
+        }
+    } else {
+        unread(service, body)?;
     }
     Ok(Json::Object(out))
+}
+
+/// A body that nothing is read from. Servers that imitate S3 repeat what they were given; a page or an error is no success.
+fn unread(service: &Service, body: &[u8]) -> Result<(), Failure> {
+    if !body.trim_ascii_start().starts_with(b"<") {
+        return Ok(());
+    }
+    match service.protocol {
+        Protocol::RestXml => begin(body).map(|_| ()),
+        _ => Err("is a page".to_owned().into()),
+    }
 }
 
 /// A member outside the body.

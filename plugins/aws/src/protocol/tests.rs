@@ -188,6 +188,16 @@ fn an_error_under_a_success_is_a_refusal() {
 }
 
 #[test]
+fn a_body_that_nothing_is_read_from_may_be_anything_but_a_page_or_an_error() {
+    for body in ["", "{\"Version\":\"2012-10-17\"}", "text", "<PutBucketPolicyResponse/>"] {
+        assert_eq!(answer("s3", "PutBucketPolicy", 200, &[], body.as_bytes()).unwrap(), json!({}), "{body}");
+    }
+    for body in ["<!DOCTYPE html><html>", "<html/>", " <Error><Code>SlowDown</Code></Error>"] {
+        assert!(answer("s3", "PutBucketPolicy", 200, &[], body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+#[test]
 fn a_head_is_answered_by_headers_alone() {
     let got = answer("s3", "HeadBucket", 200, &[("x-amz-bucket-region", "eu-west-1")], b"").unwrap();
     assert_eq!(got, json!({ "BucketRegion": "eu-west-1" }));
