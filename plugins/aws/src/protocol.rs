@@ -160,3 +160,6 @@ fn host_prefix(service: &Service, operation: &Operation, input: &Json) -> Option
     }
     Some(prefix)
 }
+
+#[cfg(test)]
+mod tests;

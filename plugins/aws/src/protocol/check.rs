@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json};
 
 use super::time::Time;
-use super::{DEPTH, Invalid};
+use super::{DEPTH, Invalid, text};
 use crate::model::{Kind, Member, Operation, Place, Protocol, Service, Shape};
 
 /// Whether this operation can be asked for with this input.
@@ -47,7 +47,9 @@ fn structure(service: &Service, shape: &Shape, values: &Map<String, Json>, depth
     if let Some(name) = values.keys().find(|name| !shape.members.iter().any(|it| it.name == name.as_str())) {
         return Err(unknown(name));
     }
-    let missing = |it: &&Member| it.required && values.get(it.name).is_none_or(Json::is_null);
+    // A label that is left out would leave its braces in the path.
+    let needed = |it: &Member| it.required || it.place == Place::Path;
+    let missing = |it: &&Member| needed(it) && values.get(it.name).is_none_or(Json::is_null);
     if let Some(member) = shape.members.iter().find(missing) {
         return Err(Invalid::new("is missing").under(member.name));
     }
@@ -122,7 +124,7 @@ fn place(service: &Service, member: &Member, value: &Json) -> Result<(), Invalid
             }
             Ok(())
         }
-        (Place::Path, Json::String(text)) => path(text),
+        (Place::Path, Json::String(text)) => path(text::label(service, text)),
         _ => Ok(()),
     }
 }

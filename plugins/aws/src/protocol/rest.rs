@@ -74,7 +74,7 @@ fn quoted(item: String) -> String {
 fn label(wire: &mut Wire, service: &Service, member: &Member, value: &Json) {
     let value = scalar(service, member, value, TimeFormat::Iso8601);
     let name = member.wire_name();
-    let value = if service.name == "route53" { value.rsplit('/').next().unwrap_or_default() } else { &value };
+    let value = text::label(service, &value);
     if service.name == "s3" && name == "Bucket" {
         wire.bucket = Some(value.to_owned());
     }
@@ -146,10 +146,25 @@ pub fn response(
         if let Some(value) = read_payload(service, payload, body)? {
             out.insert(payload.name.to_owned(), value);
         }
-    } else if !body.iter().all(u8::is_ascii_whitespace) {
-        out.extend(members(service, operation, shape, body)?);
+    } else if shape.members.iter().any(Member::in_body) {
+        if !body.iter().all(u8::is_ascii_whitespace) {
+            out.extend(members(service, operation, shape, body)?);
+        }
+    } else {
+        unread(service, body)?;
     }
     Ok(Json::Object(out))
+}
+
+/// A body that nothing is read from. Servers that imitate S3 repeat what they were given; a page or an error is no success.
+fn unread(service: &Service, body: &[u8]) -> Result<(), Failure> {
+    if !body.trim_ascii_start().starts_with(b"<") {
+        return Ok(());
+    }
+    match service.protocol {
+        Protocol::RestXml => begin(body).map(|_| ()),
+        _ => Err("is a page".to_owned().into()),
+    }
 }
 
 /// A member outside the body.

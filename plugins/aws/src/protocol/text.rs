@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::time::Time;
-use crate::model::{Kind, Member, Shape, TimeFormat};
+use crate::model::{Kind, Member, Service, Shape, TimeFormat};
 
 /// Percent-encodes all but unreserved characters (RFC 3986).
 pub fn escape(text: &str) -> String {
@@ -26,6 +26,11 @@ pub fn escape_but(text: &str, keep: &str) -> String {
         }
     }
     out
+}
+
+/// What of a value stands in a path. Route 53 gives ids as `/hostedzone/Z123` and takes them as `Z123`.
+pub fn label<'a>(service: &Service, value: &'a str) -> &'a str {
+    if service.name == "route53" { value.rsplit('/').next().unwrap_or_default() } else { value }
 }
 
 /// A scalar as text, as it was checked to be; `format` is that of timestamps in this place.

@@ -48,8 +48,8 @@ impl<'a> Reader<'a> {
         loop {
             match reader.next()? {
                 Event::Start(tag) => return Ok((reader, tag)),
-                Event::Text(text) if text.trim().is_empty() => {}
-                Event::Text(_) | Event::End => return bad("text before its begin"),
+                Event::Text(text) if text.trim().is_empty() && !reader.rest.is_empty() => {}
+                Event::Text(_) | Event::End => return bad("it does not begin with an element"),
             }
         }
     }
@@ -132,10 +132,11 @@ impl<'a> Reader<'a> {
         Ok(before)
     }
 
+    /// Text up to the next mark; empty at the end of the document.
     fn characters(&mut self) -> Result<Event<'a>> {
         let end = self.rest.find('<').unwrap_or(self.rest.len());
         let (text, rest) = self.rest.split_at_checked(end).unwrap_or_default();
-        if text.is_empty() || (rest.is_empty() && !self.open.is_empty()) {
+        if rest.is_empty() && !self.open.is_empty() {
             return bad("it ends too early");
         }
         self.rest = rest;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the cases of tests/protocol.rs beside this script: <service>.json, and errors.json.
+"""Writes the cases of src/protocol/tests/cases.rs beside this script: <service>.json, and errors.json.
 
 Run it with a Python that has botocore and moto: `python plugins/aws/tests/data/protocol/make.py`. Both are implementations of the
 protocols that know nothing of ours. A request is an input, invented by walking the model, and what botocore makes of it; an answer is
