@@ -6,7 +6,7 @@ use trueup_sdk::host::http::{self, HttpError, Request};
 use trueup_sdk::{Error, Fault, Json, Result};
 
 use crate::config::{BY_SLOT, Config, SLOT};
-use crate::endpoint;
+use crate::endpoint::{Options, endpoint};
 use crate::field::service;
 use crate::kind::Kind;
 use crate::model::{self, Operation, Service};
@@ -94,15 +94,18 @@ pub fn send(config: &Config, calls: &[Call]) -> Vec<Result<Json, Failed>> {
 fn request(config: &Config, call: &Call) -> Result<Request> {
     let made = protocol::request(call.service, call.operation, &call.input);
     let mut wire = made.map_err(|it| Error::invalid("aws.input", format!("{}: {}: {it}", call.about, call.operation.name)))?;
-    let place = endpoint::endpoint(call.service, &config.region, config.fips, config.dual_stack);
     let own = config.endpoints.get(call.service.name).or(config.endpoint.as_ref());
-    let base = match own.map(String::as_str) {
-        Some(BY_SLOT) => format!("slot:{SLOT}"),
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => of_aws(&place.url, &mut wire),
+    let (base, region) = match own.map(String::as_str) {
+        Some(BY_SLOT) => (format!("slot:{SLOT}"), config.region.clone()),
+        Some(url) => (url.trim_end_matches('/').to_owned(), config.region.clone()),
+        None => {
+            let options = Options { fips: config.fips, dual_stack: config.dual_stack };
+            let place = endpoint(call.service, &config.region, options);
+            let place = place.map_err(|it| Error::invalid("aws.region", it.to_string()).at("/region"))?;
+            (of_aws(&place.url, &mut wire), place.signing_region)
+        }
     };
     let query = if wire.query.is_empty() { String::new() } else { format!("?{}", wire.query) };
-    let region = if own.is_some() { config.region.clone() } else { place.signing_region };
     Ok(Request {
         method: wire.method.to_owned(),
         url: format!("{base}{}{query}", wire.path),
