@@ -23,6 +23,8 @@ pub struct Typed<'a> {
     pub service: &'static Service,
     pub shape: Option<&'static Shape>,
     pub field: &'a Field,
+    /// It is an item of the field's list, and no list itself.
+    pub one: bool,
 }
 
 /// Fields below a field whose descriptor names none.
@@ -86,32 +88,32 @@ pub fn typed<'a>(kind: &'a Kind, name: &str, field: &'a Field) -> Result<Typed<'
     };
     let full = if under.is_empty() { place } else { format!("{under}.{place}") };
     let shape = input(service, call).and_then(|it| shape_at(service, it, &full));
-    Ok(Typed { service, shape, field })
+    Ok(Typed { service, shape, field, one: false })
 }
 
 impl<'a> Typed<'a> {
     /// A member of a structure whose descriptor names none.
     pub fn member(&self, member: &'static Member) -> Typed<'static> {
-        Typed { service: self.service, shape: Some(self.service.of(member)), field: &PLAIN }
+        Typed { service: self.service, shape: Some(self.service.of(member)), field: &PLAIN, one: false }
     }
 
     /// What a list holds, or a mapping.
     pub fn item(&self) -> Typed<'a> {
         // A list that the API takes item by item has the shape of one.
-        let alone = self.field.list && self.shape.is_some_and(|it| it.kind != Of::List);
+        let alone = self.field.list && !self.one && self.shape.is_some_and(|it| it.kind != Of::List);
         let inner = if alone { self.shape } else { self.shape.and_then(Shape::inner).map(|it| self.service.of(it)) };
-        Typed { shape: inner, ..*self }
+        Typed { shape: inner, one: true, ..*self }
     }
 
     /// A part of a structure that its descriptor names.
     pub fn part(&self, name: &str, field: &'a Field) -> Typed<'a> {
         let place = field.place(name);
-        Typed { shape: self.shape.and_then(|it| shape_at(self.service, it, &place)), service: self.service, field }
+        Typed { shape: self.shape.and_then(|it| shape_at(self.service, it, &place)), service: self.service, field, one: false }
     }
 
     /// Whether its value is a list.
     pub fn is_list(&self) -> bool {
-        self.field.list
+        (self.field.list && !self.one)
             || self.field.spelling == Spelling::Commas
             || self.field.member.is_some()
             || (self.field.fields.is_none() && self.shape.is_some_and(|it| it.kind == Of::List) && !self.is_mapping())
@@ -168,6 +170,9 @@ impl<'a> Typed<'a> {
             Spelling::Plain | Spelling::Domain => {}
         }
         match value {
+            Json::String(text) if self.shape.is_some_and(|it| it.kind == Of::Blob) => {
+                Ok(Json::from(BASE64_STANDARD.encode(text)))
+            }
             Json::Array(items) => items.iter().map(|it| self.item().write(it, depth + 1)).collect::<Result<_>>().map(Json::Array),
             Json::Object(fields) => self.write_object(fields, depth),
             other => Ok(other.clone()),

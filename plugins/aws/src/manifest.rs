@@ -187,7 +187,7 @@ fn shape_of(typed: &Typed<'_>, depth: usize) -> Map<String, Json> {
         return plain(scalar);
     }
     let Some(shape) = typed.shape else { return plain("string") };
-    if field.list && shape.kind != Of::List {
+    if field.list && !typed.one && shape.kind != Of::List {
         return list(Json::Object(one_of(typed, shape, depth)));
     }
     one_of(typed, shape, depth)

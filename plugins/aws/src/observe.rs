@@ -351,7 +351,8 @@ fn is_unmarked(kind: &Kind, object: &Object) -> bool {
 
 /// Whether the tags of an object are still to be asked for.
 fn untold(kind: &Kind, object: &Object) -> bool {
-    kind.tags.as_ref().is_some_and(|it| it.sweep.is_some() && path::get(&object.raw, &it.read).is_none())
+    let swept = kind.tags.as_ref().is_some_and(|it| it.sweep.is_some() && path::get(&object.raw, &it.read).is_none());
+    swept || is_unmarked(kind, object)
 }
 
 fn snapshot(objects: Vec<trueup_sdk::Remote>) -> Snapshot {
