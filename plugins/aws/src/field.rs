@@ -276,7 +276,9 @@ impl<'a> Typed<'a> {
         let named = self.field.fields.as_ref()?;
         let read = |(name, field): (&String, &'a Field)| {
             let source = field.source(name)?;
-            Some((name.clone(), self.part(name, field).read(&path::find(value, &source)?, depth + 1)?))
+            let value = self.part(name, field).read(&path::find(value, &source)?, depth + 1)?;
+            // Said or left out is the same, and a set knows only what is equal.
+            (field.default.as_ref() != Some(&value)).then(|| (name.clone(), value))
         };
         Some(Json::Object(named.iter().filter_map(read).collect()))
     }

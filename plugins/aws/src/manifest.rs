@@ -152,7 +152,8 @@ fn of(typed: &Typed<'_>, depth: usize) -> Json {
     if field.secret || field.write_only {
         say("x-trueup-write-only", Json::Bool(true));
     }
-    if !field.key.is_empty() {
+    // A set is compared as a whole: what somebody else put into it is none of it.
+    if !field.key.is_empty() && !field.unordered {
         say("x-trueup-list-key", json!(field.key));
     }
     if let Some(default) = &field.default {

@@ -51,6 +51,12 @@ fn key(kind: &Kind, spec: &mut serde_json::Map<String, Json>, name: &str) -> Str
     key
 }
 
+/// The same within a structure, where what is said as it is by default is not said.
+fn spell_inner(fields: &BTreeMap<String, Field>, values: &mut serde_json::Map<String, Json>) {
+    spell_all(fields, values);
+    values.retain(|name, it| !it.is_null() && fields.get(name).and_then(|it| it.default.as_ref()) != Some(it));
+}
+
 /// Every value in the spelling in which objects show it.
 fn spell_all(fields: &BTreeMap<String, Field>, values: &mut serde_json::Map<String, Json>) {
     for (name, field) in fields {
@@ -63,10 +69,10 @@ fn spell_all(fields: &BTreeMap<String, Field>, values: &mut serde_json::Map<Stri
                     *value = Json::from(domain(text));
                 }
             }
-            (_, Json::Object(inner)) => field.fields.iter().for_each(|it| spell_all(it, inner)),
+            (_, Json::Object(inner)) => field.fields.iter().for_each(|it| spell_inner(it, inner)),
             (_, Json::Array(items)) => {
                 let structures = items.iter_mut().filter_map(Json::as_object_mut);
-                structures.for_each(|inner| field.fields.iter().for_each(|it| spell_all(it, inner)));
+                structures.for_each(|inner| field.fields.iter().for_each(|it| spell_inner(it, inner)));
             }
             _ => {}
         }
