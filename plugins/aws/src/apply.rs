@@ -118,7 +118,7 @@ impl<'a> Job<'a> {
             Err(failed) => {
                 let exists = failed.refusal.as_ref().is_some_and(|it| it.class() == Class::Exists);
                 self.met = step.creates.is_some() && exists;
-                self.failed = Some(failed.error);
+                self.failed = Some(*failed.error);
             }
         }
     }

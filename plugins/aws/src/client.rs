@@ -35,8 +35,8 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub struct Failed {
     /// What the service said, if it said something.
-    pub refusal: Option<Refusal>,
-    pub error: Error,
+    pub refusal: Option<Box<Refusal>>,
+    pub error: Box<Error>,
 }
 
 impl Failed {
@@ -47,19 +47,19 @@ impl Failed {
 
     /// Whether the service's code is one of these.
     pub fn is_any(&self, codes: &[String]) -> bool {
-        self.refusal.as_ref().is_some_and(|it| codes.iter().any(|code| *code == it.code))
+        self.refusal.as_ref().is_some_and(|it| codes.contains(&it.code))
     }
 }
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self { refusal: None, error }
+        Self { refusal: None, error: Box::new(error) }
     }
 }
 
 impl From<Failed> for Error {
     fn from(failed: Failed) -> Self {
-        failed.error
+        *failed.error
     }
 }
 
@@ -137,7 +137,7 @@ fn read(call: &Call, answer: Result<http::Response, HttpError>) -> Result<Json, 
         let what = if refusal.message.is_empty() { String::new() } else { format!(": {}", refusal.message) };
         let mut error = Error::new(fault, &code(&refusal), format!("{}: {name}: {}{what}", call.about, refusal.code));
         error.unsettled = unsure;
-        Failed { refusal: Some(refusal), error }
+        Failed { refusal: Some(Box::new(refusal)), error: Box::new(error) }
     })
 }
 
@@ -171,7 +171,7 @@ fn unanswered(call: &Call, error: HttpError) -> Failed {
     };
     let mut error = Error::new(fault, code, format!("{}: {}: {text}", call.about, call.operation.name));
     error.unsettled = sent && call.writes;
-    Failed { refusal: None, error }
+    error.into()
 }
 
 /// What stands behind the last page; none where it was the last.

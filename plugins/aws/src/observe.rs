@@ -241,8 +241,12 @@ impl Aws {
         let mut pages = client::pages(&self.config, calls);
         let others = pages.split_off(chunks.min(pages.len()));
         let mut first = Vec::new();
-        for part in pages {
-            first.extend(part.map_err(Error::from)?);
+        for (part, asked_for) in pages.into_iter().zip(identities.chunks(MANY)) {
+            match part {
+                // Some services refuse all where one is gone.
+                Err(failed) if failed.is_absent() => first.extend(self.singly(asked, many, asked_for)?),
+                part => first.extend(part.map_err(Error::from)?),
+            }
         }
         let parts = std::iter::once(Ok(first)).chain(others).collect();
         let mut objects = of_pages(kind, &self.config, std::iter::once(many).chain(kind.list.iter().skip(1)), parts)?;
@@ -252,6 +256,27 @@ impl Aws {
             objects.iter_mut().for_each(|object| self.tag(kind, object, arns.as_ref()));
         }
         Ok(objects)
+    }
+
+    /// Pages of a listing that is asked for each object by itself; what is not there has none.
+    fn singly(&self, asked: &Asked, many: &Listing, identities: &[&str]) -> Result<Vec<Json>> {
+        if identities.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let call = |it: &&str| {
+            let identities = vec![(*it).to_owned()];
+            let known = Known { identities, scope: asked.scope.clone(), parent: asked.parent.clone(), ..Known::default() };
+            self.listing(asked.kind, many, &known)
+        };
+        let calls = identities.iter().map(call).collect::<Result<Vec<_>>>()?;
+        let mut out = Vec::new();
+        for part in client::pages(&self.config, calls) {
+            match part {
+                Err(failed) if failed.is_absent() => {}
+                part => out.extend(part.map_err(Error::from)?),
+            }
+        }
+        Ok(out)
     }
 
     /// Adds what only single looks tell.
@@ -280,7 +305,7 @@ impl Aws {
                 let told = match part {
                     Err(failed) if failed.is_any(&look.none) => continue,
                     Err(failed) if at == 0 && failed.is_absent() => return Ok(None),
-                    Err(failed) => return Err(failed.error),
+                    Err(failed) => return Err(*failed.error),
                     Ok(output) => match &look.take {
                         Some(path) => path::get(&output, path).cloned().unwrap_or(Json::Null),
                         None => output,

@@ -66,7 +66,7 @@ fn is(item: &Json, member: &str, wanted: &str) -> bool {
     match item.get(member) {
         Some(Json::String(text)) => text == wanted,
         Some(Json::Null) | None => false,
-        Some(other) => other.to_string() == wanted,
+        Some(other) => crate::field::text_of(other).as_str() == wanted,
     }
 }
 

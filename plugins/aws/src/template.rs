@@ -34,6 +34,7 @@ impl Known {
             "scope" => text(&self.scope),
             "parent" => text(&self.parent),
             "token" => text(&self.token),
+            "raw" => (!self.raw.is_null()).then(|| self.raw.clone()),
             "identities" => Some(json!(self.identities)),
             "region" => text(&config.region),
             "account" => Some(Json::from(config.account.as_deref().unwrap_or_default())),
