@@ -88,6 +88,24 @@ impl Request {
         self
     }
 
+    /// Says for which service of AWS, in which region, a credential of the kind `sigv4` signs it, as `("s3", "eu-west-3")`. Without
+    /// this such a request is malformed; with another credential it says nothing.
+    pub fn sigv4(self, service: &str, region: &str) -> Self {
+        self.ext("sigv4.service", service).ext("sigv4.region", region)
+    }
+
+    /// Leaves the body out of the signature, where the service takes that: a large one need not be read twice.
+    pub fn unsigned_payload(self) -> Self {
+        self.ext("sigv4.payload", "unsigned")
+    }
+
+    /// Something that the contract names in `http.request.ext`, in place of what stood there under that name.
+    pub fn ext(mut self, name: &str, value: &str) -> Self {
+        self.inner.ext.retain(|it| it.0 != name);
+        self.inner.ext.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The token of a change, as the key under which the server recognises another try.
     pub fn idempotency_key(self, token: &str) -> Self {
         self.header("idempotency-key", token)
@@ -388,6 +406,18 @@ mod tests {
         assert_eq!(response.json::<String>().unwrap(), want);
         assert_eq!((response.etag().as_deref(), response.link("next").as_deref()), (Some("\"1\""), Some("https://a/2")));
         assert_eq!(response.link("prev"), None);
+    }
+
+    #[test]
+    fn a_signed_request_names_its_service_and_region_once() {
+        let double = Double::install();
+        double.enter(Phase::Apply);
+        double.serve(|request| Ok(respond(200, &[], &json_text(&format!("{:?}", request.ext)))));
+        let told = |request: Request| request.send().unwrap().json::<String>().unwrap();
+        let want = r#"[("sigv4.service", "s3"), ("sigv4.region", "eu-west-3")]"#;
+        assert_eq!(told(get("slot:aws/").sigv4("ec2", "a").sigv4("s3", "eu-west-3")), want);
+        let want = r#"[("sigv4.service", "s3"), ("sigv4.region", "a"), ("sigv4.payload", "unsigned")]"#;
+        assert_eq!(told(put("slot:aws/x").sigv4("s3", "a").unsigned_payload()), want);
     }
 
     fn json_text(text: &str) -> String {

@@ -89,8 +89,13 @@ impl<'a> Job<'a> {
         if input.is_null() {
             input = Json::Object(serde_json::Map::new());
         }
+        let with = known.fill(&aws.config, &step.with);
         for (place, value) in &step.puts {
-            path::put(&mut input, place, value.clone());
+            let mut value = value.clone();
+            if let (Json::Object(with), Json::Array(items)) = (&with, &mut value) {
+                items.iter_mut().filter_map(Json::as_object_mut).for_each(|it| it.extend(with.clone()));
+            }
+            path::put(&mut input, place, value);
         }
         Some(field::service(self.kind).and_then(|it| client::call(it, &step.call, input, &self.about(), true)))
     }

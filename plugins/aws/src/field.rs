@@ -23,6 +23,8 @@ pub struct Typed<'a> {
     pub service: &'static Service,
     pub shape: Option<&'static Shape>,
     pub field: &'a Field,
+    /// It is an item of the field's list, and no list itself.
+    pub one: bool,
 }
 
 /// Fields below a field whose descriptor names none.
@@ -45,7 +47,9 @@ static PLAIN: Field = Field {
     default: None,
     without: Vec::new(),
     blob: false,
-    values: Vec::new(),
+    words: Vec::new(),
+    member: None,
+    digest_of: Vec::new(),
 };
 
 /// The service of a kind.
@@ -84,32 +88,35 @@ pub fn typed<'a>(kind: &'a Kind, name: &str, field: &'a Field) -> Result<Typed<'
     };
     let full = if under.is_empty() { place } else { format!("{under}.{place}") };
     let shape = input(service, call).and_then(|it| shape_at(service, it, &full));
-    Ok(Typed { service, shape, field })
+    Ok(Typed { service, shape, field, one: false })
 }
 
 impl<'a> Typed<'a> {
     /// A member of a structure whose descriptor names none.
     pub fn member(&self, member: &'static Member) -> Typed<'static> {
-        Typed { service: self.service, shape: Some(self.service.of(member)), field: &PLAIN }
+        Typed { service: self.service, shape: Some(self.service.of(member)), field: &PLAIN, one: false }
     }
 
     /// What a list holds, or a mapping.
     pub fn item(&self) -> Typed<'a> {
         // A list that the API takes item by item has the shape of one.
-        let alone = self.field.list && self.shape.is_some_and(|it| it.kind != Of::List);
+        let alone = self.field.list && !self.one && self.shape.is_some_and(|it| it.kind != Of::List);
         let inner = if alone { self.shape } else { self.shape.and_then(Shape::inner).map(|it| self.service.of(it)) };
-        Typed { shape: inner, ..*self }
+        Typed { shape: inner, one: true, ..*self }
     }
 
     /// A part of a structure that its descriptor names.
     pub fn part(&self, name: &str, field: &'a Field) -> Typed<'a> {
         let place = field.place(name);
-        Typed { shape: self.shape.and_then(|it| shape_at(self.service, it, &place)), service: self.service, field }
+        Typed { shape: self.shape.and_then(|it| shape_at(self.service, it, &place)), service: self.service, field, one: false }
     }
 
     /// Whether its value is a list.
     pub fn is_list(&self) -> bool {
-        self.field.list || (self.field.fields.is_none() && self.shape.is_some_and(|it| it.kind == Of::List) && !self.is_mapping())
+        (self.field.list && !self.one)
+            || self.field.spelling == Spelling::Commas
+            || self.field.member.is_some()
+            || (self.field.fields.is_none() && self.shape.is_some_and(|it| it.kind == Of::List) && !self.is_mapping())
     }
 
     /// Whether its value is a mapping with keys of the document's own.
@@ -142,14 +149,30 @@ impl<'a> Typed<'a> {
         if let Some(opened) = opened(value)? {
             return Ok(self.content(opened));
         }
+        if !self.field.digest_of.is_empty() {
+            return Ok(value.clone());
+        }
+        if let (Some(on), [off, word]) = (value.as_bool(), &*self.field.words) {
+            return Ok(Json::from(if on { word.as_str() } else { off.as_str() }));
+        }
+        if let (Some(member), Json::Array(items)) = (&self.field.member, value) {
+            return Ok(items.iter().map(|it| trueup_sdk::json!({ member.as_str(): it })).collect());
+        }
         match self.field.spelling {
             Spelling::Json | Spelling::Policy | Spelling::Policies => return Ok(Json::from(text_of(value))),
             Spelling::Base64 => return Ok(Json::from(BASE64_STANDARD.encode(text_of(value)))),
             Spelling::Text => return Ok(Json::from(text_of(value))),
             Spelling::Pairs => return Ok(self.pairs(value)),
-            Spelling::Plain => {}
+            Spelling::Commas => {
+                let items: Vec<String> = value.as_array().into_iter().flatten().map(text_of).collect();
+                return Ok(Json::from(items.join(",")));
+            }
+            Spelling::Plain | Spelling::Domain => {}
         }
         match value {
+            Json::String(text) if self.shape.is_some_and(|it| it.kind == Of::Blob) => {
+                Ok(Json::from(BASE64_STANDARD.encode(text)))
+            }
             Json::Array(items) => items.iter().map(|it| self.item().write(it, depth + 1)).collect::<Result<_>>().map(Json::Array),
             Json::Object(fields) => self.write_object(fields, depth),
             other => Ok(other.clone()),
@@ -205,7 +228,17 @@ impl<'a> Typed<'a> {
         if value.is_null() || depth > DEPTH {
             return None;
         }
+        if !self.field.digest_of.is_empty() {
+            return Some(value.clone());
+        }
+        if let (Some(text), [_, on]) = (value.as_str(), &*self.field.words) {
+            return Some(Json::from(text == on));
+        }
+        if let (Some(member), Json::Array(items)) = (&self.field.member, value) {
+            return Some(items.iter().filter_map(|it| it.get(member).cloned()).collect());
+        }
         match (self.field.spelling, value) {
+            (Spelling::Domain, Json::String(text)) => return Some(Json::from(domain(text))),
             (Spelling::Json, Json::String(text)) => return Some(document(text)),
             (Spelling::Policy, Json::String(text)) => return Some(policy::canonical(document(text))),
             (Spelling::Base64, Json::String(text)) => {
@@ -214,6 +247,9 @@ impl<'a> Typed<'a> {
             }
             (Spelling::Text, Json::String(text)) => return Some(self.scalar(text)),
             (Spelling::Pairs, Json::Array(items)) => return Some(unpaired(items)),
+            (Spelling::Commas, Json::String(text)) => {
+                return Some(text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(Json::from).collect());
+            }
             (Spelling::Policies, Json::Array(items)) => return Some(policies(items)),
             _ => {}
         }
@@ -240,7 +276,9 @@ impl<'a> Typed<'a> {
         let named = self.field.fields.as_ref()?;
         let read = |(name, field): (&String, &'a Field)| {
             let source = field.source(name)?;
-            Some((name.clone(), self.part(name, field).read(&path::find(value, &source)?, depth + 1)?))
+            let value = self.part(name, field).read(&path::find(value, &source)?, depth + 1)?;
+            // Said or left out is the same, and a set knows only what is equal.
+            (field.default.as_ref() != Some(&value)).then(|| (name.clone(), value))
         };
         Some(Json::Object(named.iter().filter_map(read).collect()))
     }
@@ -288,6 +326,11 @@ pub fn unpaired(items: &[Json]) -> Json {
         Some((key, of(&["Value", "TagValue", "ParameterValue", "PolicyDocument"]).cloned().unwrap_or_else(|| Json::from(""))))
     };
     Json::Object(items.iter().filter_map(pair).collect())
+}
+
+/// A name of DNS in one spelling. Route 53 shows `*` as its code, and every name with its last dot.
+pub fn domain(text: &str) -> String {
+    text.replace("\\052", "*").trim_end_matches('.').to_ascii_lowercase()
 }
 
 /// A list of names and policies as a mapping.

@@ -71,7 +71,7 @@ pub struct Kind {
 const SETTLE: u64 = 60_000;
 
 /// A name that documents give.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Name {
     /// Member of the create's input; empty where none takes it.
@@ -80,6 +80,9 @@ pub struct Name {
     /// Where an object that was read has it; by default as `at`. `tail` is what stands behind the last `/` or `:` of the identity.
     #[serde(default)]
     pub read: Option<String>,
+    /// The name is made of these fields, with spaces between them, in place of one of its own.
+    #[serde(default)]
+    pub of: Vec<String>,
     /// A regular expression that names fit.
     #[serde(default)]
     pub pattern: Option<String>,
@@ -108,6 +111,9 @@ pub struct Listing {
     /// The items are texts, each this member of its object.
     #[serde(default)]
     pub text: Option<String>,
+    /// One listing for each object of this kind, which `$parent` means.
+    #[serde(default)]
+    pub of: Option<String>,
     /// Of a second listing: the member by which its items belong to the objects of the first.
     #[serde(default)]
     pub join: Option<String>,
@@ -194,6 +200,9 @@ pub struct Update {
     /// A call that comes after, and is told by `$raw` what the first one answered.
     #[serde(default)]
     pub then: Option<Call>,
+    /// For each value of its only field the call that brings it about.
+    #[serde(default)]
+    pub switch: BTreeMap<String, Call>,
     /// What a new object has there by itself, as a document would say it.
     #[serde(default)]
     pub fresh: Option<Json>,
@@ -233,6 +242,9 @@ pub struct Items {
     /// Nothing of an item goes along but what `$raw` says in the input.
     #[serde(default)]
     pub bare: bool,
+    /// What each item says besides.
+    #[serde(default)]
+    pub with: Json,
     /// In place of an item goes what an output of the object has for it.
     #[serde(default)]
     pub find: Option<Find>,
@@ -259,6 +271,9 @@ pub struct Tags {
     /// Of the create's input; empty where it takes none.
     #[serde(default = "tags")]
     pub at: String,
+    /// One call takes all of them.
+    #[serde(default)]
+    pub whole: bool,
     /// The lists lack them: they come from one look at all tagged objects, by ARN.
     #[serde(default)]
     pub sweep: Option<Sweep>,
@@ -341,8 +356,12 @@ pub struct Field {
     pub without: Vec<String>,
     /// A path in the repository may stand there: its content goes along.
     pub blob: bool,
-    /// Left out of what is read where the object does not have this value there: `Protocol: [tcp]`.
-    pub values: Vec<String>,
+    /// The words that stand for `false` and `true` there.
+    pub words: Vec<String>,
+    /// It is a list of texts, and one of structures with this member alone there.
+    pub member: Option<String>,
+    /// Made of the content of one of these fields: its SHA-256, so that a change of what cannot be read back is seen.
+    pub digest_of: Vec<String>,
 }
 
 /// How a value stands on the wire.
@@ -364,6 +383,10 @@ pub enum Spelling {
     Text,
     /// A mapping in documents, a list of keys and values there.
     Pairs,
+    /// A list in documents, a text with commas there.
+    Commas,
+    /// A name of DNS: without its last dot, in small letters, and `*` as it is.
+    Domain,
 }
 
 /// Every kind, by name.
@@ -399,10 +422,26 @@ impl Kind {
     /// How an object is called that was read.
     pub fn name_of(&self, raw: &Json, identity: &str) -> Option<String> {
         let name = self.name.as_ref()?;
+        if !name.of.is_empty() {
+            let document = crate::object::fields(self, raw).ok()?;
+            return Some(self.joined(&document));
+        }
         match name.read.as_deref().unwrap_or(&name.at) {
             "tail" => identity.rsplit(['/', ':']).next().map(str::to_owned),
-            path => crate::path::text(raw, path).map(str::to_owned),
+            path => crate::path::text(raw, path).map(|it| it.trim_end_matches('.').to_owned()),
         }
+    }
+
+    /// The name that fields of a document make together.
+    pub fn joined(&self, spec: &serde_json::Map<String, Json>) -> String {
+        let of = self.name.iter().flat_map(|it| &it.of);
+        let parts = of.filter_map(|it| spec.get(it).map(crate::field::text_of)).filter(|it| !it.is_empty());
+        parts.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Whether documents have a field `name` besides the descriptor's.
+    pub fn is_called(&self) -> bool {
+        self.name.as_ref().is_some_and(|it| it.of.is_empty())
     }
 
     /// The call that sets a field, if one does.

@@ -87,7 +87,7 @@ fn one(kind: &Kind) -> Json {
 pub fn schema(kind: &Kind) -> Json {
     let mut spec = Map::new();
     let mut required = Vec::new();
-    if let Some(name) = &kind.name {
+    if let Some(name) = kind.name.as_ref().filter(|_| kind.is_called()) {
         let mut of = json!({ "type": "string", "minLength": 1, "x-trueup-immutable": true, "description": "What it is called there; the document's own name where it says nothing." });
         if let (Some(pattern), Json::Object(of)) = (&name.pattern, &mut of) {
             of.insert("pattern".to_owned(), Json::from(pattern.as_str()));
@@ -143,13 +143,17 @@ fn of(typed: &Typed<'_>, depth: usize) -> Json {
             say(name, Json::Bool(true));
         }
     }
+    if !field.digest_of.is_empty() {
+        say("description", Json::from("The engine's own: SHA-256 of the content."));
+    }
     if field.secret {
         say("x-trueup-sensitive", Json::Bool(true));
     }
     if field.secret || field.write_only {
         say("x-trueup-write-only", Json::Bool(true));
     }
-    if !field.key.is_empty() {
+    // A set is compared as a whole: what somebody else put into it is none of it.
+    if !field.key.is_empty() && !field.unordered {
         say("x-trueup-list-key", json!(field.key));
     }
     if let Some(default) = &field.default {
@@ -165,8 +169,15 @@ fn shape_of(typed: &Typed<'_>, depth: usize) -> Map<String, Json> {
         Spelling::Json | Spelling::Policy => return Map::from_iter([("type".to_owned(), json!(["object", "array", "string"]))]),
         Spelling::Base64 => return plain("string"),
         Spelling::Pairs => return mapping(json!({ "type": "string" })),
+        Spelling::Commas => return list(json!({ "type": "string" })),
         Spelling::Policies => return mapping(json!({ "type": ["object", "string"] })),
-        Spelling::Text | Spelling::Plain => {}
+        Spelling::Text | Spelling::Plain | Spelling::Domain => {}
+    }
+    if !field.words.is_empty() {
+        return plain("boolean");
+    }
+    if field.member.is_some() {
+        return list(json!({ "type": "string" }));
     }
     if let Some(fields) = &field.fields {
         let parts = fields.iter().map(|(name, it)| (name.clone(), of(&typed.part(name, it), depth + 1), it.required));
@@ -177,7 +188,7 @@ fn shape_of(typed: &Typed<'_>, depth: usize) -> Map<String, Json> {
         return plain(scalar);
     }
     let Some(shape) = typed.shape else { return plain("string") };
-    if field.list && shape.kind != Of::List {
+    if field.list && !typed.one && shape.kind != Of::List {
         return list(Json::Object(one_of(typed, shape, depth)));
     }
     one_of(typed, shape, depth)

@@ -40,31 +40,12 @@ impl Object {
 
     /// The document that would make it.
     pub fn document(&self, kind: &Kind, scope: &str) -> Result<Json> {
-        let mut spec = serde_json::Map::new();
-        if kind.name.is_some() {
+        let mut spec = fields(kind, &self.raw)?;
+        if kind.is_called() {
             spec.insert("name".to_owned(), Json::from(self.key.as_str()));
         }
         if let Some(parent) = &kind.scope {
             spec.insert(parent.field.clone(), Json::from(scope));
-        }
-        for (name, declared) in &kind.fields {
-            let typed = field::typed(kind, name, declared)?;
-            let seen = declared.source(name).and_then(|it| path::find(&self.raw, &it));
-            let value = seen.and_then(|it| typed.of_api(&it));
-            // What holds nothing is written as nothing, so that it can be compared with what somebody declares.
-            let empty = || {
-                let read = declared.source(name).is_some();
-                if read && typed.is_list() {
-                    Some(json!([]))
-                } else if read && typed.is_mapping() {
-                    Some(json!({}))
-                } else {
-                    None
-                }
-            };
-            if let Some(value) = value.or_else(empty) {
-                spec.insert(name.clone(), value);
-            }
         }
         if kind.tags.is_some() {
             let all = tags::read(kind, &self.raw).unwrap_or_default();
@@ -113,12 +94,34 @@ impl Object {
     }
 }
 
+/// The fields of an object that was read.
+///
+/// # Errors
+/// Where the kind's descriptor is wrong.
+pub fn fields(kind: &Kind, raw: &Json) -> Result<serde_json::Map<String, Json>> {
+    let mut spec = serde_json::Map::new();
+    for (name, declared) in &kind.fields {
+        let typed = field::typed(kind, name, declared)?;
+        let source = declared.source(name);
+        let seen = source.as_ref().and_then(|it| path::find(raw, it));
+        let value = seen.and_then(|it| typed.of_api(&it));
+        // What holds nothing is written as nothing, so that it can be compared with what somebody declares.
+        let empty = || match source.is_some() {
+            true if typed.is_list() => Some(json!([])),
+            true if typed.is_mapping() => Some(json!({})),
+            _ => None,
+        };
+        if let Some(value) = value.or_else(empty) {
+            spec.insert(name.clone(), value);
+        }
+    }
+    Ok(spec)
+}
+
 /// The identity of what was read.
 pub fn identity(kind: &Kind, config: &Config, known: &Known) -> Option<String> {
-    let name = kind.name.as_ref().and_then(|it| {
-        let path = it.read.as_deref().unwrap_or(&it.at);
-        path::text(&known.raw, path).map(str::to_owned)
-    });
+    let tail = kind.name.as_ref().is_some_and(|it| it.read.as_deref() == Some("tail"));
+    let name = if tail { None } else { kind.name_of(&known.raw, "").filter(|it| !it.is_empty()) };
     let known = Known { name: name.unwrap_or_else(|| known.name.clone()), ..known.clone() };
     known.tell(config, &kind.identity).map(|it| field::text_of(&it)).filter(|it| !it.is_empty())
 }

@@ -34,13 +34,15 @@ impl Aws {
         }
         let asked: Vec<Result<Option<Asked>>> = queries.iter().map(|it| self.asked(&it.kind, &it.scope, now)).collect();
         let open: Vec<&Asked> = asked.iter().filter_map(|it| it.as_ref().ok()?.as_ref()).collect();
-        let mut listed = self.list(&open).into_iter();
+        let mut listed = self.list(&open, now).into_iter();
         let each = |asked: &Result<Option<Asked>>| match asked {
             Err(error) => Err(error.clone()),
             // What it stands in is not there, and so is nothing in it.
             Ok(None) => Ok(snapshot(Vec::new())),
             Ok(Some(asked)) => {
                 let objects = listed.next().unwrap_or_else(|| Err(Error::internal("a scope was left out")))?;
+                let swept = asked.kind.tags.as_ref().is_some_and(|it| it.sweep.is_some());
+                let objects = if asked.kind.brief && !swept { self.marked(asked, objects)? } else { objects };
                 let brief = |it: &Object| asked.kind.brief || untold(asked.kind, it);
                 let remotes = objects.into_iter().map(|it| {
                     let brief = brief(&it);
@@ -73,7 +75,7 @@ impl Aws {
             return Ok(known.clone());
         }
         let asked = Asked { kind, scope: String::new(), parent: String::new() };
-        let listed = self.list(&[&asked]).pop().unwrap_or_else(|| Ok(Vec::new()))?;
+        let listed = self.list(&[&asked], now).pop().unwrap_or_else(|| Ok(Vec::new()))?;
         let mut parents = self.parents.borrow_mut();
         parents.retain(|(at, _), _| *at == now);
         for object in listed {
@@ -83,16 +85,15 @@ impl Aws {
     }
 
     /// What lists tell, tags that they lack among it.
-    fn list(&self, asked: &[&Asked]) -> Vec<Result<Vec<Object>>> {
+    fn list(&self, asked: &[&Asked], now: u64) -> Vec<Result<Vec<Object>>> {
         let mut calls: Vec<Call> = Vec::new();
-        let mut plans: Vec<Result<usize>> = Vec::new();
+        let mut plans: Vec<Result<Vec<usize>>> = Vec::new();
         for it in asked {
-            let known = Known { scope: it.scope.clone(), parent: it.parent.clone(), ..Known::default() };
-            let made: Result<Vec<Call>> = it.kind.list.iter().map(|listing| self.listing(it.kind, listing, &known)).collect();
+            let made: Result<Vec<Vec<Call>>> = it.kind.list.iter().map(|listing| self.listings(it, listing, now)).collect();
             plans.push(made.map(|made| {
-                let count = made.len();
-                calls.extend(made);
-                count
+                let counts = made.iter().map(Vec::len).collect();
+                calls.extend(made.into_iter().flatten());
+                counts
             }));
         }
         let own = calls.len();
@@ -100,8 +101,8 @@ impl Aws {
         let mut pages = client::pages(&self.config, calls);
         let arns = self.swept(pages.split_off(own.min(pages.len())).pop());
         let mut pages = pages.into_iter();
-        let each = |(it, plan): (&&Asked, Result<usize>)| {
-            let parts: Vec<_> = pages.by_ref().take(plan?).collect();
+        let each = |(it, plan): (&&Asked, Result<Vec<usize>>)| {
+            let parts: Vec<_> = plan?.into_iter().map(|count| all_of(pages.by_ref().take(count))).collect();
             let mut objects = joined(it.kind, &self.config, parts)?;
             if it.kind.tags.as_ref().is_some_and(|it| it.sweep.is_some()) {
                 objects.iter_mut().for_each(|object| self.tag(it.kind, object, arns.as_ref()));
@@ -109,6 +110,30 @@ impl Aws {
             Ok(objects)
         };
         asked.iter().zip(plans).map(each).collect()
+    }
+
+    /// The calls of a listing: one, or one for each object that it is a listing of.
+    fn listings(&self, asked: &Asked, listing: &Listing, now: u64) -> Result<Vec<Call>> {
+        let parents = match &listing.of {
+            None => vec![asked.parent.clone()],
+            Some(of) => self.all_parents(of, now)?,
+        };
+        let call = |parent: String| {
+            let known = Known { scope: asked.scope.clone(), parent, ..Known::default() };
+            self.listing(asked.kind, listing, &known)
+        };
+        parents.into_iter().map(call).collect()
+    }
+
+    /// The identities of all objects of a kind.
+    fn all_parents(&self, kind: &str, now: u64) -> Result<Vec<String>> {
+        self.find_parent(kind, "", now)?;
+        let prefix = format!("{kind}/");
+        let parents = self.parents.borrow();
+        let of = |((_, name), identity): (&(u64, String), &Option<String>)| {
+            if name.starts_with(&prefix) { identity.clone() } else { None }
+        };
+        Ok(parents.iter().filter_map(of).collect())
     }
 
     fn listing(&self, kind: &'static Kind, listing: &Listing, known: &Known) -> Result<Call> {
@@ -149,7 +174,7 @@ impl Aws {
         let Some(asked) = self.asked(kind, scope, now)? else {
             return Ok(lookups.iter().map(|_| Ok(Observation::Absent)).collect());
         };
-        let found = self.found(&asked, lookups)?;
+        let found = self.found(&asked, lookups, now)?;
         let told = self.tell(&asked, found)?;
         let each = |it: Result<Option<Object>>| match it? {
             None => Ok(Observation::Absent),
@@ -159,7 +184,7 @@ impl Aws {
     }
 
     /// The objects as lists, or `many`, tell them; an object that only `one` could tell as no more than its names.
-    fn found(&self, asked: &Asked, lookups: &[&Lookup]) -> Result<Vec<Option<Object>>> {
+    fn found(&self, asked: &Asked, lookups: &[&Lookup], now: u64) -> Result<Vec<Option<Object>>> {
         let kind = asked.kind;
         let identities: Vec<&str> = lookups.iter().filter_map(|it| it.identity.as_deref()).filter(|it| !it.is_empty()).collect();
         let by_identity = identities.len() == lookups.len();
@@ -174,8 +199,9 @@ impl Aws {
         }
         let objects = match &kind.many {
             Some(many) if by_identity => self.many(asked, many, &identities)?,
-            _ => self.list(&[asked]).pop().unwrap_or_else(|| Ok(Vec::new()))?,
+            _ => self.list(&[asked], now).pop().unwrap_or_else(|| Ok(Vec::new()))?,
         };
+        let objects = if by_identity { objects } else { self.marked(asked, objects)? };
         let of = |it: &&Lookup| {
             let identity = it.identity.as_deref().filter(|it| !it.is_empty());
             let by_identity = || objects.iter().find(|object| Some(object.identity.as_str()) == identity);
@@ -186,6 +212,17 @@ impl Aws {
             found.cloned()
         };
         Ok(lookups.iter().map(of).collect())
+    }
+
+    /// Objects with their marks, of a kind that is found by them alone and whose lists do not tell them.
+    fn marked(&self, asked: &Asked, objects: Vec<Object>) -> Result<Vec<Object>> {
+        let kind = asked.kind;
+        if kind.name.is_some() || !objects.iter().any(|it| is_unmarked(kind, it)) {
+            return Ok(objects);
+        }
+        let told = self.tell(asked, objects.into_iter().map(Some).collect())?;
+        let told: Vec<Option<Object>> = told.into_iter().collect::<Result<_>>()?;
+        Ok(told.into_iter().flatten().collect())
     }
 
     fn many(&self, asked: &Asked, many: &Listing, identities: &[&str]) -> Result<Vec<Object>> {
@@ -249,6 +286,10 @@ impl Aws {
                         None => output,
                     },
                 };
+                // A list of some that is empty.
+                if at == 0 && told.is_null() {
+                    return Ok(None);
+                }
                 merge(&mut object.raw, look.member.as_deref(), told);
             }
             if is_dropped(&kind.list, &object.raw) {
@@ -260,6 +301,18 @@ impl Aws {
         };
         Ok(objects.into_iter().map(each).collect())
     }
+}
+
+/// Several listings as one.
+fn all_of(parts: impl Iterator<Item = Result<Vec<Json>, Failed>>) -> Result<Vec<Json>, Failed> {
+    let mut out = Vec::new();
+    for part in parts {
+        match part {
+            Ok(pages) => out.extend(pages),
+            Err(failed) => return Err(failed),
+        }
+    }
+    Ok(out)
 }
 
 /// What is known of an object that nobody listed: its identity, at the place where a list tells it.
@@ -287,9 +340,19 @@ fn input(it: Json) -> Json {
     if it.is_null() { Json::Object(serde_json::Map::new()) } else { it }
 }
 
+/// Whether nothing told yet of the tags that the object may have.
+fn is_unmarked(kind: &Kind, object: &Object) -> bool {
+    let untold = |read: &str| {
+        let asked = kind.one.iter().any(|it| it.member.as_deref() == Some(read));
+        asked && path::get(&object.raw, read).is_none()
+    };
+    kind.tags.as_ref().is_some_and(|it| untold(&it.read))
+}
+
 /// Whether the tags of an object are still to be asked for.
 fn untold(kind: &Kind, object: &Object) -> bool {
-    kind.tags.as_ref().is_some_and(|it| it.sweep.is_some() && path::get(&object.raw, &it.read).is_none())
+    let swept = kind.tags.as_ref().is_some_and(|it| it.sweep.is_some() && path::get(&object.raw, &it.read).is_none());
+    swept || is_unmarked(kind, object)
 }
 
 fn snapshot(objects: Vec<trueup_sdk::Remote>) -> Snapshot {

@@ -22,6 +22,8 @@ pub struct Step {
     pub creates: Option<Option<String>>,
     /// The item that `$raw` means in its input.
     pub item: Option<Json>,
+    /// What each structure that is put into a list says besides.
+    pub with: Json,
     /// What it answers is what `$raw` means from then on.
     pub tells: bool,
 }
@@ -45,8 +47,9 @@ pub fn create(kind: &Kind, change: &Change) -> Result<Steps> {
         puts.push((under(&kind.create.under, &name.at), Json::from(change.address.key.as_str())));
     }
     for (name, (typed, value)) in given(kind, &spec)? {
-        if kind.at_create(name) {
-            puts.push((under(&kind.create.under, &typed.field.place(name)), typed.to_api(value)?));
+        let place = typed.field.place(name);
+        if kind.at_create(name) && !place.is_empty() {
+            puts.push((under(&kind.create.under, &place), typed.to_api(value)?));
         }
     }
     let service = field::service(kind)?;
@@ -117,7 +120,9 @@ pub fn delete(kind: &Kind, change: &Change) -> Result<Steps> {
         for mut step in repeated(call, &status) {
             if !call.under.is_empty() {
                 for (name, (typed, value)) in given(kind, &prior)? {
-                    step.puts.push((under(&call.under, &typed.field.place(name)), typed.to_api(value)?));
+                    if !is_empty(value) {
+                        step.puts.push((under(&call.under, &typed.field.place(name)), typed.to_api(value)?));
+                    }
                 }
             }
             steps.push_back(step);
@@ -187,8 +192,19 @@ fn updating(
         }
         return Ok(steps);
     }
+    if !update.switch.is_empty() {
+        steps.extend(changed.iter().filter_map(|name| switched(kind, update, name, all)));
+        return Ok(steps);
+    }
     steps.extend(setting(kind, update, changed, all)?);
     Ok(steps)
+}
+
+/// The call that brings about the value of a field, or what it is by itself.
+fn switched(kind: &Kind, update: &Update, name: &str, all: &Given<'_>) -> Option<Step> {
+    let default = || kind.fields.get(name)?.default.as_ref();
+    let value = all.get(name).map(|(_, value)| *value).or_else(default)?;
+    update.switch.get(&field::text_of(value)).map(of_call)
 }
 
 /// The call that sets fields, or those.
@@ -205,6 +221,9 @@ fn setting(kind: &Kind, update: &Update, changed: &BTreeSet<&str>, all: &Given<'
     for name in sent {
         let Some(declared) = kind.fields.get(name) else { continue };
         let place = update.fields.get(name).cloned().flatten().unwrap_or_else(|| declared.place(name));
+        if place.is_empty() {
+            continue;
+        }
         let value = match (all.get(name), &declared.default) {
             (Some((typed, value)), _) => typed.to_api(value)?,
             // Nobody declares it any more: it goes back to what it is by itself.
@@ -351,7 +370,8 @@ fn tagging(kind: &Kind, call: &Items, tags: &Map<String, Json>) -> Result<Option
     let service = field::service(kind)?;
     let shape = field::input(service, &call.call).and_then(|it| field::shape_at(service, it, &call.at));
     let puts = vec![(call.at.clone(), tags::written(service, shape, tags))];
-    Ok(Some(Step { call: call.call.clone(), input: call.input.clone(), puts, ..Step::default() }))
+    let (call, input, with) = (call.call.clone(), call.input.clone(), call.with.clone());
+    Ok(Some(Step { call, input, puts, with, ..Step::default() }))
 }
 
 /// Tags that are new or other than they were, the mark among them; and those that nobody declares any more.
@@ -373,6 +393,15 @@ fn retagging(kind: &Kind, change: &Change, spec: &Map<String, Json>, prior: &Map
             None => Vec::new(),
         })
         .collect();
+    if of.whole {
+        let changed = !gone.is_empty() || wanted.iter().any(|(name, value)| before.get(name) != Some(value));
+        let marked = change.prior.as_ref().and_then(|it| it.mark.as_ref()) == Some(&change.mark);
+        let mut all: Map<String, Json> =
+            before.iter().filter(|(name, _)| !gone.contains(name)).map(|(name, it)| (name.clone(), it.clone())).collect();
+        all.extend(wanted);
+        all.insert(tags::MARK.to_owned(), Json::from(change.mark.as_str()));
+        return if changed || !marked { Ok(tagging(kind, &of.add, &all)?.into_iter().collect()) } else { Ok(Vec::new()) };
+    }
     wanted.retain(|name, value| before.get(name) != Some(value));
     if change.prior.as_ref().and_then(|it| it.mark.as_ref()) != Some(&change.mark) {
         wanted.insert(tags::MARK.to_owned(), Json::from(change.mark.as_str()));
@@ -382,7 +411,8 @@ fn retagging(kind: &Kind, change: &Change, spec: &Map<String, Json>, prior: &Map
         let service = field::service(kind)?;
         let shape = field::input(service, &of.remove.call).and_then(|it| field::shape_at(service, it, &of.remove.at));
         let puts = vec![(of.remove.at.clone(), tags::keys(service, shape, &gone))];
-        steps.push(Step { call: of.remove.call.clone(), input: of.remove.input.clone(), puts, ..Step::default() });
+        let (call, input, with) = (of.remove.call.clone(), of.remove.input.clone(), of.remove.with.clone());
+        steps.push(Step { call, input, puts, with, ..Step::default() });
     }
     Ok(steps)
 }

@@ -38,6 +38,8 @@ impl Known {
             "region" => text(&config.region),
             "account" => Some(Json::from(config.account.as_deref().unwrap_or_default())),
             "partition" => text(config.partition()),
+            // Where a bucket is made; the first region of all has no name there.
+            "location" => text(&config.region).filter(|_| config.region != "us-east-1"),
             other => {
                 let (of, rest) = other.split_once('.')?;
                 let from = match of {

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Client, Identity, Method, redirect};
 use url::Url;
 
@@ -372,6 +372,10 @@ impl Inner {
             let time = sigv4::moved(SystemTime::now(), self.clocks.ahead(&request.url));
             sigv4::sign(keys, signing, time, request.method.as_str(), &request.url, &mut headers, &body)
                 .map_err(wit::HttpError::Malformed)?;
+            // S3 takes no object whose length is not said, be it nothing.
+            if body.is_empty() && matches!(request.method, Method::POST | Method::PUT | Method::PATCH) {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
         }
         let mut build = client.request(request.method.clone(), request.url.clone()).headers(headers);
         if !body.is_empty() {

@@ -69,9 +69,10 @@ Only you may read it: chmod 600. It names where each value is found and never ho
     store: {origins: ["https://registry.example.com"], registry: true, bearer: {file: /run/secrets/registry}}
     prod: {kubeconfig: {file: ~/.kube/config, context: prod}, exec: [aws]}
     here: {in-cluster: true}
+    aws: {origins: ["https://*.amazonaws.com"], sigv4: {profile: prod}}
 
 One of these ways for each entry: `header`, `basic: {user, password}`, `bearer`, `client-certificate: {cert, key}`,
-`kubeconfig: {file, context}`, `in-cluster: true`, `tsig`.
+`kubeconfig: {file, context}`, `in-cluster: true`, `sigv4`, `tsig`.
 Besides: `ca: {file}` for a certificate authority of your own, `git: true` for the entry that --source uses,
 `registry: true` for the one that a registry of plugins is sent (`basic` or `bearer`; where another server gives its
 tokens, that is one of the `origins` too).
@@ -80,6 +81,18 @@ A kubeconfig is as kubectl's, and only you may read it; without `context` its `c
 only origin, unless `origins` says otherwise. A program that it runs to log in (`exec`) must stand in `exec:` of the entry, and
 a server whose certificate is not looked at needs `insecure: true` there. `in-cluster: true` is the service account of the pod
 that trueup runs in. Tokens are got anew before they end, and once after the server refuses one.
+
+`sigv4` signs requests to AWS, and to others that read its signatures. Its keys come from one place, and from no other where
+that has none:
+  sigv4: {access_key: {env: NAME}, secret_key: {env: NAME}, session_token: {file: PATH}}   # the token where there is one
+  sigv4: {environment: true}           # AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN
+  sigv4: {profile: prod}               # of ~/.aws/config and ~/.aws/credentials, or where AWS_CONFIG_FILE and
+                                       # AWS_SHARED_CREDENTIALS_FILE say; or of `config: {file: PATH}` alone
+  sigv4: {web-identity: {role: "arn:aws:iam::123456789012:role/ci", token: {file: PATH}}}
+  sigv4: {instance: true}              # the role of the EC2 instance that trueup runs on
+Each may have `assume-role: {role: ARN, external-id, session-name, duration: 1h}`, and for these roles `region` and `sts: URL`.
+A profile is followed through `source_profile`, `sso_session` (after `aws sso login`) and `web_identity_token_file`; the program of
+its `credential_process` must stand in `exec:` of the entry. Keys are got anew before they end, and once after they are refused.
 
 To use a secret, three places name it:
   1. credentials.yaml        secrets: {db-password: {file: /run/secrets/db}}

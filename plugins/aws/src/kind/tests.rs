@@ -94,7 +94,8 @@ fn every_field_stands_somewhere_in_the_input_that_sets_it() {
             let parent = place.rsplit_once(['.', ']']).map_or("", |(front, _)| front).split('[').next().unwrap_or_default();
             let call = &kind.create.call;
             let above = || input(field::service(kind).unwrap(), call).and_then(|it| shape_at(typed.service, it, parent));
-            if field.spelling != Spelling::Policies
+            if field.digest_of.is_empty()
+                && field.spelling != Spelling::Policies
                 && typed.shape.is_none()
                 && above().is_none()
                 && field.fields.is_none()

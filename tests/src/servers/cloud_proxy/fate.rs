@@ -35,6 +35,8 @@ pub enum Fate {
     RepeatPage,
     /// The page after the one that is asked for; of the last page, it passes.
     SkipPage,
+    /// A page of so many objects, of a server that gives the whole list whatever it is asked for.
+    Paged(usize),
     /// The page without its last objects.
     DropLast(usize),
     /// The page without objects of these names, ids or ARNs.
@@ -58,6 +60,7 @@ impl fmt::Display for Fate {
             Self::Truncate(it) => write!(f, "truncated to {it} bytes"),
             Self::RepeatPage => f.write_str("page repeated"),
             Self::SkipPage => f.write_str("page skipped"),
+            Self::Paged(it) => write!(f, "paged by {it}"),
             Self::DropLast(it) => write!(f, "last {it} dropped"),
             Self::Hide(it) => write!(f, "hidden: {}", it.join(", ")),
             Self::Edit(_) => f.write_str("edited"),

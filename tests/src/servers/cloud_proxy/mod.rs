@@ -291,6 +291,7 @@ impl Shared {
                 let page = self.ask(&asked);
                 Some(pages::following(&asked, &page).map_or(page, |it| self.forward(&it)))
             }
+            Fate::Paged(size) => Some(pages::paged(&asked, size, |it| self.forward(it))),
             Fate::DropLast(count) => {
                 let page = self.ask(&asked);
                 Some(pages::without(&page, |place, all, _| place + count >= all).unwrap_or(page))

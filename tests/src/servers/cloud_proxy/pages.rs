@@ -76,12 +76,59 @@ fn at_page(asked: &Asked, next: &[(String, String)]) -> Message {
     }
     let json = serde_json::from_slice::<Json>(&message.body).ok().filter(Json::is_object);
     if let (Protocol::Json(_), Some(mut body)) | (Protocol::RestJson, Some(mut body)) = (asked.protocol, json) {
-        next.iter().for_each(|(name, value)| body[name] = value.clone().into());
+        if let Some(members) = body.as_object_mut() {
+            members.retain(|name, _| !asked.is_page_token(name));
+            members.extend(next.iter().map(|(name, value)| (name.clone(), value.clone().into())));
+        }
         return message.with_body(body.to_string().into_bytes());
     }
     let target = format!("{}?{}", message.path(), merged(message.query()));
     message.first = format!("{} {target} HTTP/1.1", message.method());
     message
+}
+
+/// How a token of [`paged`] begins; the number of objects before its page follows.
+const OWN_TOKEN: &str = "page-after-";
+
+/// A page of so many objects of a server that gives a whole list at once, whatever it is asked for. `server` is asked for the list.
+pub fn paged(asked: &Asked, size: usize, server: impl FnOnce(&Message) -> Message) -> Message {
+    let own = asked.page().into_iter().find_map(|it| it.1.strip_prefix(OWN_TOKEN)?.parse::<usize>().ok());
+    let start = own.unwrap_or(0);
+    let answer = server(&if own.is_some() { at_page(asked, &[]) } else { asked.message.clone() });
+    let end = start + size.max(1);
+    let mut count = 0;
+    let page = without(&answer, |place, all, _| {
+        count = all;
+        place < start || place >= end
+    });
+    let page = page.unwrap_or(answer);
+    if end < count { with_token(asked, page, &format!("{OWN_TOKEN}{end}")) } else { page }
+}
+
+/// The page, with where the next one begins.
+fn with_token(asked: &Asked, page: Message, token: &str) -> Message {
+    let name = match asked.service.as_str() {
+        "ec2" | "logs" | "ecr" | "eks" => "nextToken",
+        "kms" | "lambda" | "elbv2" => "NextMarker",
+        "dynamodb" => "LastEvaluatedTableName",
+        "s3" => "ContinuationToken",
+        "iam" => "Marker",
+        "resourcegroupstaggingapi" => "PaginationToken",
+        _ => "NextToken",
+    };
+    let text = page.text();
+    if let Ok(Json::Object(mut map)) = serde_json::from_str::<Json>(&text) {
+        map.insert(name.to_owned(), token.into());
+        if let Some(truncated) = map.get_mut("Truncated") {
+            *truncated = true.into();
+        }
+        return page.with_body(Json::Object(map).to_string().into_bytes());
+    }
+    let Some(root) = Element::parse(&text) else { return page };
+    let end = root.children.iter().find(|it| it.name.ends_with("Result")).unwrap_or(&root).inner.end;
+    let mut text = text;
+    text.insert_str(end, &format!("<{name}>{token}</{name}>"));
+    page.with_body(text.replace("<IsTruncated>false<", "<IsTruncated>true<").into_bytes())
 }
 
 /// The answer without those of its objects that `goes` names by their place: (place, count, texts in it). None where it is no list, or
@@ -289,6 +336,35 @@ mod tests {
         let clusters = asked("GET", "/clusters?maxResults=2", "eks", &[], "");
         assert_eq!(body(&clusters, r#"{"clusters":[],"nextToken":"n"}"#).target(), "/clusters?maxResults=2&nextToken=n");
         assert_eq!(following(&queues, &answer(r#"{"QueueUrls":[]}"#)), None);
+    }
+
+    #[test]
+    fn a_whole_list_comes_in_pages_whose_tokens_are_the_protocols() {
+        let page = |asked: &Asked, list: &str| {
+            paged(asked, 2, |asked| {
+                assert!(!asked.target().contains(OWN_TOKEN) && !asked.text().contains(OWN_TOKEN));
+                answer(list)
+            })
+        };
+        let list = "<R><vpcSet><item>a</item><item>b</item><item>c</item></vpcSet></R>";
+        let vpcs = form("ec2", "Action=DescribeVpcs");
+        let first = page(&vpcs, list);
+        assert_eq!(first.text(), "<R><vpcSet><item>a</item><item>b</item></vpcSet><nextToken>page-after-2</nextToken></R>");
+        let next = Asked::read(following(&vpcs, &first).unwrap(), 1);
+        assert_eq!(page(&next, list).text(), "<R><vpcSet><item>c</item></vpcSet></R>");
+        let list = r#"{"Keys":["a","b","c"],"Truncated":false}"#;
+        let keys = json("kms", "TrentService.ListKeys", r#"{"Limit":2}"#);
+        let first = page(&keys, list);
+        assert_eq!(first.text(), r#"{"Keys":["a","b"],"NextMarker":"page-after-2","Truncated":true}"#);
+        let next = Asked::read(following(&keys, &first).unwrap(), 1);
+        assert_eq!(page(&next, list).text(), r#"{"Keys":["c"],"Truncated":false}"#);
+        let groups = form("elasticloadbalancing", "Action=DescribeTargetGroups&Version=2015-12-01");
+        let list = "<R><DescribeTargetGroupsResult><TargetGroups><member>a</member><member>b</member><member>c</member></TargetGroups></DescribeTargetGroupsResult></R>";
+        assert!(
+            page(&groups, list)
+                .text()
+                .contains("</TargetGroups><NextMarker>page-after-2</NextMarker></DescribeTargetGroupsResult>")
+        );
     }
 
     #[test]

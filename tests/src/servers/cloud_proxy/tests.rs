@@ -140,6 +140,25 @@ fn pages_are_repeated_skipped_and_shortened() {
 }
 
 #[test]
+fn lists_that_the_server_gives_whole_come_in_pages() {
+    let (cloud, proxy, mut client) = world();
+    (0..5).for_each(|_| drop(cloud.call("kms", "create_key", json!({}))));
+    proxy.rules(vec![Rule::on("kms", "ListKeys", |_| Fate::Paged(2)).always()]);
+    let (mut sizes, mut input) = (Vec::new(), json!({ "Limit": 2 }));
+    loop {
+        let headers = [("X-Amz-Target", "TrentService.ListKeys"), ("Content-Type", "application/x-amz-json-1.1")];
+        let page = client.ask("POST /", "kms", &headers, &input.to_string()).unwrap();
+        let page: Json = serde_json::from_slice(&page.body).unwrap();
+        sizes.push(page["Keys"].as_array().unwrap().len());
+        if page["Truncated"] == false {
+            break;
+        }
+        input["Marker"] = page["NextMarker"].clone();
+    }
+    assert_eq!(sizes, [2, 2, 1]);
+}
+
+#[test]
 fn what_was_made_a_moment_ago_is_missing_in_so_many_listings() {
     let (_, proxy, mut client) = world();
     client.create("old").unwrap();

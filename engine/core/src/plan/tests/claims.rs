@@ -35,6 +35,22 @@ fn nothing_is_adopted_that_would_have_to_be_replaced() {
 }
 
 #[test]
+fn a_document_that_names_an_identity_gets_that_object_or_none() {
+    let named = |identity: &str| Arc::new(settings(|it| (it.adopt, it.adopt_identity) = (true, Some(identity.to_owned()))));
+    let mut sim = Sim::new();
+    sim.want("a", json!({"x": 1}));
+    sim.desired[0].0.settings = named("id-a");
+    sim.check_plan(&[&code(codes::CLAIM, "a")]);
+    sim.see("a", json!({"x": 1}));
+    sim.clone().converge(&["adopt a"]);
+    sim.desired[0].0.settings = named("id-other");
+    sim.check_plan(&[&code(codes::CLAIM, "a")]);
+    // What was made since for this very document is the object.
+    sim.see("a", json!({"x": 1})).mark = Some(mark(&id("a")).into());
+    sim.converge(&["adopt a"]);
+}
+
+#[test]
 fn our_mark_alone_gives_an_ownership_that_may_update_and_not_delete() {
     let mut sim = Sim::new();
     sim.want("a", json!({"x": 1}));

@@ -243,6 +243,8 @@ async fn headers_and_bodies_are_covered_and_those_of_the_signature_are_the_hosts
         assert_eq!(headers_of(&seen[0])["x-amz-content-sha256"], hex(&Sha256::digest(b"{}")));
         assert_eq!(headers_of(&seen[1])["x-amz-content-sha256"], "UNSIGNED-PAYLOAD");
     }
+    assert_eq!(send(&to, wit::Request { body: None, ..asked("PUT", "s3", "/b/empty") }, true).await, "200 hi");
+    assert_eq!(headers_of(&server.seen.lock().unwrap()[2])["content-length"], "0", "S3 wants to be told");
     for name in ["Authorization", "X-Amz-Date", "x-amz-security-token", "X-AMZ-CONTENT-SHA256"] {
         assert!(send(&to, with(&[(name, "x")]), true).await.starts_with("denied"), "{name}");
     }
@@ -251,7 +253,7 @@ async fn headers_and_bodies_are_covered_and_those_of_the_signature_are_the_hosts
         assert_eq!(send(&to, wit::Request { ext, ..asked("GET", "s3", "/") }, true).await, "malformed");
     }
     assert_eq!(send(&to, asked("GET", "s3", "/100%"), true).await, "malformed");
-    assert_eq!(server.seen.lock().unwrap().len(), 2, "what is refused is not sent");
+    assert_eq!(server.seen.lock().unwrap().len(), 3, "what is refused is not sent");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{DATE, HeaderMap};
+use reqwest::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Method, redirect};
 use trueup_core::text::clean;
 use trueup_host::sigv4::date_of;
@@ -117,7 +117,12 @@ impl Http {
     async fn once(&self, ask: &Ask) -> Result<Answer, String> {
         let origin = ask.url.origin().ascii_serialization();
         let fail = |err: reqwest::Error| format!("`{origin}` gave no answer: {}", chain(&err.without_url()));
-        let request = self.0.request(ask.method.clone(), ask.url.clone()).headers(ask.headers.clone()).body(ask.body.clone());
+        let mut headers = ask.headers.clone();
+        // Some servers take no PUT or POST that does not say how long its body is, be it nothing.
+        if ask.body.is_empty() && ask.method != Method::GET {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let request = self.0.request(ask.method.clone(), ask.url.clone()).headers(headers).body(ask.body.clone());
         let mut response = request.send().await.map_err(fail)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = Vec::new();

@@ -251,6 +251,21 @@ fn whose_keys_they_are_is_said_and_the_entry_becomes_one_credential_for_all() {
 }
 
 #[test]
+fn git_and_registries_are_not_sent_signatures() {
+    let case = Case::new();
+    case.put("id", "AKID");
+    let keys = "sigv4: {access_key: {file: id}, secret_key: {file: id}}";
+    let text = format!("credentials: {{x: {{origins: ['https://a.example'], git: true, registry: true, {keys}}}}}\n");
+    let credentials = Credentials::open(&case.put("credentials.yaml", &text), true).unwrap();
+    let url = Url::parse("https://a.example/x").unwrap();
+    let git = credentials.remote(&url).unwrap_err().remove(0).message;
+    let registry = credentials.registry(&url).unwrap_err().message;
+    for words in [git, registry] {
+        assert!(words.contains("`x` is of the kind `sigv4`, which this version does not send there"), "{words}");
+    }
+}
+
+#[test]
 fn every_wrong_key_and_combination_is_named() {
     let findings = |entry: &str| {
         let folder = tempfile::tempdir().unwrap();
