@@ -2,6 +2,7 @@
 
 mod adopt;
 mod asked;
+mod aws;
 mod claims;
 mod cluster;
 mod corpus;
