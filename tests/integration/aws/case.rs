@@ -98,10 +98,7 @@ impl Case {
     pub fn of(kind: &str) -> Self {
         let mut file = read(&root().join(format!("tests/integration/aws/kinds/{kind}.yaml")));
         let mut take = |name: &str| file.as_object_mut().and_then(|it| it.remove(name)).unwrap_or_default();
-        let change = |it: Json| Change {
-            set: object(&it["set"]),
-            action: it["as"].as_str().unwrap_or("update").to_owned(),
-        };
+        let change = |it: Json| Change { set: object(&it["set"]), action: it["as"].as_str().unwrap_or("update").to_owned() };
         let drift = take("drift");
         let count = take("count");
         let case = Self {

@@ -55,22 +55,32 @@ fn creations(case: &Case) -> Vec<String> {
 #[test]
 fn every_kind_of_the_plugin_has_its_story_and_every_field_a_change() {
     let stories = case::names("tests/integration/aws/kinds");
-    let missing: Vec<String> =
-        case::names("plugins/aws/kinds").into_iter().filter(|it| !stories.contains(it)).collect();
+    let missing: Vec<String> = case::names("plugins/aws/kinds").into_iter().filter(|it| !stories.contains(it)).collect();
     assert!(missing.is_empty(), "no file in tests/integration/aws/kinds tells of {missing:?}");
     each(|case| {
         let touched = |name: &String| case.changes.iter().any(|it| it.set.contains_key(name));
-        let left: Vec<String> =
-            case.fields().into_iter().filter(|it| !touched(it) && !case.untested.contains_key(it)).collect();
+        let left: Vec<String> = case.fields().into_iter().filter(|it| !touched(it) && !case.untested.contains_key(it)).collect();
         assert!(left.is_empty(), "no change touches {left:?}, and `untested` does not say why");
         // Parts of the story that a kind may lack.
         let parts = ["drift", "foreign"];
-        let idle: Vec<&String> =
-            case.untested.iter().filter(|(name, why)| touched(name) || why.is_empty() || !(case.fields().contains(name) || parts.contains(&name.as_str()))).map(|it| it.0).collect();
+        let idle: Vec<&String> = case
+            .untested
+            .iter()
+            .filter(|(name, why)| {
+                touched(name) || why.is_empty() || !(case.fields().contains(name) || parts.contains(&name.as_str()))
+            })
+            .map(|it| it.0)
+            .collect();
         assert!(idle.is_empty(), "{idle:?} of `untested` are tested, are no fields, or have no reason");
         assert_eq!(case.drift.calls.is_empty(), case.drift.fields.is_empty());
-        assert!(!case.drift.calls.is_empty() || case.untested.contains_key("drift"), "nothing drifts, and `untested` does not say why");
-        assert!(!case.foreign.is_empty() || case.untested.contains_key("foreign"), "`foreign` is missing, and `untested` does not say why");
+        assert!(
+            !case.drift.calls.is_empty() || case.untested.contains_key("drift"),
+            "nothing drifts, and `untested` does not say why"
+        );
+        assert!(
+            !case.foreign.is_empty() || case.untested.contains_key("foreign"),
+            "`foreign` is missing, and `untested` does not say why"
+        );
     });
 }
 

@@ -111,7 +111,8 @@ impl Site {
         let mut out = Vec::new();
         for step in plan["steps"].as_array().unwrap_or_else(|| panic!("no steps: {run}")) {
             let line = format!("{} {}", text(step, "action"), text(step, "resource"));
-            let fields: Vec<String> = step["changes"].as_array().into_iter().flatten().map(|it| field(&text(it, "path"))).collect();
+            let fields: Vec<String> =
+                step["changes"].as_array().into_iter().flatten().map(|it| field(&text(it, "path"))).collect();
             match text(step, "action").as_str() {
                 "update" | "replace" => out.extend(fields.iter().map(|it| format!("{line} {it}"))),
                 _ => out.push(line.clone()),
