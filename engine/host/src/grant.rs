@@ -297,7 +297,7 @@ impl Decide<'_> {
         given: &[String],
         ceiling: Option<&[HostRule]>,
     ) -> Vec<HostRule> {
-        let asked: Vec<HostRule> = asked.iter().filter_map(|it| asked_host(it, config)).collect();
+        let asked: Vec<HostRule> = asked.iter().flat_map(|it| asked_hosts(it, config)).collect();
         let mut granted = BTreeSet::new();
         for text in given {
             let rule = match HostRule::parse(text) {
@@ -441,11 +441,13 @@ impl Decide<'_> {
     }
 }
 
-/// An asked host: an origin, or `config.<field>[.<field>]` for the origin of the URL that stands there.
-fn asked_host(text: &str, config: &trueup_core::value::Json) -> Option<HostRule> {
-    let Some(path) = text.strip_prefix("config.") else { return HostRule::parse(text).ok() };
-    let value = path.split('.').try_fold(config, |at, field| at.get(field))?;
-    HostRule::of(&Url::parse(value.as_str()?).ok()?)
+/// Asked hosts: an origin, or `config.<field>[.<field>]` for the origins of the URLs that stand there, alone or in a mapping.
+fn asked_hosts(text: &str, config: &trueup_core::value::Json) -> Vec<HostRule> {
+    let Some(path) = text.strip_prefix("config.") else { return HostRule::parse(text).into_iter().collect() };
+    let Some(value) = path.split('.').try_fold(config, |at, field| at.get(field)) else { return Vec::new() };
+    let alone = value.as_str().into_iter();
+    let all = alone.chain(value.as_object().into_iter().flat_map(|it| it.values()).filter_map(|it| it.as_str()));
+    all.filter_map(|it| HostRule::of(&Url::parse(it).ok()?)).collect()
 }
 
 #[cfg(test)]
@@ -464,7 +466,7 @@ mod tests {
         let given = Given { hosts: given.iter().map(|it| (*it).to_owned()).collect(), ..Given::default() };
         let rules = |them: &[&str]| them.iter().map(|it| HostRule::parse(it).unwrap()).collect();
         let ceiling = ceiling.map(|it| Ceiling { hosts: Some(rules(it)), ..Ceiling::default() });
-        let config = json!({"server": "http://127.0.0.1:8081/api/v1"});
+        let config = json!({"server": "http://127.0.0.1:8081/api/v1", "endpoints": {"s3": "https://s3.example.com/"}});
         let granted = intersect("web", &manifest(json!({"hosts": asked})), &config, &given, ceiling.as_ref());
         granted.map(|it| it.hosts.iter().map(ToString::to_string).collect()).map_err(|them| them.join("\n"))
     }
@@ -523,6 +525,7 @@ mod tests {
         assert_eq!(hosts(&["https://*.example.com"], &["https://a.example.com"], None), ok(&["https://a.example.com"]));
         assert_eq!(hosts(&["https://a.example.com"], &["https://*.example.com"], None), ok(&["https://a.example.com"]));
         assert_eq!(hosts(&["config.server"], &["http://127.0.0.1:8081"], None), ok(&["http://127.0.0.1:8081"]));
+        assert_eq!(hosts(&["config.endpoints"], &["https://s3.example.com"], None), ok(&["https://s3.example.com"]));
         assert_eq!(hosts(&["https://a.example.com"], &[], None), ok(&[]));
         let never = hosts(&["config.missing"], &["https://a.example.com"], None).unwrap_err();
         assert!(never.contains("provider `web`") && never.contains("never asks for `https://a.example.com`"), "{never}");

@@ -34,11 +34,13 @@ impl Config {
     /// Reads settings.
     ///
     /// # Errors
-    /// Where they cannot work together: AWS itself is only spoken to where the account is named, so that a credential that leads
-    /// elsewhere is noticed before anything is done there.
+    /// Where they cannot work together: without a URL of one's own the account must be named, so that a credential that leads elsewhere
+    /// is noticed before anything is done there.
     pub fn parse(config: &Json) -> Result<Self> {
         let config: Self = serde_json::from_value(config.clone())?;
-        if config.account.is_none() && config.endpoint.is_none() {
+        // What a credential's `base` says is no setting: whoever changes it would lead to another place unseen.
+        let named = config.endpoint.as_deref().is_some_and(|it| it != BY_SLOT);
+        if config.account.is_none() && !named {
             let text = "`account` is missing: the twelve digits of the account that this provider acts on (`aws sts get-caller-identity` \
                         tells them)";
             return Err(Error::invalid("aws.config", text).at("/account"));
@@ -82,12 +84,13 @@ mod tests {
         let error = Config::parse(&json!({ "region": "eu-central-1" })).unwrap_err();
         assert_eq!(error.path.as_deref(), Some("/account"));
         assert!(Config::parse(&json!({ "region": "eu-central-1", "account": "123456789012" })).is_ok());
-        assert!(Config::parse(&json!({ "region": "eu-central-1", "endpoint": "slot" })).is_ok());
+        assert!(Config::parse(&json!({ "region": "eu-central-1", "endpoint": "slot" })).is_err());
+        assert!(Config::parse(&json!({ "region": "eu-central-1", "endpoint": "http://127.0.0.1:9000" })).is_ok());
     }
 
     #[test]
     fn a_region_says_which_partition_it_is_in() {
-        let of = |region: &str| Config::parse(&json!({ "region": region, "endpoint": "slot" })).unwrap().partition();
+        let of = |region: &str| Config::parse(&json!({ "region": region, "account": "123456789012" })).unwrap().partition();
         assert_eq!([of("eu-west-1"), of("cn-north-1"), of("us-gov-west-1")], ["aws", "aws-cn", "aws-us-gov"]);
     }
 }

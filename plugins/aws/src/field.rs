@@ -121,7 +121,7 @@ impl<'a> Typed<'a> {
 
     /// Whether its value is a mapping with keys of the document's own.
     pub fn is_mapping(&self) -> bool {
-        matches!(self.field.spelling, Spelling::Pairs | Spelling::Policies)
+        self.field.spelling == Spelling::Pairs
             || (self.field.fields.is_none()
                 && self.shape.is_some_and(|it| it.kind == Of::Map)
                 && self.field.spelling == Spelling::Plain)
@@ -159,7 +159,7 @@ impl<'a> Typed<'a> {
             return Ok(items.iter().map(|it| trueup_sdk::json!({ member.as_str(): it })).collect());
         }
         match self.field.spelling {
-            Spelling::Json | Spelling::Policy | Spelling::Policies => return Ok(Json::from(text_of(value))),
+            Spelling::Json | Spelling::Policy => return Ok(Json::from(text_of(value))),
             Spelling::Base64 => return Ok(Json::from(BASE64_STANDARD.encode(text_of(value)))),
             Spelling::Text => return Ok(Json::from(text_of(value))),
             Spelling::Pairs => return Ok(self.pairs(value)),
@@ -250,7 +250,6 @@ impl<'a> Typed<'a> {
             (Spelling::Commas, Json::String(text)) => {
                 return Some(text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(Json::from).collect());
             }
-            (Spelling::Policies, Json::Array(items)) => return Some(policies(items)),
             _ => {}
         }
         match value {
@@ -322,8 +321,8 @@ pub fn unpaired(items: &[Json]) -> Json {
         let fields = it.as_object()?;
         let of =
             |names: &[&str]| fields.iter().find(|(name, _)| names.iter().any(|it| it.eq_ignore_ascii_case(name))).map(|it| it.1);
-        let key = of(&["Key", "TagKey", "Name", "ParameterKey", "PolicyName"])?.as_str()?.to_owned();
-        Some((key, of(&["Value", "TagValue", "ParameterValue", "PolicyDocument"]).cloned().unwrap_or_else(|| Json::from(""))))
+        let key = of(&["Key", "TagKey", "Name", "ParameterKey"])?.as_str()?.to_owned();
+        Some((key, of(&["Value", "TagValue", "ParameterValue"]).cloned().unwrap_or_else(|| Json::from(""))))
     };
     Json::Object(items.iter().filter_map(pair).collect())
 }
@@ -331,13 +330,6 @@ pub fn unpaired(items: &[Json]) -> Json {
 /// A name of DNS in one spelling. Route 53 shows `*` as its code, and every name with its last dot.
 pub fn domain(text: &str) -> String {
     text.replace("\\052", "*").trim_end_matches('.').to_ascii_lowercase()
-}
-
-/// A list of names and policies as a mapping.
-fn policies(items: &[Json]) -> Json {
-    let Json::Object(pairs) = unpaired(items) else { return Json::Null };
-    let policy = |it: Json| it.as_str().map_or(it.clone(), |text| policy::canonical(document(text)));
-    Json::Object(pairs.into_iter().map(|(name, it)| (name, policy(it))).collect())
 }
 
 /// A scalar as text, a structure as JSON text.

@@ -375,8 +375,6 @@ pub enum Spelling {
     Json,
     /// The same of a policy, which services spell anew.
     Policy,
-    /// A mapping of names to policies, a list of both there.
-    Policies,
     /// Base64 of a text.
     Base64,
     /// A number of days, a switch: text on the wire.

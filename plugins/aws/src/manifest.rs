@@ -170,7 +170,6 @@ fn shape_of(typed: &Typed<'_>, depth: usize) -> Map<String, Json> {
         Spelling::Base64 => return plain("string"),
         Spelling::Pairs => return mapping(json!({ "type": "string" })),
         Spelling::Commas => return list(json!({ "type": "string" })),
-        Spelling::Policies => return mapping(json!({ "type": ["object", "string"] })),
         Spelling::Text | Spelling::Plain | Spelling::Domain => {}
     }
     if !field.words.is_empty() {

@@ -63,7 +63,6 @@ fn spell_all(fields: &BTreeMap<String, Field>, values: &mut serde_json::Map<Stri
         let Some(value) = values.get_mut(name) else { continue };
         match (field.spelling, value) {
             (Spelling::Policy | Spelling::Json, value) => spell(value, field.spelling),
-            (Spelling::Policies, Json::Object(all)) => all.values_mut().for_each(|it| spell(it, Spelling::Policy)),
             (Spelling::Domain, value) => {
                 if let Some(text) = value.as_str() {
                     *value = Json::from(domain(text));

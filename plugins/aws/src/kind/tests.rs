@@ -95,7 +95,6 @@ fn every_field_stands_somewhere_in_the_input_that_sets_it() {
             let call = &kind.create.call;
             let above = || input(field::service(kind).unwrap(), call).and_then(|it| shape_at(typed.service, it, parent));
             if field.digest_of.is_empty()
-                && field.spelling != Spelling::Policies
                 && typed.shape.is_none()
                 && above().is_none()
                 && field.fields.is_none()
