@@ -92,7 +92,7 @@ pub fn send(config: &Config, calls: &[Call]) -> Vec<Result<Json, Failed>> {
 }
 
 fn request(config: &Config, call: &Call) -> Result<Request> {
-    let made = protocol::request(call.service, call.operation, &call.input);
+    let made = protocol::request(call.service, call.operation, &texts(call));
     let mut wire = made.map_err(|it| Error::invalid("aws.input", format!("{}: {}: {it}", call.about, call.operation.name)))?;
     let own = config.endpoints.get(call.service.name).or(config.endpoint.as_ref());
     let (base, region) = match own.map(String::as_str) {
@@ -116,6 +116,19 @@ fn request(config: &Config, call: &Call) -> Result<Request> {
         until: None,
         ext: vec![("sigv4.service".to_owned(), call.service.signing.to_owned()), ("sigv4.region".to_owned(), region)],
     })
+}
+
+/// The input with texts where the operation wants them: what one operation answers as a number, another asks for as a text (the version
+/// of a launch template).
+fn texts(call: &Call) -> Json {
+    let mut input = call.input.clone();
+    let members = call.service.input(call.operation).into_iter().flat_map(|it| &it.members);
+    for member in members.filter(|it| call.service.of(it).kind == model::Kind::String) {
+        if let Some(value) = input.get_mut(member.name).filter(|it| it.is_number() || it.is_boolean()) {
+            *value = Json::from(value.to_string());
+        }
+    }
+    input
 }
 
 /// AWS's own place of a service. A bucket is part of the name there, unless a certificate could not cover it.
