@@ -41,6 +41,8 @@ impl Known {
             "partition" => text(config.partition()),
             // Where a bucket is made; the first region of all has no name there.
             "location" => text(&config.region).filter(|_| config.region != "us-east-1"),
+            // An item that is no structure.
+            "raw" => (!self.raw.is_null()).then(|| self.raw.clone()),
             other => {
                 let (of, rest) = other.split_once('.')?;
                 let from = match of {
@@ -138,6 +140,8 @@ mod tests {
             "Plain": true,
         });
         assert_eq!(known.fill(&config, &template), want);
+        let item = Known { raw: json!("v3"), ..Known::default() };
+        assert_eq!(item.fill(&config, &json!({ "VersionId": "$raw" })), json!({ "VersionId": "v3" }));
         assert_eq!(known.tell(&config, "A.B"), Some(json!(7)));
         assert_eq!(known.tell(&config, "x-$name"), Some(json!("x-jobs")));
     }

@@ -158,7 +158,7 @@ impl Case {
         };
         let mut all: Vec<Change> =
             self.changes.iter().map(|it| Change { set: it.set.clone(), action: it.action.clone() }).collect();
-        if self.is_marked() {
+        if self.is_marked() && !self.untested.contains_key("tags") {
             all.push(tags(&[("team", "a b")]));
             all.push(tags(&[("team", "c"), ("cost-centre", "7")]));
             all.push(tags(&[("cost-centre", "7")]));
