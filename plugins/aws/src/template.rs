@@ -42,7 +42,6 @@ impl Known {
             // Where a bucket is made; the first region of all has no name there.
             "location" => text(&config.region).filter(|_| config.region != "us-east-1"),
             // An item that is no structure.
-            "raw" => (!self.raw.is_null()).then(|| self.raw.clone()),
             other => {
                 let (of, rest) = other.split_once('.')?;
                 let from = match of {
